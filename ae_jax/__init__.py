@@ -1,0 +1,33 @@
+"""ae_jax: autoencoders for JAX.
+
+An autoencoder is a row of pure parts, an objective is a weighted sum of pure terms, and one step
+function trains any of them on any number of devices.
+"""
+
+from ae_jax import (
+    bottlenecks,
+    config,
+    corruptions,
+    data,
+    distributions,
+    errors,
+    evaluation,
+    keys,
+    likelihoods,
+    losses,
+    networks,
+    priors,
+    recipes,
+    schedules,
+    terms,
+    training,
+)
+from ae_jax.choices import spec_of
+from ae_jax.fitting import fit, fit_config
+from ae_jax.model import Autoencoder, autoencoder
+from ae_jax.networks import from_linen, from_nnx
+from ae_jax.objective import Objective, Term, term
+from ae_jax.run import Run, load
+from ae_jax.types import Batch, Collectives, Context, Outputs, Player, Spec, Variables
+
+__version__ = "0.1.0"

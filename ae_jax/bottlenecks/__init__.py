@@ -1,0 +1,6 @@
+"""Bottlenecks: from the encoder's features to a latent z, and the prior that z is held against."""
+
+from ae_jax.bottlenecks.gaussian import gaussian
+from ae_jax.bottlenecks.identity import identity
+
+__all__ = ["gaussian", "identity"]

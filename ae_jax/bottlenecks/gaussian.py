@@ -1,0 +1,43 @@
+"""The diagonal-Gaussian posterior of the variational autoencoder."""
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from ae_jax.bottlenecks._shapes import latent_shape, no_stats, same_state
+from ae_jax import losses
+from ae_jax.distributions import DiagonalGaussian
+from ae_jax.registry import BOTTLENECKS, PRIORS
+from ae_jax.types import Bottleneck
+
+@BOTTLENECKS.register
+def gaussian(latent_dim: int | tuple[int, ...], prior: Any = "standard_normal") -> Bottleneck:
+    """q(z | x) = N(μ, diag σ²) with μ and log σ² from the encoder (Kingma & Welling 2014).
+
+    The encoder emits μ and the raw log σ² side by side on the last axis; the log-variance passes
+    through `ae_jax.losses.bounded_log_var`. Samples are μ + σ ε, σ = exp(½ log σ²).
+
+    Args:
+      latent_dim: the size d or shape `(…, d)` of z; the encoder must emit `(…, 2 d)`.
+      prior: a Prior or its config node.
+
+    Returns:
+      A Bottleneck.
+    """
+    shape = latent_shape(latent_dim)
+    prior = PRIORS.build(prior)
+
+    def posterior(params, state, features):
+        loc, raw = jnp.split(features, 2, axis=-1)
+        return DiagonalGaussian(loc, losses.bounded_log_var(raw))
+
+    return Bottleneck(
+        latent_shape=shape,
+        feature_shape=(*shape[:-1], 2 * shape[-1]),
+        init=lambda key: (prior.init(key, shape), {}),
+        posterior=posterior,
+        latent=lambda params, state, q, key: q.mean if key is None else q.sample(key),
+        prior=lambda params, state: prior.apply(params, shape),
+        stats=no_stats,
+        update=same_state,
+    )

@@ -1,0 +1,38 @@
+"""The latent is the encoder's output."""
+
+from typing import Any
+
+from ae_jax.bottlenecks._shapes import latent_shape, no_stats, same_state
+from ae_jax.distributions import Deterministic
+from ae_jax.registry import BOTTLENECKS, PRIORS
+from ae_jax.types import Bottleneck
+
+
+@BOTTLENECKS.register
+def identity(latent_dim: int | tuple[int, ...], prior: Any = None) -> Bottleneck:
+    """z = features (Rumelhart, Hinton & Williams 1986): plain, denoising and Wasserstein models.
+
+    Args:
+      latent_dim: the size or shape of z; the encoder must emit the same.
+      prior: a Prior or its config node, for models that hold a deterministic code against one
+        (WAE); None leaves it without, and `sample` unavailable.
+
+    Returns:
+      A Bottleneck whose posterior is a point mass.
+    """
+    shape = latent_shape(latent_dim)
+    prior = None if prior is None else PRIORS.build(prior)
+
+    def init(key):
+        return ({} if prior is None else prior.init(key, shape)), {}
+
+    return Bottleneck(
+        latent_shape=shape,
+        feature_shape=shape,
+        init=init,
+        posterior=lambda params, state, features: Deterministic(features),
+        latent=lambda params, state, posterior, key: posterior.value,
+        prior=lambda params, state: None if prior is None else prior.apply(params, shape),
+        stats=no_stats,
+        update=same_state,
+    )

@@ -1,0 +1,202 @@
+"""The sections of a run's config, their defaults, and the check against them.
+
+A config is a nested dict of plain values (in config files, an ml_collections ConfigDict). A part is
+a node `{"name": …, argument: value, …}`; None leaves it to be chosen from the data.
+"""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from ae_jax.errors import ConfigError, UnknownNameError, nearest, require_positive_ints
+from ae_jax.objective import Objective
+from ae_jax.recipes import Recipe
+
+VERSION = 1
+PARTS = ("encoder", "decoder", "bottleneck", "likelihood")
+CUSTOM = "custom"
+"""Stands in config.json for a part that was passed as a Python object and has no config form."""
+
+DEFAULTS: dict[str, Any] = {
+    "data": {"source": "digits", "test_fraction": None, "preprocessing": None},
+    "model": {part: None for part in PARTS},
+    "objective": {},
+    "corruption": None,
+    "optimizer": {
+        "name": "adam",
+        "learning_rate": 1e-3,
+        "schedule": "constant",
+        "warmup_steps": 0,
+        "clip_norm": None,
+        "arguments": {},
+    },
+    "training": {
+        "seed": 0,
+        "steps": 5000,
+        "batch_size": 128,
+        "steps_per_dispatch": None,
+        "log_every": 100,
+        "eval_every": 1000,
+        "checkpoint_every": 1000,
+        "keep_checkpoints": 2,
+        "max_skipped_in_a_row": 20,
+        "deterministic": False,
+    },
+    "parallel": {"strategy": "pmap", "devices": None},
+    "evaluation": {"batch_size": None, "images": 16},
+}
+"""Every field with its default. `steps_per_dispatch` None adapts to about half a second a dispatch;
+`parallel.devices` None takes all; `evaluation.batch_size` None is the training batch size."""
+
+OPTIONAL = {"steps_per_dispatch": int, "devices": int, "batch_size": int, "clip_norm": float}
+OPTIONAL |= {"test_fraction": float}
+OPEN = {("data", "preprocessing"), ("corruption",), ("objective",), ("optimizer", "arguments")}
+OPEN |= {("model", part) for part in PARTS}
+
+POSITIVE = {
+    "training": ("steps", "batch_size", "log_every", "eval_every", "checkpoint_every"),
+}
+FREE_ON_RESUME = {
+    ("training", name)
+    for name in (
+        "steps", "steps_per_dispatch", "log_every", "eval_every", "checkpoint_every",
+        "keep_checkpoints", "max_skipped_in_a_row", "deterministic",
+    )
+} | {("parallel",), ("evaluation",)}
+"""What may differ between the starts of one run; steps may only grow."""
+
+
+def for_recipe(recipe: Recipe) -> dict[str, Any]:
+    """The default config with the sections `model`, `objective` and `corruption` of a recipe.
+
+    Args:
+      recipe: e.g. `ae_jax.recipes.vae(latent_dim=16)`.
+
+    Returns:
+      A nested dict to edit; config files wrap it into a ConfigDict.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> config = ae.config.for_recipe(ae.recipes.vae(latent_dim=16))
+      >>> config["model"]["bottleneck"]["latent_dim"]
+      16
+    """
+    config = copy.deepcopy(DEFAULTS)
+    config["model"] = {part: _node(getattr(recipe, part)) for part in PARTS}
+    config["corruption"] = _node(recipe.corruption)
+    objective = recipe.objective.to_config()
+    config["objective"] = CUSTOM if objective is None else objective
+    return config
+
+
+def complete(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config with defaults filled in, checked field by field.
+
+    Args:
+      config: nested mappings; missing fields take their default.
+
+    Returns:
+      A plain nested dict.
+
+    Raises:
+      UnknownNameError: a section or field does not exist; the nearest is named.
+      ConfigError: a value has the wrong type or sign.
+    """
+    result = _merge(DEFAULTS, to_plain(config), ())
+    training = result["training"]
+    require_positive_ints(**{f"training.{name}": training[name] for name in POSITIVE["training"]})
+    require_positive_ints(**{"training.keep_checkpoints": training["keep_checkpoints"]})
+    for section, name in (
+        ("training", "steps_per_dispatch"), ("parallel", "devices"), ("evaluation", "batch_size"),
+    ):
+        if (value := result[section][name]) is not None:
+            require_positive_ints(**{f"{section}.{name}": value})
+    if training["seed"] < 0:
+        raise ConfigError(f"training.seed must not be negative, got {training['seed']}")
+    return result
+
+
+def recipe_of(config: Mapping[str, Any], need_objective: bool = True) -> Recipe:
+    """The recipe that a config's sections describe.
+
+    Args:
+      config: complete.
+      need_objective: if False, an objective that cannot be rebuilt becomes the empty one.
+
+    Returns:
+      A Recipe.
+
+    Raises:
+      ConfigError: a part was a Python object when the config was written.
+    """
+    nodes = {**config["model"], "corruption": config["corruption"]}
+    custom = [name for name, node in nodes.items() if node == CUSTOM]
+    objective = config["objective"]
+    if objective == CUSTOM:
+        custom += ["objective"] * need_objective
+        objective = Objective()
+    if custom:
+        raise ConfigError(
+            f"this run's {', '.join(custom)} came as Python objects, which config.json cannot "
+            "rebuild: pass the same (model, objective) again, or name them 'package.module:function'"
+        )
+    return Recipe.from_nodes(objective=objective, **nodes)
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What two complete configs disagree in, where a resumed run may not: `field: old -> new`."""
+    found: list[str] = []
+
+    def walk(a, b, path):
+        if path in FREE_ON_RESUME:
+            return
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            for key in sorted(set(a) | set(b)):
+                walk(a.get(key), b.get(key), (*path, key))
+        elif a != b:
+            found.append(f"{'.'.join(path)}: {a!r} -> {b!r}")
+
+    walk(to_plain(old), to_plain(new), ())
+    return found
+
+
+def to_plain(value: Any) -> Any:
+    """Mappings (ConfigDicts too) as dicts, tuples as lists, all the way down."""
+    if hasattr(value, "to_dict"):
+        value = value.to_dict()
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(item) for item in value]
+    return value
+
+
+def _node(part: Any) -> Any:
+    if part is None:
+        return None
+    node = getattr(part, "node", None)
+    return CUSTOM if node is None else to_plain(node)
+
+
+def _merge(default: Any, value: Any, path: tuple[str, ...]) -> Any:
+    if path in OPEN:
+        return copy.deepcopy(value)
+    where = ".".join(path) or "config"
+    if isinstance(default, Mapping):
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where} is a section, got {value!r}")
+        for key in value:
+            if key not in default:
+                raise UnknownNameError(f"{where} has no field '{key}'{nearest(key, default)}")
+        return {
+            key: _merge(item, value[key], (*path, key)) if key in value else copy.deepcopy(item)
+            for key, item in default.items()
+        }
+    expected = OPTIONAL.get(path[-1], type(default)) if default is None else type(default)
+    if value is None and default is None:
+        return None
+    if expected is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
+        raise ConfigError(f"{where} must be of type {expected.__name__}, got {value!r}")
+    return value

@@ -1,0 +1,128 @@
+"""Pictures of a run: reconstructions beside inputs, samples, curves."""
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from etils import epath
+
+MARGIN = 1
+ROW = 8
+
+
+def is_image(event_shape: Sequence[int]) -> bool:
+    """Whether an event is a picture: `[h, w]`, or `[h, w, c]` with 1 or 3 channels."""
+    return len(event_shape) == 2 or (len(event_shape) == 3 and event_shape[-1] in (1, 3))
+
+
+def to_pictures(x: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Images `[n, h, w(, c)]` in the data's units as `[n, h, w, 3]` in [0, 1]."""
+    x = x if x.ndim == 4 else x[..., None]
+    x = np.clip((x.astype(np.float32) - low) / max(high - low, 1e-12), 0, 1)
+    return np.broadcast_to(x, (*x.shape[:3], 3)) if x.shape[-1] == 1 else x
+
+
+def grid(pictures: np.ndarray, columns: int = ROW) -> np.ndarray:
+    """Pictures `[n, h, w, 3]` laid out in rows, `[H, W, 3]`, white between them."""
+    n, h, w, _ = pictures.shape
+    rows = -(-n // columns)
+    sheet = np.ones((rows * (h + MARGIN) + MARGIN, columns * (w + MARGIN) + MARGIN, 3), np.float32)
+    for i, picture in enumerate(pictures):
+        top, left = (i // columns) * (h + MARGIN), (i % columns) * (w + MARGIN)
+        sheet[top + MARGIN : top + MARGIN + h, left + MARGIN : left + MARGIN + w] = picture
+    return sheet
+
+
+def interleave(rows: Sequence[np.ndarray], columns: int = ROW) -> np.ndarray:
+    """Several sets of examples `[n, …]`, row of the first above row of the second, and so on."""
+    n = len(rows[0]) // columns * columns or len(rows[0])
+    width = min(columns, n)
+    pieces = [row[i : i + width] for i in range(0, n, width) for row in rows]
+    return np.concatenate(pieces)
+
+
+def examples_figure(
+    path: epath.Path, sets: Mapping[str, np.ndarray], low: float, high: float, title: str
+) -> None:
+    """Writes a PNG of examples: image grids, or line plots for events that are not images.
+
+    Args:
+      path: of the PNG.
+      sets: by label, e.g. {"input": x, "reconstruction": y}, each `[n, *event]` in data units.
+      low: shown black.
+      high: shown white.
+      title: above the picture.
+    """
+    labels, arrays = list(sets), list(sets.values())
+    if is_image(arrays[0].shape[1:]):
+        columns = min(ROW, len(arrays[0]))
+        sheet = grid(to_pictures(interleave(arrays, columns), low, high), columns)
+        if len(labels) > 1:
+            title = f"{title}: rows alternate {', '.join(labels)}"
+        _image_sheet(path, sheet, title)
+    else:
+        _line_sheet(path, sets, title)
+
+
+def curves_figure(path: epath.Path, points: Sequence[Mapping[str, Any]]) -> None:
+    """Writes a PNG of every metric over steps, training and test in one panel each.
+
+    Args:
+      path: of the PNG.
+      points: as `ae_jax.read_metrics` gives them.
+    """
+    skip = {"step", "split", "skipped", "examples_per_second"}
+    names = list(dict.fromkeys(name for point in points for name in point if name not in skip))
+    if not names:
+        return
+    columns = min(3, len(names))
+    figure, axes = _subplots(math.ceil(len(names) / columns), columns, 4.0, 2.8)
+    for axis, name in zip(axes.flat, names, strict=False):
+        for split in ("train", "test"):
+            own = [(p["step"], p[name]) for p in points if p["split"] == split and name in p]
+            if own:
+                marker = "o" if split == "test" else None
+                axis.plot(*zip(*own, strict=True), label=split, marker=marker, markersize=3)
+        axis.set_title(name)
+        axis.set_xlabel("step")
+        axis.grid(alpha=0.3)
+    axes.flat[0].legend()
+    for axis in list(axes.flat)[len(names) :]:
+        axis.axis("off")
+    _save(figure, path)
+
+
+def _image_sheet(path: epath.Path, sheet: np.ndarray, title: str) -> None:
+    width = 6.0
+    figure, axes = _subplots(1, 1, width, width * sheet.shape[0] / sheet.shape[1] + 0.4)
+    axes[0, 0].imshow(sheet, interpolation="nearest", vmin=0, vmax=1)
+    axes[0, 0].set_title(title, fontsize=9)
+    axes[0, 0].axis("off")
+    _save(figure, path)
+
+
+def _line_sheet(path: epath.Path, sets: Mapping[str, np.ndarray], title: str) -> None:
+    count = min(ROW, len(next(iter(sets.values()))))
+    figure, axes = _subplots(math.ceil(count / 4), min(4, count), 3.0, 2.0)
+    for i, axis in enumerate(list(axes.flat)[:count]):
+        for label, values in sets.items():
+            axis.plot(values[i].reshape(-1), label=label, linewidth=1)
+    axes.flat[0].legend(fontsize=7)
+    figure.suptitle(title, fontsize=9)
+    _save(figure, path)
+
+
+def _subplots(rows: int, columns: int, width: float, height: float) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure  # no pyplot: no global state, no display
+
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def _save(figure: Any, path: epath.Path) -> None:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(buffer.getvalue())

@@ -1,0 +1,216 @@
+"""`fit`: from a recipe and data to a trained Run; resumes what the workdir already holds."""
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from ae_jax import config as config_lib
+from ae_jax import optimizers, registry, summary
+from ae_jax.choices import choose, choose_preprocessing, spec_of
+from ae_jax.data.dataset import Dataset, as_dataset, load as load_data
+from ae_jax.errors import ConfigError
+from ae_jax.recipes import Recipe
+from ae_jax.run import Run, as_recipe
+from ae_jax.training import parallel
+from ae_jax.training.plan import Plan
+from ae_jax.training.step import single_player
+from ae_jax.types import Spec
+
+VALIDATED_AT_ONCE = 8192
+
+
+def fit(
+    model: Any,
+    data: Any,
+    *,
+    test: Any = None,
+    steps: int = 5000,
+    batch_size: int = 128,
+    optimizer: optax.GradientTransformation | Mapping[str, Any] | None = None,
+    workdir: Any = None,
+    seed: int = 0,
+    strategy: str = "pmap",
+    callbacks: Sequence[Callable[..., None]] = (),
+    progress: bool = True,
+    **training: Any,
+) -> Run:
+    """Trains an autoencoder.
+
+    Args:
+      model: a recipe (`ae.recipes.vae(latent_dim=32)`) or a pair `(model, objective)`.
+      data: an array `[n, *event]`, an `ae.data.Dataset`, or a source's name such as "digits".
+      test: an array to evaluate on; None holds out a tenth of the data, always the same.
+      steps: optimizer steps in all.
+      batch_size: of the global batch, over all devices.
+      optimizer: an optax optimizer, or the config section `{"name": …, "learning_rate": …}`; None:
+        Adam at 1e-3.
+      workdir: where everything is kept, local or `gs://`; the same call again resumes. None keeps
+        nothing.
+      seed: of parameters, noise and data order.
+      strategy: how devices share the work, e.g. "pmap".
+      callbacks: each called with a `LogPoint(step, split, metrics)` at every log point.
+      progress: whether to show the run on the terminal.
+      **training: any other field of the config's `training` section, e.g. `log_every=50`.
+
+    Returns:
+      A Run.
+
+    Raises:
+      ConfigError: an option out of range, before anything is compiled.
+      DataError: data that are empty, not finite, or outside the likelihood's range.
+      ShapeError: parts whose shapes do not meet.
+      WorkdirError: the workdir cannot be written or belongs to another config.
+      NonFiniteError: loss or gradients stayed non-finite.
+      Preempted: SIGTERM arrived; the run is saved and the same call resumes it.
+
+    Example:
+      >>> import ae_jax as ae, numpy as np
+      >>> x = np.random.default_rng(0).random((256, 8)).astype(np.float32)
+      >>> run = ae.fit(ae.recipes.vae(latent_dim=2), x, steps=20, batch_size=32, progress=False)
+      >>> run.encode(x).shape
+      (256, 2)
+    """
+    recipe = as_recipe(model)
+    config = config_lib.for_recipe(recipe)
+    config["data"]["source"] = data if isinstance(data, str) else None
+    options = {"steps": steps, "batch_size": batch_size, "seed": seed, **training}
+    config["training"] |= options
+    config["parallel"]["strategy"] = strategy
+    if isinstance(optimizer, Mapping):
+        config["optimizer"] |= optimizer
+    elif optimizer is not None:
+        config["optimizer"]["name"] = config_lib.CUSTOM
+    custom = None if isinstance(optimizer, Mapping) else optimizer
+    dataset = as_dataset(data, test)
+    config["data"]["source"] = dataset.source
+    return _fit(config, recipe, dataset, custom, workdir, callbacks, progress, time.time())
+
+
+def fit_config(
+    config: Mapping[str, Any],
+    workdir: Any = None,
+    *,
+    callbacks: Sequence[Callable[..., None]] = (),
+    progress: bool = True,
+    started: float | None = None,
+) -> Run:
+    """Trains what a config describes, as `scripts/train.py` does.
+
+    Args:
+      config: nested mappings; see `ae_jax.config`.
+      workdir: see `fit`.
+      callbacks: see `fit`.
+      progress: see `fit`.
+      started: `time.time()` from which the time to the first step counts; None: now.
+
+    Returns:
+      A Run.
+
+    Raises:
+      What `fit` raises.
+    """
+    started = time.time() if started is None else started
+    config = config_lib.complete(config)
+    recipe = config_lib.recipe_of(config)
+    section = config["data"]
+    dataset = load_data(section["source"], test_fraction=section["test_fraction"])
+    return _fit(config, recipe, dataset, None, workdir, callbacks, progress, started)
+
+
+def _fit(
+    config: Mapping[str, Any],
+    recipe: Recipe,
+    dataset: Dataset,
+    optimizer: optax.GradientTransformation | None,
+    workdir: Any,
+    callbacks: Sequence[Callable[..., None]],
+    progress: bool,
+    started: float,
+) -> Run:
+    from ae_jax.session import Session  # the files, figures and checkpoints come with it
+
+    config = config_lib.complete(config)
+    config, recipe, plan, spec = resolve(config, recipe, dataset, optimizer, progress)
+    run = Run(
+        plan.model, plan.objective, None, config, plan.preprocessing, spec, len(dataset.train.x)
+    )
+    return Session(plan, run, workdir, callbacks, progress, started).run_to_end()
+
+
+def resolve(
+    config: dict[str, Any],
+    recipe: Recipe,
+    dataset: Dataset,
+    optimizer: optax.GradientTransformation | None = None,
+    verbose: bool = False,
+) -> tuple[dict[str, Any], Recipe, Plan, Spec]:
+    """Chooses what is unset, checks everything against the data, and builds the parts.
+
+    Args:
+      config: complete.
+      recipe: of its model sections.
+      dataset: checked.
+      optimizer: in place of the config's section.
+      verbose: print what is chosen.
+
+    Returns:
+      The config with nothing unset, the recipe likewise, the Plan and the Spec.
+
+    Raises:
+      ConfigError: sizes that do not fit together.
+      DataError: data outside the likelihood's range.
+    """
+    training, size = config["training"], len(dataset.train.x)
+    devices = len(parallel.from_config(config["parallel"]).devices)
+    parallel.check_batch(training["batch_size"], devices)
+    if eval_size := config["evaluation"]["batch_size"]:
+        parallel.check_batch(eval_size, devices, "evaluation.batch_size")
+    if training["batch_size"] > size:
+        raise ConfigError(
+            f"training.batch_size is {training['batch_size']}, but the training split has only "
+            f"{size} examples; at most {size // devices * devices} here"
+        )
+    preprocessing, spec = _preprocess(config, dataset)
+    filled = recipe.fill(spec)
+    config = _stored(config, filled, preprocessing)
+    if verbose:
+        _print_choices(config, recipe, spec)
+    model, objective = filled.build(spec)
+    for part in (dataset.train, dataset.test):
+        for start in range(0, len(part.x), VALIDATED_AT_ONCE):
+            piece = part.x[start : start + VALIDATED_AT_ONCE]
+            model.likelihood.validate(np.asarray(preprocessing.apply(piece)))
+    variables = jax.eval_shape(model.init, jax.random.key(0), np.zeros(spec.event_shape, np.float32))
+    if optimizer is None:
+        optimizer = optimizers.from_config(config["optimizer"], training["steps"])
+    players = single_player(objective, optimizer, variables)
+    return config, filled, Plan(config, model, objective, players, preprocessing, dataset), spec
+
+
+def _preprocess(config, dataset):
+    node = config["data"]["preprocessing"]
+    chosen = choose_preprocessing(dataset) if node is None else registry.PREPROCESSING.build(node)
+    return chosen, spec_of(dataset, chosen)
+
+
+def _stored(config: dict[str, Any], recipe: Recipe, preprocessing: Any) -> dict[str, Any]:
+    sections = config_lib.for_recipe(recipe)
+    merged = {**config, **{name: sections[name] for name in ("model", "objective", "corruption")}}
+    node = config_lib.to_plain(preprocessing.node)
+    return merged | {"data": {**config["data"], "preprocessing": node}}
+
+
+def _print_choices(config: Mapping[str, Any], recipe: Recipe, spec: Spec) -> None:
+    unset = [name for name in choose(spec) if getattr(recipe, name) is None]
+    chosen = {name: config["model"][name] for name in unset}
+    if config["data"]["preprocessing"] is not None:
+        chosen["preprocessing"] = config["data"]["preprocessing"]
+    for name, node in chosen.items():
+        arguments = ", ".join(f"{k}={v!r:.60}" for k, v in node.items() if k != "name")
+        print(f"from the data: {name} = {node['name']}({arguments})", file=sys.stderr)
+

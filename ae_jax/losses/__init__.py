@@ -1,0 +1,131 @@
+"""Raw mathematics: pure functions of arrays, for one example unless they say "Batch-coupled".
+
+Results have dtype `promote_types(dtype, float32)`; losses are nats, summed over event and latent
+dimensions. Nothing here knows of models, terms or axis names.
+"""
+
+from ae_jax.losses.adversarial import (
+    density_ratio_discriminator,
+    density_ratio_total_correlation,
+    hinge_discriminator,
+    hinge_generator,
+    interpolate,
+    least_squares_discriminator,
+    least_squares_generator,
+    non_saturating_discriminator,
+    non_saturating_generator,
+    permute_dimensions,
+    wasserstein_critic,
+    wasserstein_generator,
+)
+from ae_jax.losses.bounds import (
+    ciwae,
+    doubly_reparameterized_bound,
+    elbo,
+    elbo_from_kl,
+    importance_weighted_bound,
+    log_importance_weights,
+    miwae,
+    normalized_importance_weights,
+    scale_gradient,
+)
+from ae_jax.losses.discrepancy import mmd
+from ae_jax.losses.divergences import (
+    capacity,
+    free_bits,
+    kl_categorical_uniform,
+    kl_diagonal_gaussians,
+    kl_gaussians,
+    kl_standard_normal,
+    kl_von_mises_fisher_uniform,
+    monte_carlo_kl,
+)
+from ae_jax.losses.gaussian import bounded_log_var, gaussian_nll
+from ae_jax.losses.reconstruction import (
+    absolute_error,
+    binary_cross_entropy,
+    cosine_distance,
+    huber,
+    squared_error,
+)
+from ae_jax.losses.sparsity import dead_unit_auxiliary, l0_surrogate, l1, sparsity_kl, top_k_of_dead
+from ae_jax.losses.structural import ms_ssim, ms_ssim_loss, ssim, ssim_loss
+from ae_jax.losses.structure import (
+    contractive_sigmoid,
+    dip_vae_i,
+    dip_vae_ii,
+    gradient_norm_squared,
+    gradient_penalty,
+    hutchinson_jacobian_norm,
+    latent_l2,
+    orthogonality,
+    parameter_l2,
+)
+from ae_jax.losses.total_correlation import (
+    KLParts,
+    gaussian_kl_decomposition,
+    kl_decomposition,
+    pairwise_gaussian_log_prob,
+)
+
+__all__ = [
+    "KLParts",
+    "absolute_error",
+    "binary_cross_entropy",
+    "bounded_log_var",
+    "capacity",
+    "ciwae",
+    "contractive_sigmoid",
+    "cosine_distance",
+    "dead_unit_auxiliary",
+    "density_ratio_discriminator",
+    "density_ratio_total_correlation",
+    "dip_vae_i",
+    "dip_vae_ii",
+    "doubly_reparameterized_bound",
+    "elbo",
+    "elbo_from_kl",
+    "free_bits",
+    "gaussian_kl_decomposition",
+    "gaussian_nll",
+    "gradient_norm_squared",
+    "gradient_penalty",
+    "hinge_discriminator",
+    "hinge_generator",
+    "huber",
+    "hutchinson_jacobian_norm",
+    "importance_weighted_bound",
+    "interpolate",
+    "kl_categorical_uniform",
+    "kl_decomposition",
+    "kl_diagonal_gaussians",
+    "kl_gaussians",
+    "kl_standard_normal",
+    "kl_von_mises_fisher_uniform",
+    "l0_surrogate",
+    "l1",
+    "latent_l2",
+    "least_squares_discriminator",
+    "least_squares_generator",
+    "log_importance_weights",
+    "miwae",
+    "mmd",
+    "monte_carlo_kl",
+    "ms_ssim",
+    "ms_ssim_loss",
+    "non_saturating_discriminator",
+    "non_saturating_generator",
+    "normalized_importance_weights",
+    "orthogonality",
+    "pairwise_gaussian_log_prob",
+    "parameter_l2",
+    "permute_dimensions",
+    "scale_gradient",
+    "sparsity_kl",
+    "squared_error",
+    "ssim",
+    "ssim_loss",
+    "top_k_of_dead",
+    "wasserstein_critic",
+    "wasserstein_generator",
+]

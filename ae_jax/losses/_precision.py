@@ -1,0 +1,20 @@
+"""The one dtype rule of the raw mathematics: never less precise than float32."""
+
+import chex
+import jax.numpy as jnp
+
+
+def at_least_float32(*arrays: chex.Array) -> tuple[chex.Array, ...]:
+    """Casts all arrays to their common type, promoted with float32.
+
+    bfloat16 and float16 become float32, integers and booleans become float32, float64 stays. Python
+    scalars are weakly typed and do not raise the type of the arrays beside them.
+
+    Args:
+      *arrays: arrays or Python scalars.
+
+    Returns:
+      The arrays, in the order given, all of one dtype.
+    """
+    dtype = jnp.promote_types(jnp.result_type(*arrays), jnp.float32)
+    return tuple(jnp.asarray(array, dtype) for array in arrays)

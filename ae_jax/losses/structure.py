@@ -1,0 +1,292 @@
+"""Penalties on the structure of a model: Jacobians, gradients, weights and moments of the code."""
+
+from collections.abc import Callable
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from ae_jax.errors import ShapeError, require_positive_ints
+from ae_jax.losses import _rows
+from ae_jax.losses._arguments import require_rank
+from ae_jax.losses._precision import at_least_float32
+
+
+def contractive_sigmoid(weights: chex.Array, hidden: chex.Array) -> jax.Array:
+    """Squared Frobenius norm of the Jacobian of one sigmoid layer, h = sigmoid(xW + b).
+
+        ‖∂h/∂x‖²_F = Σ_j (h_j (1 − h_j))² Σ_i W_ij²
+
+    Args:
+      weights: W, `[d_in, d_hidden]`.
+      hidden: h, the layer's output for one example, `[d_hidden]`.
+
+    Returns:
+      A scalar.
+
+    Raises:
+      ShapeError: for wrong shapes.
+
+    References:
+      Rifai et al., "Contractive auto-encoders", 2011.
+
+    >>> float(contractive_sigmoid(jnp.ones((3, 1)), jnp.array([0.5])))
+    0.1875
+    """
+    _rows.require_shapes(weights=(weights, "d_in d_hidden"), hidden=(hidden, "d_hidden"))
+    weights, hidden = at_least_float32(weights, hidden)
+    slopes = hidden * (1.0 - hidden)
+    return jnp.sum(jnp.square(slopes) * jnp.sum(jnp.square(weights), axis=0))
+
+
+def hutchinson_jacobian_norm(
+    fn: Callable[[jax.Array], jax.Array], x: chex.Array, key: chex.PRNGKey, samples: int = 1
+) -> jax.Array:
+    """Unbiased estimate of the squared Frobenius norm of the Jacobian of any function.
+
+        ‖J‖²_F = E ‖vᵀJ‖², v uniform on {−1, 1}
+
+    Signs are drawn for the output of `fn`, one reverse pass a sample; they have the lowest variance
+    of all independent probes, and none where the rows of J are orthogonal.
+
+    Args:
+      fn: a function of one example, array to array, of any shapes.
+      x: the example.
+      key: for the probes.
+      samples: number of probes averaged, at least 1.
+
+    Returns:
+      A scalar.
+
+    Raises:
+      ConfigError: if `samples` is not a whole number above zero.
+
+    References:
+      Hutchinson, "A stochastic estimator of the trace of the influence matrix", 1989.
+
+    >>> float(hutchinson_jacobian_norm(lambda x: 2.0 * x, jnp.ones(3), jax.random.key(0)))
+    12.0
+    """
+    require_positive_ints(samples=samples)
+    (x,) = at_least_float32(x)
+    y, pull_back = jax.vjp(fn, x)
+
+    def squared_norm(probe_key: chex.PRNGKey) -> jax.Array:
+        (product,) = pull_back(jax.random.rademacher(probe_key, y.shape, y.dtype))
+        return jnp.sum(jnp.square(product))
+
+    return jnp.mean(jax.vmap(squared_norm)(jax.random.split(key, samples)))
+
+
+def gradient_norm_squared(fn: Callable[[jax.Array], jax.Array], x: chex.Array) -> jax.Array:
+    """Squared norm of the gradient of a scalar function of one example, ‖∇fn(x)‖².
+
+    Args:
+      fn: a function of one example, array to scalar.
+      x: the example, any shape.
+
+    Returns:
+      A scalar.
+
+    Raises:
+      ShapeError: if `fn` does not return a scalar.
+
+    >>> float(gradient_norm_squared(lambda x: jnp.sum(x**2), jnp.array([3.0, 4.0])))
+    100.0
+    """
+    (x,) = at_least_float32(x)
+    y, pull_back = jax.vjp(fn, x)
+    if jnp.shape(y) != ():
+        raise ShapeError(f"fn must return a scalar, shape (), got shape {jnp.shape(y)}")
+    (gradient,) = pull_back(jnp.ones((), y.dtype))
+    return jnp.sum(jnp.square(gradient))
+
+
+def gradient_penalty(
+    fn: Callable[[jax.Array], jax.Array], x: chex.Array, target: float = 1.0
+) -> jax.Array:
+    """Squared distance of the gradient's norm from a target, (‖∇fn(x)‖ − target)².
+
+    Where the gradient is 0, the norm is not differentiable and its gradient is taken as 0.
+
+    Args:
+      fn: a function of one example, array to scalar, such as a critic.
+      x: the example, such as an interpolation between real and generated.
+      target: the norm wanted.
+
+    Returns:
+      A scalar.
+
+    Raises:
+      ShapeError: if `fn` does not return a scalar.
+
+    References:
+      Gulrajani et al., "Improved training of Wasserstein GANs", 2017.
+
+    >>> float(gradient_penalty(lambda x: 3.0 * x.sum(), jnp.ones(1)))
+    4.0
+    """
+    squared_norm = gradient_norm_squared(fn, x)
+    positive = squared_norm > 0.0
+    norm = jnp.where(positive, jnp.sqrt(jnp.where(positive, squared_norm, 1.0)), 0.0)
+    return jnp.square(norm - target)
+
+
+def parameter_l2(params: chex.ArrayTree, *, kernels_only: bool = False) -> jax.Array:
+    """Sum of squares of the parameters, Σ w²; integer leaves do not count.
+
+    Args:
+      params: a tree of arrays.
+      kernels_only: True to leave out leaves of rank below 2: biases, scales, scalars.
+
+    Returns:
+      A scalar; 0 for a tree without leaves that count.
+
+    >>> float(parameter_l2({"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}, kernels_only=True))
+    6.0
+    """
+    leaves = [
+        leaf
+        for leaf in jax.tree.leaves(params)
+        if jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
+        and (not kernels_only or jnp.ndim(leaf) >= 2)
+    ]
+    return sum(
+        (jnp.sum(jnp.square(leaf)) for leaf in at_least_float32(0.0, *leaves)), jnp.zeros(())
+    )
+
+
+def orthogonality(weights: chex.Array) -> jax.Array:
+    """Distance of the columns of a matrix from an orthonormal set, ‖WᵀW − I‖²_F.
+
+    Args:
+      weights: W, `[d_in, d_out]`.
+
+    Returns:
+      A scalar, at least d_out − d_in.
+
+    Raises:
+      ShapeError: if W is not a matrix.
+
+    >>> float(orthogonality(2.0 * jnp.eye(3)))
+    27.0
+    """
+    require_rank(2, weights=weights)
+    (weights,) = at_least_float32(weights)
+    gram = jnp.matmul(weights.T, weights, precision="highest")
+    return jnp.sum(jnp.square(gram - jnp.eye(gram.shape[0], dtype=gram.dtype)))
+
+
+def latent_l2(z: chex.Array) -> jax.Array:
+    """The latent penalty of the regularised autoencoder, ½ ‖z‖².
+
+    Args:
+      z: the code, any shape.
+
+    Returns:
+      A scalar.
+
+    References:
+      Ghosh et al., "From variational to deterministic autoencoders", 2020.
+
+    >>> float(latent_l2(jnp.array([1.0, 1.0])))
+    1.0
+    """
+    (z,) = at_least_float32(z)
+    return 0.5 * jnp.sum(jnp.square(z))
+
+
+def _covariance(rows: jax.Array, counted: jax.Array) -> jax.Array:
+    """Covariance over the rows that count, divided by their number (not that less one)."""
+    count = jnp.maximum(jnp.sum(counted, dtype=rows.dtype), 1.0)
+    mean = jnp.sum(rows, axis=0, keepdims=True) / count
+    centred = _rows.blank_padding(rows - mean, counted)
+    return jnp.matmul(centred.T, centred, precision="highest") / count
+
+
+def _dip_penalty(covariance: jax.Array, lambda_od: jax.Array, lambda_d: jax.Array) -> jax.Array:
+    diagonal = jnp.diagonal(covariance)
+    off_diagonal = jnp.where(jnp.eye(diagonal.size, dtype=bool), 0.0, covariance)
+    return lambda_od * jnp.sum(jnp.square(off_diagonal)) + lambda_d * jnp.sum(
+        jnp.square(diagonal - 1.0)
+    )
+
+
+def dip_vae_i(
+    mean: chex.Array,
+    *,
+    lambda_od: chex.Numeric,
+    lambda_d: chex.Numeric,
+    valid: chex.Array | None = None,
+) -> jax.Array:
+    """Batch-coupled: the DIP-VAE-I penalty on the covariance C of the posterior means.
+
+        λ_od Σ_{i≠j} C_ij² + λ_d Σ_i (C_ii − 1)²
+
+    Args:
+      mean: posterior means, `[n, d]`.
+      lambda_od: weight of the off-diagonal part.
+      lambda_d: weight of the diagonal part; the paper takes 10 λ_od.
+      valid: `bool[n]`, False for padding; None if all rows count.
+
+    Returns:
+      A scalar. The covariance is divided by n.
+
+    Raises:
+      ShapeError: for wrong shapes.
+
+    References:
+      Kumar et al., "Variational inference of disentangled latent concepts from unlabeled
+      observations", 2018.
+
+    >>> float(dip_vae_i(jnp.array([[1.0], [-1.0]]), lambda_od=1.0, lambda_d=1.0))
+    0.0
+    """
+    require_rank(2, mean=mean)
+    mean, lambda_od, lambda_d = at_least_float32(mean, lambda_od, lambda_d)
+    counted = _rows.counted_rows(valid, mean.shape[0])
+    covariance = _covariance(_rows.blank_padding(mean, counted), counted)
+    return _dip_penalty(covariance, lambda_od, lambda_d)
+
+
+def dip_vae_ii(
+    mean: chex.Array,
+    log_var: chex.Array,
+    *,
+    lambda_od: chex.Numeric,
+    lambda_d: chex.Numeric,
+    valid: chex.Array | None = None,
+) -> jax.Array:
+    """Batch-coupled: the DIP-VAE-II penalty, on the covariance of the aggregate posterior.
+
+    The penalty of `dip_vae_i` with C = Cov(mean) + diag(E exp(log_var)), finite in float32 for
+    log-variances up to 40.
+
+    Args:
+      mean: posterior means, `[n, d]`.
+      log_var: logarithms of the posterior variances, `[n, d]`.
+      lambda_od: weight of the off-diagonal part.
+      lambda_d: weight of the diagonal part; the paper takes λ_od.
+      valid: `bool[n]`, False for padding; None if all rows count.
+
+    Returns:
+      A scalar. The covariance is divided by n.
+
+    Raises:
+      ShapeError: for wrong shapes.
+
+    References:
+      Kumar et al., "Variational inference of disentangled latent concepts from unlabeled
+      observations", 2018.
+
+    >>> float(dip_vae_ii(jnp.ones((4, 1)), jnp.zeros((4, 1)), lambda_od=1.0, lambda_d=1.0))
+    0.0
+    """
+    _rows.require_shapes(mean=(mean, "n d"), log_var=(log_var, "n d"))
+    mean, log_var, lambda_od, lambda_d = at_least_float32(mean, log_var, lambda_od, lambda_d)
+    counted = _rows.counted_rows(valid, mean.shape[0])
+    variance = _rows.blank_padding(jnp.exp(_rows.blank_padding(log_var, counted)), counted)
+    count = jnp.maximum(jnp.sum(counted, dtype=mean.dtype), 1.0)
+    covariance = _covariance(_rows.blank_padding(mean, counted), counted)
+    covariance += jnp.diag(jnp.sum(variance, axis=0) / count)
+    return _dip_penalty(covariance, lambda_od, lambda_d)

@@ -1,0 +1,280 @@
+"""The autoencoder: corrupt → encode → bottleneck → decode, and the only place that vmaps."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ae_jax import keys as keys_lib
+from ae_jax import registry
+from ae_jax.corruptions import Corruption, none
+from ae_jax.errors import PartError, ShapeError
+from ae_jax.networks.adapters import BATCH_AXIS
+from ae_jax.types import (
+    Array,
+    Batch,
+    Bottleneck,
+    Coder,
+    Distribution,
+    Likelihood,
+    Network,
+    Outputs,
+    PRNGKey,
+    Shape,
+    Tree,
+    Variables,
+)
+
+
+class Autoencoder(NamedTuple):
+    """A row of pure parts; see `ae_jax.autoencoder` to build one.
+
+    Attributes:
+      encoder: Coder from x to `bottleneck.feature_shape`.
+      decoder: Coder from z to `likelihood.parameter_shape(event_shape)`.
+      bottleneck: from features to z.
+      likelihood: p(x | z).
+      corruption: `(key, x, observed) -> (x̃, info)`.
+    """
+
+    encoder: Coder
+    decoder: Coder
+    bottleneck: Bottleneck
+    likelihood: Likelihood
+    corruption: Corruption
+
+    def init(self, key: PRNGKey, example: Array) -> Variables:
+        """Draws the parameters and checks that all shapes meet.
+
+        Args:
+          key: a typed key.
+          example: one example x, `[*event]`; only its shape and dtype matter.
+
+        Returns:
+          Variables.
+
+        Raises:
+          ShapeError: a network emits another shape than the next part takes.
+        """
+        keys = dict(zip(("encoder", "decoder", "bottleneck", "likelihood"), jax.random.split(key, 4)))
+        bottleneck, likelihood = self.bottleneck, self.likelihood
+        z = jnp.zeros(bottleneck.latent_shape)
+        inits = {
+            "encoder": self.encoder.init(keys["encoder"], example),
+            "decoder": self.decoder.init(keys["decoder"], z),
+            "bottleneck": bottleneck.init(keys["bottleneck"]),
+            "likelihood": (likelihood.init(keys["likelihood"]), {}),
+        }
+        _check_output(self.encoder, inits["encoder"], example, bottleneck.feature_shape, "encoder")
+        target = likelihood.parameter_shape(jnp.shape(example))
+        _check_output(self.decoder, inits["decoder"], z, target, "decoder")
+        present = lambda i: {name: v[i] for name, v in inits.items() if jax.tree.leaves(v[i])}
+        return Variables(params=present(0), state=present(1))
+
+    def forward(
+        self,
+        variables: Variables,
+        batch: Batch,
+        keys: keys_lib.ExampleKeys,
+        *,
+        samples: int = 1,
+        train: bool = False,
+    ) -> tuple[Outputs, dict[str, Tree]]:
+        """One pass over a batch, with latent samples.
+
+        Args:
+          variables: params and state.
+          batch: x is `[b, *event]`.
+          keys: one key an example and stream, `[b]`.
+          samples: k, latent samples an example.
+          train: whether dropout and batch statistics are those of training.
+
+        Returns:
+          Outputs, and what training collects on the way: under "state" the coders' new state by
+          part, under "bottleneck" the sums of the bottleneck's statistics over valid examples.
+        """
+        enc, dec = _part(variables, "encoder"), _part(variables, "decoder")
+        params, state = _part(variables, "bottleneck")
+        likelihood_params = variables.params.get("likelihood", {})
+        prior = self.prior(variables)
+
+        def one(x, observed, extras, keys):
+            corrupted, info = self.corruption(keys.corruption, x, observed)
+            options = {"observed": observed, "extras": extras, "info": info, "train": train}
+            features, activations, enc_state = self.encoder.apply(
+                *enc, corrupted, key=jax.random.fold_in(keys.dropout, 0), **options
+            )
+            posterior = self.bottleneck.posterior(params, state, features)
+
+            def sampled(i):
+                key = jax.random.fold_in(keys.latent, i)
+                z = self.bottleneck.latent(params, state, posterior, key)
+                y, hidden, dec_state = self.decoder.apply(
+                    *dec, z, key=jax.random.fold_in(keys.dropout, i + 1), **options
+                )
+                log_px = self.likelihood.log_prob(likelihood_params, y, x, observed)
+                log_qz = posterior.log_prob(z)
+                log_pz = None if prior is None or log_qz is None else prior.log_prob(z)
+                return (z, y, log_px, log_qz, log_pz), hidden, dec_state
+
+            drawn, hidden, dec_state = jax.vmap(sampled)(jnp.arange(samples))
+            activations |= {f"decoder/{name}": value for name, value in hidden.items()}
+            outputs = Outputs(corrupted, info, posterior, *drawn, activations)
+            dec_state = jax.tree.map(lambda s: jnp.mean(s, axis=0, dtype=s.dtype), dec_state)
+            stats = self.bottleneck.stats(state, posterior, drawn[0])
+            return outputs, {"encoder": enc_state, "decoder": dec_state}, stats
+
+        outputs, coders, stats = jax.vmap(one, axis_name=BATCH_AXIS, out_axes=(0, None, 0))(
+            batch.x, batch.observed, dict(batch.extras), keys
+        )
+        coders = {name: tree for name, tree in coders.items() if jax.tree.leaves(tree)}
+        return outputs, {"state": coders, "bottleneck": _sum_valid(stats, batch.valid)}
+
+    def prior(self, variables: Variables) -> Distribution | None:
+        """p(z) over one latent, or None."""
+        return self.bottleneck.prior(*_part(variables, "bottleneck"))
+
+    def posterior(
+        self,
+        variables: Variables,
+        x: Array,
+        observed: Array | None = None,
+        extras: dict[str, Array] | None = None,
+    ) -> Distribution:
+        """q(z | x) of a batch, leaves `[b, …]`; needs the encoder's and bottleneck's variables only.
+
+        Args:
+          variables: those two parts' suffice.
+          x: `[b, *event]`, not corrupted.
+          observed: bool `[b, *event]`, or None.
+          extras: each `[b, …]`.
+        """
+        enc, own = _part(variables, "encoder"), _part(variables, "bottleneck")
+
+        def one(x, observed, extras):
+            features, _, _ = self.encoder.apply(*enc, x, observed=observed, extras=extras)
+            return self.bottleneck.posterior(*own, features)
+
+        return jax.vmap(one, axis_name=BATCH_AXIS)(x, observed, extras or {})
+
+    def encode(
+        self,
+        variables: Variables,
+        x: Array,
+        key: PRNGKey | None = None,
+        observed: Array | None = None,
+        extras: dict[str, Array] | None = None,
+    ) -> Array:
+        """The code of each example, `[b, *latent]`: the posterior mean, or a sample with a key.
+
+        Args:
+          variables: the encoder's and bottleneck's suffice.
+          x: `[b, *event]`.
+          key: one typed key for the whole batch; None for the mean.
+          observed: bool `[b, *event]`, or None.
+          extras: each `[b, …]`.
+        """
+        posterior = self.posterior(variables, x, observed, extras)
+        own = _part(variables, "bottleneck")
+        if key is None:
+            return jax.vmap(lambda q: self.bottleneck.latent(*own, q, None))(posterior)
+        keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.arange(x.shape[0]))
+        return jax.vmap(lambda q, k: self.bottleneck.latent(*own, q, k))(posterior, keys)
+
+    def decode_parameters(
+        self, variables: Variables, z: Array, extras: dict[str, Array] | None = None
+    ) -> Array:
+        """The decoder's output for each z, `[b, *parameter_shape]`."""
+        dec = _part(variables, "decoder")
+
+        def one(z, extras):
+            return self.decoder.apply(*dec, z, extras=extras)[0]
+
+        return jax.vmap(one, axis_name=BATCH_AXIS)(z, extras or {})
+
+    def decode(
+        self, variables: Variables, z: Array, extras: dict[str, Array] | None = None
+    ) -> Array:
+        """The mean of p(x | z) for each z, `[b, *event]`; needs decoder and likelihood only.
+
+        Args:
+          variables: those two parts' suffice.
+          z: `[b, *latent]`.
+          extras: each `[b, …]`.
+        """
+        params = variables.params.get("likelihood", {})
+        y = self.decode_parameters(variables, z, extras)
+        return jax.vmap(lambda y: self.likelihood.mean(params, y))(y)
+
+
+def autoencoder(
+    encoder: Coder | Network,
+    decoder: Coder | Network,
+    bottleneck: Bottleneck,
+    likelihood: Likelihood,
+    corruption: Corruption | None = None,
+    *,
+    event_shape: Shape | None = None,
+) -> Autoencoder:
+    """A model from its parts.
+
+    Args:
+      encoder: a Coder, or a Network to be told the bottleneck's feature shape.
+      decoder: a Coder, or a Network to be told the likelihood's parameter shape.
+      bottleneck: e.g. `ae.bottlenecks.gaussian(32)`.
+      likelihood: e.g. `ae.likelihoods.bernoulli()`.
+      corruption: what the encoder sees in place of x; None: x itself.
+      event_shape: the shape of one example; needed where the decoder is a Network.
+
+    Returns:
+      An Autoencoder.
+
+    Raises:
+      PartError: an argument is another kind of part, or event_shape is missing.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> model = ae.autoencoder(
+      ...     ae.networks.mlp((64,)), ae.networks.mlp((64,)), ae.bottlenecks.gaussian(2),
+      ...     ae.likelihoods.bernoulli(), event_shape=(8, 8, 1))
+    """
+    bottleneck = registry.BOTTLENECKS.check(bottleneck)
+    likelihood = registry.LIKELIHOODS.check(likelihood)
+    encoder, decoder = registry.NETWORKS.check(encoder), registry.NETWORKS.check(decoder)
+    corruption = registry.CORRUPTIONS.check(none() if corruption is None else corruption)
+    if isinstance(encoder, Network):
+        encoder = encoder.bind(bottleneck.feature_shape)._replace(node=encoder.node)
+    if isinstance(decoder, Network):
+        if event_shape is None:
+            raise PartError(
+                "a built-in decoder must be told what to emit: pass event_shape=x.shape[1:]"
+            )
+        shape = likelihood.parameter_shape(tuple(event_shape))
+        decoder = decoder.bind(shape)._replace(node=decoder.node)
+    return Autoencoder(encoder, decoder, bottleneck, likelihood, corruption)
+
+
+def _part(variables: Variables, name: str) -> tuple[Tree, Tree]:
+    return variables.params.get(name, {}), variables.state.get(name, {})
+
+
+def _sum_valid(stats: Tree, valid: Array | None) -> Tree:
+    def total(leaf):
+        if valid is not None:
+            leaf = jnp.where(valid.reshape((-1,) + (1,) * (leaf.ndim - 1)), leaf, 0)
+        return jnp.sum(leaf, axis=0)
+
+    return jax.tree.map(total, stats)
+
+
+def _check_output(coder: Coder, own: Any, x: Array, expected: Shape, name: str) -> None:
+    def apply(own, x):  # under a batch axis of one, as `forward` will call it
+        return jax.vmap(lambda x: coder.apply(*own, x)[0], axis_name=BATCH_AXIS)(x[None])[0]
+
+    got = jax.eval_shape(apply, own, x).shape
+    if got != tuple(expected):
+        part = "bottleneck" if name == "encoder" else "likelihood"
+        raise ShapeError(
+            f"the {name} emits shape {got} for an input of shape {jnp.shape(x)}, but the {part} "
+            f"takes {tuple(expected)}"
+        )

@@ -1,0 +1,125 @@
+"""Any Flax Linen module as a `Coder`."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from ae_jax.errors import PartError
+from ae_jax.types import Coder, Tree
+
+BATCH_AXIS = "batch"
+DEVICE_AXIS = "devices"
+_ACTIVATIONS = "intermediates"
+
+
+def normalisation_axes() -> tuple[str, ...]:
+    """The axis names over which batch statistics are taken: the batch, and the devices if bound."""
+    try:
+        jax.lax.axis_size(DEVICE_AXIS)
+    except NameError:
+        return (BATCH_AXIS,)
+    return (BATCH_AXIS, DEVICE_AXIS)
+
+
+def check_normalisation(axis_name: Any, what: str) -> None:
+    """Refuses a batch normalisation that would see one example at a time.
+
+    Raises:
+      PartError: its axis name is not "batch"; the fix is in the message.
+    """
+    if axis_name != BATCH_AXIS:
+        raise PartError(
+            f"{what} has axis_name={axis_name!r}: parts are written for one example, so it would "
+            f"normalise each example by itself to zero. Give it axis_name='{BATCH_AXIS}'."
+        )
+
+
+def accepted(call: Callable[..., Any], offered: dict[str, Any]) -> dict[str, Any]:
+    """Those of the offered keyword arguments that a call takes by name."""
+    parameters = inspect.signature(call).parameters
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        return offered
+    return {key: value for key, value in offered.items() if key in parameters}
+
+
+def flat_activations(tree: Tree) -> dict[str, Any]:
+    """Sown values by "/"-joined path, the last of each; an outermost name stands alone."""
+    flat, _ = jax.tree_util.tree_flatten_with_path(tree, is_leaf=lambda v: isinstance(v, tuple))
+    name = lambda path: "/".join(str(getattr(k, "key", k)) for k in path)
+    return {name(path): value[-1] if isinstance(value, tuple) else value for path, value in flat}
+
+
+def _linen_interceptor(next_call, args, kwargs, context):
+    module = context.module
+    if isinstance(module, nn.BatchNorm) and context.method_name == "__call__":
+        check_normalisation(module.axis_name, f"the BatchNorm '{module.name}'")
+        axes = normalisation_axes()
+        object.__setattr__(module, "axis_name", axes)  # the devices' axis is ours to add
+        try:
+            return next_call(*args, **kwargs)
+        finally:
+            object.__setattr__(module, "axis_name", BATCH_AXIS)
+    return next_call(*args, **kwargs)
+
+
+def from_linen(module: nn.Module) -> Coder:
+    """A Flax Linen module, written for one example, as a Coder.
+
+    `__call__(x)` may also take any of `train`, `deterministic`, `observed`, `extras`, `info` by
+    name. Dropout draws from our streams; values `sow`n into "intermediates" become named
+    activations; other collections are state. A BatchNorm must have `axis_name="batch"`: it then
+    normalises over the whole batch on all devices.
+
+    Args:
+      module: an unbound Linen module.
+
+    Returns:
+      A Coder.
+
+    Raises:
+      PartError: it is not a Linen module, or (at init) a BatchNorm lacks its axis name.
+
+    Example:
+      >>> import ae_jax as ae, flax.linen as nn
+      >>> encoder = ae.from_linen(nn.Dense(64))
+    """
+    if not isinstance(module, nn.Module):
+        raise PartError(
+            f"from_linen takes a flax.linen.Module instance, got {module!r:.200}"
+            + ("; call the class first" if isinstance(module, type) else "")
+        )
+
+    def options(observed, extras, info, train):
+        offered = {"train": train, "deterministic": not train}
+        offered |= {"observed": observed, "extras": extras, "info": info}
+        return accepted(type(module).__call__, offered)
+
+    def init(key, x, *, observed=None, extras=None, info=None):
+        names = ("params", "dropout")
+        rngs = {name: jax.random.fold_in(key, i) for i, name in enumerate(names)}
+        with nn.intercept_methods(_linen_interceptor):
+            variables = module.init(rngs, x, **options(observed, extras, info, train=False))
+        variables = {k: v for k, v in variables.items() if k != _ACTIVATIONS}
+        return variables.pop("params", {}), variables
+
+    def apply(
+        params, state, x, *, observed=None, extras=None, info=None, key=None, train=False
+    ):
+        mutable = [_ACTIVATIONS, *(state if train else ())]
+        rngs = {} if key is None else {"dropout": key}
+        with nn.intercept_methods(_linen_interceptor):
+            y, changed = module.apply(
+                {"params": params, **state},
+                x,
+                rngs=rngs,
+                mutable=mutable,
+                **options(observed, extras, info, train),
+            )
+        activations = flat_activations(changed.pop(_ACTIVATIONS, {}))
+        return y, activations, jax.tree.map(jnp.asarray, {**state, **changed})
+
+    return Coder(init, apply)

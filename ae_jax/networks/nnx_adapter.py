@@ -1,0 +1,114 @@
+"""Any Flax NNX module as a `Coder`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from ae_jax.errors import PartError
+from ae_jax.networks.adapters import (
+    BATCH_AXIS,
+    accepted,
+    check_normalisation,
+    normalisation_axes,
+)
+from ae_jax.types import Coder
+
+
+def _flat(state: Any) -> dict[str, jax.Array]:
+    return {"/".join(map(str, path)): leaf[...] for path, leaf in nnx.to_flat_state(state)}
+
+
+def _fill(state: Any, values: dict[str, jax.Array]) -> Any:
+    filled = [
+        (path, leaf.replace(values["/".join(map(str, path))]))
+        for path, leaf in nnx.to_flat_state(state)
+    ]
+    return nnx.from_flat_state(filled)
+
+
+def from_nnx(factory: Callable[..., nnx.Module]) -> Coder:
+    """A Flax NNX module, written for one example, as a Coder.
+
+    The module's `__call__(x)` may also take any of `train`, `deterministic`, `observed`, `extras`,
+    `info` by name; `train()` and `eval()` are set for it, dropout keys are reseeded from our
+    streams, values sown as `nnx.Intermediate` become named activations, every other variable is
+    state. A BatchNorm must have `axis_name="batch"`.
+
+    Args:
+      factory: the module's class, or any function of `rngs` that returns the module.
+
+    Returns:
+      A Coder.
+
+    Raises:
+      PartError: the factory does not return an NNX module, or a BatchNorm lacks its axis name.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> from flax import nnx
+      >>> decoder = ae.from_nnx(lambda rngs: nnx.Linear(32, 64, rngs=rngs))
+    """
+    if isinstance(factory, nnx.Module) or not callable(factory):
+        raise PartError(
+            "from_nnx takes a class or a function of rngs, so that parameters are drawn from the "
+            f"run's seed; got {factory!r:.200}"
+        )
+
+    def build(key):
+        module = factory(rngs=nnx.Rngs(params=key, dropout=key))
+        if not isinstance(module, nnx.Module):
+            raise PartError(f"the factory must return an nnx.Module, got {module!r:.200}")
+        for _, child in nnx.iter_modules(module):
+            if isinstance(child, nnx.BatchNorm):
+                check_normalisation(child.axis_name, "an nnx.BatchNorm")
+        return module
+
+    def split(module):
+        return nnx.split(module, nnx.Param, nnx.RngState, ...)
+
+    graph, abstract_params, abstract_rngs, abstract_state = nnx.eval_shape(
+        lambda: split(build(jax.random.key(0)))
+    )
+
+    def init(key, x, *, observed=None, extras=None, info=None):
+        del x, observed, extras, info
+        _, params, _, state = split(build(key))
+        return _flat(params), _flat(state)
+
+    def apply(
+        params, state, x, *, observed=None, extras=None, info=None, key=None, train=False
+    ):
+        key = jax.random.key(0) if key is None else key
+        leaves, structure = jax.tree.flatten(abstract_rngs)
+        rngs = structure.unflatten(  # each stream its own key, or two dropouts would drop alike
+            jax.random.fold_in(key, i)
+            if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+            else jnp.zeros(leaf.shape, leaf.dtype)
+            for i, leaf in enumerate(leaves)
+        )
+        module = nnx.merge(
+            graph, _fill(abstract_params, params), rngs, _fill(abstract_state, state)
+        )
+        module.train() if train else module.eval()
+        for _, child in nnx.iter_modules(module):
+            if isinstance(child, nnx.BatchNorm):
+                child.axis_name = normalisation_axes()
+        offered = {"train": train, "deterministic": not train}
+        offered |= {"observed": observed, "extras": extras, "info": info}
+        y = module(x, **accepted(type(module).__call__, offered))
+        activations = {
+            name: value[-1] if isinstance(value, tuple) else value
+            for name, value in _sown(nnx.pop(module, nnx.Intermediate)).items()
+        }
+        return y, activations, _flat(split(module)[3]) if train else state
+
+    return Coder(init, apply)
+
+
+def _sown(state: Any) -> dict[str, Any]:
+    return {
+        "/".join(map(str, path)): leaf.get_value() for path, leaf in nnx.to_flat_state(state)
+    }

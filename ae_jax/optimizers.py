@@ -1,0 +1,93 @@
+"""The optimizer of a config section: any of optax's, with clipping and a learning-rate shape."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import optax
+
+from ae_jax.errors import ConfigError, UnknownNameError, nearest, require_positive
+from ae_jax.registry import OPTIMIZERS, bind_arguments, import_object
+
+NAMES = (
+    "adabelief", "adafactor", "adagrad", "adam", "adamax", "adamw", "lamb", "lion", "nadam",
+    "radam", "rmsprop", "sgd",
+)
+for _name in NAMES:
+    OPTIMIZERS.factories[_name] = getattr(optax, _name)
+
+SHAPES: dict[str, Callable[[int], Callable[[Any], Any]]] = {
+    "constant": lambda steps: optax.constant_schedule(1.0),
+    "cosine": lambda steps: optax.cosine_decay_schedule(1.0, steps),
+    "linear": lambda steps: optax.linear_schedule(1.0, 0.0, steps),
+}
+
+
+def learning_rate(peak: float, schedule: str, warmup_steps: int, steps: int) -> Any:
+    """The learning rate over a run: a linear warm-up to the peak, then a shape down to the end.
+
+    Args:
+      peak: the highest value.
+      schedule: "constant", "cosine" or "linear".
+      warmup_steps: of the warm-up, below `steps`.
+      steps: of the whole run.
+
+    Returns:
+      A number where it never changes, else `step -> learning rate`.
+
+    Raises:
+      ConfigError: a value out of range, or an unknown schedule.
+    """
+    require_positive(**{"optimizer.learning_rate": peak})
+    if schedule not in SHAPES:
+        raise UnknownNameError(
+            f"optimizer.schedule cannot be {schedule!r}{nearest(schedule, SHAPES)}"
+        )
+    if not 0 <= warmup_steps < steps:
+        raise ConfigError(
+            f"optimizer.warmup_steps must lie in [0, training.steps={steps}), got {warmup_steps}"
+        )
+    if schedule == "constant" and not warmup_steps:
+        return peak
+    shape = SHAPES[schedule](steps - warmup_steps)
+    ramp = optax.linear_schedule(0.0, 1.0, max(warmup_steps, 1))
+    joined = optax.join_schedules([ramp, shape], [warmup_steps])
+    return lambda step: peak * joined(step)
+
+
+def from_config(section: Mapping[str, Any], steps: int) -> optax.GradientTransformation:
+    """The optimizer of the config's `optimizer` section.
+
+    Args:
+      section: name, learning_rate, schedule, warmup_steps, clip_norm, arguments.
+      steps: of the whole run.
+
+    Returns:
+      An optax GradientTransformation.
+
+    Raises:
+      UnknownNameError: no optimizer has this name.
+      ConfigError: an argument it does not take, or a value out of range.
+    """
+    name, arguments = section["name"], dict(section["arguments"])
+    known = name in OPTIMIZERS.factories
+    factory = OPTIMIZERS.factories[name] if known else _other(name)
+    rate = learning_rate(
+        section["learning_rate"], section["schedule"], section["warmup_steps"], steps
+    )
+    bound = bind_arguments(
+        f"optimizer '{name}'", inspect.signature(factory), (rate,), arguments
+    )
+    optimizer = factory(*bound.args, **bound.kwargs)
+    if section["clip_norm"] is None:
+        return optimizer
+    require_positive(**{"optimizer.clip_norm": section["clip_norm"]})
+    return optax.chain(optax.clip_by_global_norm(section["clip_norm"]), optimizer)
+
+
+def _other(name: str) -> Callable[..., optax.GradientTransformation]:
+    if ":" in name:
+        return import_object(name)
+    raise UnknownNameError(
+        f"no optimizer is called '{name}'{nearest(name, OPTIMIZERS.factories)}"
+    )

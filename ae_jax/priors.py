@@ -1,0 +1,16 @@
+"""Priors p(z), which fill a bottleneck's `prior`."""
+
+from ae_jax import distributions
+from ae_jax.registry import PRIORS
+from ae_jax.types import Prior
+
+__all__ = ["standard_normal"]
+
+
+@PRIORS.register
+def standard_normal() -> Prior:
+    """N(0, I) over the latent; nothing is learned (Kingma & Welling 2014)."""
+    return Prior(
+        init=lambda key, latent_shape: {},
+        apply=lambda params, latent_shape: distributions.standard_normal(latent_shape),
+    )

@@ -1,0 +1,189 @@
+"""One registry a part: names in a config become parts, and parts remember their names.
+
+A config node is `{"name": …, argument: value, …}`; `name` may also be the user's own
+`"package.module:function"`.
+"""
+
+import functools
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ae_jax.errors import ConfigError, PartError, UnknownNameError, nearest
+from ae_jax.types import Bottleneck, Coder, Likelihood, Network, Node, Prior
+
+
+class Registry:
+    """Factories of one kind of part, by name."""
+
+    def __init__(self, kind: str, part: type | tuple[type, ...] | None = None):
+        """Creates an empty registry.
+
+        Args:
+          kind: what its parts are called in messages, e.g. "likelihood".
+          part: the type that its factories return; None accepts anything callable.
+        """
+        self.kind = kind
+        self.part = part
+        self.factories: dict[str, Callable[..., Any]] = {}
+
+    def register(self, factory: Callable[..., Any], name: str | None = None) -> Callable[..., Any]:
+        """Adds a factory (use as a decorator) and makes its parts carry their `Node`.
+
+        Args:
+          factory: a function of plain values that returns a part.
+          name: how configs call it; the function's own name by default.
+
+        Returns:
+          The factory, whose arguments are now checked and whose parts have `.node` set.
+        """
+        name = name or factory.__name__
+        signature = inspect.signature(factory)
+
+        @functools.wraps(factory)
+        def build(*args, **kwargs):
+            bound = bind_arguments(f"{self.kind} '{name}'", signature, args, kwargs)
+            return with_node(factory(*bound.args, **bound.kwargs), to_node(name, bound.arguments))
+
+        self.factories[name] = build
+        return build
+
+    def __getitem__(self, name: str) -> Callable[..., Any]:
+        """The factory of a name, or of the user's own `module:function`."""
+        if name in self.factories:
+            return self.factories[name]
+        if ":" in name:
+            return import_object(name)
+        raise UnknownNameError(f"no {self.kind} is called '{name}'{nearest(name, self.factories)}")
+
+    def build(self, node: Any) -> Any:
+        """A part from its config node; a part passes through unchanged.
+
+        Args:
+          node: a mapping with "name", a bare name, or a part.
+
+        Returns:
+          The part.
+
+        Raises:
+          UnknownNameError: no factory has this name.
+          ConfigError: an argument is unknown, missing or of no use.
+          PartError: the object is not this kind of part.
+        """
+        if isinstance(node, str):
+            node = {"name": node}
+        if not isinstance(node, Mapping):
+            return self.check(node)
+        if "name" not in node:
+            raise ConfigError(f"a {self.kind} needs a 'name', got {dict(node)!r}")
+        kwargs = {key: value for key, value in node.items() if key != "name"}
+        name, factory = node["name"], self[node["name"]]
+        if name in self.factories:
+            return factory(**kwargs)
+        bound = bind_arguments(f"{self.kind} '{name}'", inspect.signature(factory), (), kwargs)
+        part = self.check(factory(**bound.arguments))
+        return with_node(part, to_node(name, bound.arguments))
+
+    def check(self, part: Any) -> Any:
+        """Returns the part, or raises PartError if it is of another kind."""
+        right = callable(part) if self.part is None else isinstance(part, self.part)
+        if not right:
+            raise PartError(f"expected a {self.kind}, got {type(part).__name__}: {part!r:.200}")
+        return part
+
+
+def bind_arguments(
+    what: str, signature: inspect.Signature, args: tuple, kwargs: Mapping[str, Any]
+) -> inspect.BoundArguments:
+    """Binds arguments with defaults applied; the error names the nearest argument.
+
+    Args:
+      what: the subject of the message.
+      signature: what the arguments must fit.
+      args: positional arguments.
+      kwargs: keyword arguments.
+
+    Returns:
+      The bound arguments.
+
+    Raises:
+      ConfigError: an argument is unknown or missing.
+    """
+    known = signature.parameters
+    open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())
+    for key in kwargs:
+        if key not in known and not open_ended:
+            raise ConfigError(f"{what} has no argument '{key}'{nearest(key, known)}")
+    try:
+        bound = signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise ConfigError(f"{what}: {error}; its signature is {signature}") from None
+    bound.apply_defaults()
+    return bound
+
+
+def import_object(path: str) -> Any:
+    """The object at `"package.module:name"`.
+
+    Raises:
+      UnknownNameError: the module or the name does not exist.
+    """
+    module, _, name = path.partition(":")
+    try:
+        return functools.reduce(getattr, name.split("."), importlib.import_module(module))
+    except (ImportError, AttributeError) as error:
+        raise UnknownNameError(f"cannot import '{path}': {error}") from error
+
+
+def to_node(name: str, arguments: Mapping[str, Any]) -> Node | None:
+    """The node of a part, or None when an argument cannot be written down."""
+    try:
+        return Node(name, tuple((key, _freeze(value)) for key, value in arguments.items()))
+    except _NotWritable:
+        return None
+
+
+def with_node(part: Any, node: Node | None) -> Any:
+    """The part with its node set: tuples with such a field are replaced, functions annotated."""
+    if hasattr(part, "_replace"):
+        return part._replace(node=node) if "node" in part._fields else part
+    part.node = node
+    return part
+
+
+class _NotWritable(Exception):
+    """An argument has no config form."""
+
+
+def _freeze(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        return tuple(_freeze(item) for item in value)
+    if isinstance(value, Mapping) and "name" in value:
+        return Node(value["name"], tuple((k, _freeze(v)) for k, v in value.items() if k != "name"))
+    if isinstance(getattr(value, "node", None), Node):
+        return value.node
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        return value.item()
+    path = f"{getattr(value, '__module__', None)}:{getattr(value, '__qualname__', None)}"
+    if "<" not in path and "__main__" not in path:
+        try:
+            if import_object(path) is value:
+                return path
+        except UnknownNameError:
+            pass
+    raise _NotWritable
+
+
+NETWORKS = Registry("network", (Network, Coder))
+BOTTLENECKS = Registry("bottleneck", Bottleneck)
+PRIORS = Registry("prior", Prior)
+LIKELIHOODS = Registry("likelihood", Likelihood)
+CORRUPTIONS = Registry("corruption")
+TERMS = Registry("term")
+SCHEDULES = Registry("schedule")
+OPTIMIZERS = Registry("optimizer")
+SOURCES = Registry("data source")
+PREPROCESSING = Registry("preprocessing")

@@ -1,0 +1,234 @@
+"""One start of a run in its workdir: resume, train, checkpoints, summary, figures."""
+
+import contextlib
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from ae_jax import config as config_lib
+from ae_jax import summary as summary_lib
+from ae_jax.errors import Preempted, WorkdirError
+from ae_jax.run import Run
+from ae_jax.training import parallel
+from ae_jax.training.loop import Loop, Plan, train
+from ae_jax.training.reporting import Reporter
+from ae_jax.training.state import TrainState, init_state
+from ae_jax.types import Variables
+
+STARTS = "starts.json"
+SPEC_VERSION = 1
+
+
+class Session:
+    """Everything around one call of `fit`."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        run: Run,
+        workdir: Any,
+        callbacks: Sequence[Callable[..., None]],
+        progress: bool,
+        started: float,
+    ):
+        """Opens the workdir, if there is one, and refuses that of another config."""
+        self.plan, self.run, self.callbacks = plan, run, callbacks
+        self.progress, self.started = progress, started
+        self.workdir = None
+        self.restarts = self.lost_steps = 0
+        if workdir is not None:
+            self._open(workdir)
+
+    def _open(self, workdir: Any) -> None:
+        from ae_jax import storage
+
+        self.workdir = storage.open_workdir(workdir)
+        file = self.workdir / storage.CONFIG
+        plain = config_lib.to_plain(self.plan.config)
+        if file.exists():
+            found = config_lib.differences(storage.read_json(file)["config"], plain)
+            if found:
+                raise WorkdirError(
+                    f"'{self.workdir}' holds a run of another config: {'; '.join(found)}. Take "
+                    "another workdir, or the same config"
+                )
+        spec = self.run.spec
+        stored = {
+            "version": SPEC_VERSION,
+            "config": plain,
+            "spec": {"event_shape": list(spec.event_shape), "kind": spec.kind},
+            "num_train": self.run.num_train,
+        }
+        storage.write_json(file, stored)
+
+    def run_to_end(self) -> Run:
+        """Trains from wherever the workdir stands to the configured number of steps.
+
+        Returns:
+          The trained Run.
+        """
+        with contextlib.ExitStack() as stack:
+            checkpoints = None
+            if self.workdir is not None:
+                from ae_jax.training.checkpoint import Checkpoints
+
+                keep = self.plan.config["training"]["keep_checkpoints"]
+                checkpoints = stack.enter_context(Checkpoints(self.workdir, keep))
+            state, examples_seen = self._start(checkpoints)
+            if int(state.step) >= self.plan.config["training"]["steps"]:
+                return self._already_finished(state)
+            return self._train(state, examples_seen, checkpoints)
+
+    def _start(self, checkpoints: Any) -> tuple[TrainState, int]:
+        plan = self.plan
+        seed, shape = plan.config["training"]["seed"], self.run.spec.event_shape
+        init = jax.jit(lambda key, x: init_state(plan.model, plan.players, x, key))
+        state = init(jax.random.key(seed), np.zeros(shape, np.float32))
+        if checkpoints is None:
+            return state, 0
+        from ae_jax.training.checkpoint import from_tree
+
+        restored = checkpoints.restore()
+        if restored is None:
+            return state, 0
+        if restored.passed_over:
+            skipped = ", ".join(map(str, restored.passed_over))
+            self._say(f"checkpoint {skipped} cannot be read; going on from {restored.step}")
+            checkpoints.forget(restored.passed_over)
+        return from_tree(restored.tree, state), restored.examples_seen
+
+    def _train(self, state: TrainState, examples_seen: int, checkpoints: Any) -> Run:
+        first_step = int(state.step)
+        self._count_start(first_step)
+        if first_step:
+            self._say(f"resuming at step {first_step:,}")
+        steps = self.plan.config["training"]["steps"]
+        loop, status = None, "failed"
+        try:
+            with Reporter(
+                self.workdir, first_step, steps, self.callbacks, self.progress
+            ) as reporter:
+                loop = Loop(self.plan, state, examples_seen, reporter)
+                train(loop, self._saver(checkpoints, reporter), self._pictures)
+                status = "finished"
+        except (Preempted, KeyboardInterrupt):
+            status = "preempted"
+            raise
+        finally:
+            if checkpoints is not None:
+                checkpoints.wait()
+            if loop is not None:
+                self._close(loop, status)
+        self.run.variables = parallel.fetch(loop.state.variables)
+        self._figures()
+        self._say(summary_lib.text(self.run.summary, self.workdir))
+        return self.run
+
+    def _saver(self, checkpoints: Any, reporter: Reporter) -> Callable[..., None]:
+        def save(state: TrainState, examples_seen: int, metrics: dict[str, float] | None) -> None:
+            if checkpoints is not None:
+                checkpoints.save(state, examples_seen, metrics)
+            reporter.flush()
+
+        return save
+
+    def _count_start(self, first_step: int) -> None:
+        if self.workdir is None:
+            return
+        from ae_jax import storage
+
+        file = self.workdir / STARTS
+        starts = storage.read_json(file) if file.exists() else []
+        reached = max((point["step"] for point in storage.read_metrics(self.workdir)), default=0)
+        starts.append({"first_step": first_step, "lost_steps": max(0, reached - first_step)})
+        storage.write_json(file, starts)
+        self.restarts = len(starts) - 1
+        self.lost_steps = sum(start["lost_steps"] for start in starts)
+
+    def _close(self, loop: Loop, status: str) -> None:
+        now = time.time()
+        first = loop.first_dispatch
+        rate = loop.timed_examples / loop.timed_seconds if loop.timed_seconds else None
+        self.run.summary = {
+            "version": summary_lib.VERSION,
+            "status": status,
+            "steps": loop.step,
+            "wanted_steps": self.plan.config["training"]["steps"],
+            "metrics": _finite_or_none(loop.metrics),
+            "examples_seen": loop.examples_seen,
+            "examples_per_second": rate,
+            "wall_seconds": now - self.started,
+            "time_to_first_step_seconds": None if first is None else first - self.started,
+            "restarts": self.restarts,
+            "lost_steps": self.lost_steps,
+            "device_count": len(loop.strategy.devices),
+            "strategy": self.plan.config["parallel"]["strategy"],
+            "precision": "float32",
+            "compiles": loop.traces(),
+            **summary_lib.environment(),
+        }
+        if self.workdir is not None:
+            from ae_jax import storage
+
+            storage.write_json(self.workdir / storage.SUMMARY, self.run.summary)
+        if status != "finished":
+            self._say(summary_lib.text(self.run.summary, self.workdir))
+
+    def _already_finished(self, state: TrainState) -> Run:
+        from ae_jax import storage
+
+        self._say(f"already finished at step {int(state.step):,}; raise training.steps to go on")
+        self.run.variables = Variables(*parallel.fetch(tuple(state.variables)))
+        if self.workdir is not None and (self.workdir / storage.SUMMARY).exists():
+            self.run.summary = storage.read_json(self.workdir / storage.SUMMARY)
+        return self.run
+
+    def _pictures(self, loop: Loop) -> None:
+        from ae_jax import figures
+
+        if self.workdir is None or not figures.is_image(self.run.spec.event_shape):
+            return
+        self.run.variables = loop.state.variables
+        for name, sets in self._example_sets().items():
+            pictures = figures.to_pictures(figures.interleave(list(sets.values())), *self._range())
+            loop.reporter.image(loop.step, name, figures.grid(pictures))
+
+    def _figures(self) -> None:
+        if self.workdir is None:
+            return
+        from ae_jax import figures, storage
+
+        folder = self.workdir / storage.FIGURES
+        for name, sets in self._example_sets().items():
+            figures.examples_figure(folder / f"{name}.png", sets, *self._range(), name)
+        figures.curves_figure(folder / "curves.png", storage.read_metrics(self.workdir))
+
+    def _example_sets(self) -> dict[str, dict[str, np.ndarray]]:
+        num = self.plan.config["evaluation"]["images"]
+        dataset = self.plan.dataset
+        x = (dataset.test if len(dataset.test.x) else dataset.train).x[:num]
+        sets = {"reconstructions": {"input": x, "reconstruction": self.run.reconstruct(x)}}
+        if self.run.model.prior(self.run.variables) is not None:
+            sets["samples"] = {"sample": self.run.sample(num)}
+        return sets
+
+    def _range(self) -> tuple[float, float]:
+        declared, x = self.plan.dataset.value_range, self.plan.dataset.train.x
+        if declared is not None:
+            return declared
+        return (0.0, 255.0) if x.dtype == np.uint8 and x.max() > 1 else (float(x.min()), float(x.max()))
+
+    def _say(self, text: str) -> None:
+        if self.progress:
+            print(text, file=sys.stderr, flush=True)
+
+
+def _finite_or_none(metrics: dict[str, dict[str, float]]) -> dict[str, dict[str, float | None]]:
+    keep = lambda v: v if math.isfinite(v) else None
+    return {split: {k: keep(v) for k, v in own.items()} for split, own in metrics.items()}
+

@@ -1,0 +1,142 @@
+"""Every read and write in a workdir, local or `gs://`.
+
+Nothing is appended to or renamed into place on a store that cannot do it: there, small files are
+written whole.
+"""
+
+import json
+import os
+from typing import Any
+
+from etils import epath
+
+from ae_jax.errors import MissingFileError, WorkdirError
+
+CONFIG = "config.json"
+SUMMARY = "summary.json"
+EVALUATION = "evaluation.json"
+METRICS = "metrics"
+FIGURES = "figures"
+CHECKPOINTS = "checkpoints"
+TENSORBOARD = "tensorboard"
+
+
+def open_workdir(workdir: Any) -> epath.Path:
+    """The workdir as a path, created and proven writable.
+
+    Raises:
+      WorkdirError: it cannot be written.
+    """
+    path = epath.Path(workdir).expanduser()
+    probe = path / f".writable.{os.getpid()}"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        raise WorkdirError(f"the workdir '{workdir}' cannot be written: {error}") from error
+    return path
+
+
+def existing_workdir(workdir: Any) -> epath.Path:
+    """The workdir of a run.
+
+    Raises:
+      MissingFileError: it holds no config.json.
+    """
+    path = epath.Path(workdir).expanduser()
+    if not (path / CONFIG).exists():
+        raise MissingFileError(f"'{workdir}' is not the workdir of a run: it has no {CONFIG}")
+    return path
+
+
+def write_json(path: epath.Path, value: Any) -> None:
+    """Writes a small file in one go; locally through a rename, so that a reader never sees half."""
+    text = json.dumps(value, indent=2, allow_nan=True, default=_plain) + "\n"
+    if is_local(path):
+        temporary = path.parent / f".{path.name}.{os.getpid()}"
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    else:
+        path.write_text(text)
+
+
+def read_json(path: epath.Path) -> Any:
+    """Reads what `write_json` wrote.
+
+    Raises:
+      MissingFileError: there is no such file.
+      WorkdirError: it is not JSON.
+    """
+    if not path.exists():
+        raise MissingFileError(f"there is no '{path}'")
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise WorkdirError(f"'{path}' is damaged: {error}") from error
+
+
+def is_local(path: Any) -> bool:
+    """Whether the store is a local file system, which can append and rename."""
+    return "://" not in os.fspath(path)
+
+
+class MetricsSegment:
+    """`metrics/<first step>.jsonl`: one start of a run, one object a log point."""
+
+    def __init__(self, workdir: epath.Path, first_step: int):
+        """Opens the segment, replacing one of the same first step."""
+        self.path = workdir / METRICS / f"{first_step}.jsonl"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.lines: list[str] = []
+        self.file = self.path.open("w") if is_local(self.path) else None
+
+    def write(self, step: int, split: str, values: dict[str, float]) -> None:
+        """Adds one log point."""
+        line = json.dumps({"step": step, "split": split, **values}) + "\n"
+        if self.file is not None:
+            self.file.write(line)
+            self.file.flush()
+        else:
+            self.lines.append(line)
+
+    def flush(self) -> None:
+        """On a store that cannot append, writes the segment whole."""
+        if self.file is None and self.lines:
+            self.path.write_text("".join(self.lines))
+
+    def close(self) -> None:
+        """Flushes and closes."""
+        self.flush()
+        if self.file is not None:
+            self.file.close()
+
+
+def read_metrics(workdir: Any) -> list[dict[str, Any]]:
+    """All log points of a run in order of step; where starts overlap, the later start wins.
+
+    Args:
+      workdir: of the run.
+
+    Returns:
+      Dicts with "step", "split" ("train" or "test") and values. A last line cut short by a kill is
+      left out.
+    """
+    folder = epath.Path(workdir).expanduser() / METRICS
+    if not folder.exists():
+        return []
+    points: list[dict[str, Any]] = []
+    for path in sorted(folder.glob("*.jsonl"), key=lambda p: int(p.stem)):
+        points = [point for point in points if point["step"] <= int(path.stem)]
+        for line in path.read_text().splitlines():
+            try:
+                points.append(json.loads(line))
+            except ValueError:
+                continue
+    return points
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return str(value)

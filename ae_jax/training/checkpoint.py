@@ -1,0 +1,223 @@
+"""Checkpoints through Orbax: asynchronous, versioned, checked, the last N and the best.
+
+A checkpoint is one unstacked copy of the TrainState as NumPy, with `examples_seen` and a checksum
+beside it. One that cannot be read is passed over for the one before.
+"""
+
+import logging
+import zlib
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from etils import epath
+from orbax.checkpoint.checkpoint_managers import preservation_policy as preservation
+
+from ae_jax.errors import CheckpointError
+from ae_jax.storage import CHECKPOINTS
+from ae_jax.training.state import TrainState
+from ae_jax.types import Tree, Variables
+
+VERSION = 1
+log = logging.getLogger("ae_jax")
+
+
+class Restored(NamedTuple):
+    """What a checkpoint gives back.
+
+    Attributes:
+      tree: see `to_tree`; `from_tree` makes it a TrainState again.
+      examples_seen: since the start of the run.
+      step: of the checkpoint.
+      passed_over: steps of newer checkpoints that could not be read.
+    """
+
+    tree: dict[str, Tree]
+    examples_seen: int
+    step: int
+    passed_over: tuple[int, ...]
+
+
+class Checkpoints:
+    """The checkpoints of one workdir; use it as a context manager."""
+
+    def __init__(self, workdir: epath.Path, keep: int = 2):
+        """Opens `workdir/checkpoints`.
+
+        Args:
+          workdir: of the run.
+          keep: how many of the last to keep, beside the best.
+        """
+        best = preservation.BestN(
+            get_metric_fn=lambda metrics: metrics["loss"], reverse=True, n=1,
+            keep_checkpoints_without_metrics=False,
+        )
+        policy = preservation.AnyPreservationPolicy([preservation.LatestN(keep), best])
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=policy, best_fn=lambda metrics: metrics["loss"], best_mode="min",
+            cleanup_tmp_directories=True,
+        )
+        handlers = {
+            "state": ocp.StandardCheckpointHandler(),
+            "meta": ocp.JsonCheckpointHandler(),
+        }
+        self.folder = workdir / CHECKPOINTS
+        self.manager = ocp.CheckpointManager(self.folder, item_handlers=handlers, options=options)
+
+    def __enter__(self) -> "Checkpoints":
+        """The open checkpoints."""
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """Waits for what is being written, and closes."""
+        self.manager.close()
+
+    def save(
+        self, state: TrainState, examples_seen: int, metrics: dict[str, float] | None = None
+    ) -> None:
+        """Starts writing a checkpoint; returns before it is on disk.
+
+        Args:
+          state: fetched, of NumPy arrays.
+          examples_seen: since the start of the run.
+          metrics: of the test split at this step, by which the best is kept; None if not evaluated.
+        """
+        step, tree = int(state.step), to_tree(state)
+        if step in self.manager.all_steps():
+            return
+        meta = {"version": VERSION, "examples_seen": examples_seen, "checksum": checksum(tree)}
+        args = ocp.args.Composite(
+            state=ocp.args.StandardSave(tree), meta=ocp.args.JsonSave(meta)
+        )
+        finite = metrics is not None and np.isfinite(metrics["loss"])
+        self.manager.save(step, args=args, metrics={"loss": metrics["loss"]} if finite else None)
+
+    def wait(self) -> None:
+        """Returns once everything started is durable."""
+        self.manager.wait_until_finished()
+
+    def steps(self) -> list[int]:
+        """Steps of the finished checkpoints, ascending."""
+        return sorted(self.manager.all_steps())
+
+    def best_step(self) -> int | None:
+        """The step with the lowest test loss, if any was evaluated."""
+        return self.manager.best_step()
+
+    def restore(self, step: int | None = None) -> Restored | None:
+        """The newest readable checkpoint, or the one of a step.
+
+        Args:
+          step: which; None: the newest.
+
+        Returns:
+          What it holds, or None if there is no checkpoint at all.
+
+        Raises:
+          CheckpointError: there are some, and none can be read.
+        """
+        steps = self.steps()[::-1] if step is None else [step]
+        problems: dict[int, str] = {}
+        for candidate in steps:
+            try:
+                tree, meta = self._read(candidate)
+            except Exception as error:  # Orbax, TensorStore, JSON and the OS each raise their own
+                problems[candidate] = (str(error).strip() or repr(error)).splitlines()[0][:300]
+                log.warning("checkpoint %d cannot be read: %s", candidate, problems[candidate])
+                continue
+            return Restored(tree, int(meta["examples_seen"]), candidate, tuple(problems))
+        if problems:
+            listed = "; ".join(f"{step}: {problem}" for step, problem in problems.items())
+            raise CheckpointError(f"no checkpoint in '{self.folder}' can be read: {listed}")
+        return None
+
+    def _read(self, step: int) -> tuple[dict[str, Tree], dict[str, Any]]:
+        args = ocp.args.Composite(meta=ocp.args.JsonRestore())
+        meta = self.manager.restore(step, args=args)["meta"]
+        if meta.get("version") != VERSION:
+            raise CheckpointError(
+                f"its version is {meta.get('version')!r}, this ae_jax reads {VERSION}"
+            )
+        args = ocp.args.Composite(state=ocp.args.StandardRestore())
+        tree = self.manager.restore(step, args=args)["state"]
+        if checksum(tree) != meta["checksum"]:
+            raise CheckpointError("its contents do not have the checksum they were written with")
+        return tree, meta
+
+    def forget(self, steps: tuple[int, ...]) -> None:
+        """Deletes checkpoints that cannot be read, so that their steps can be saved again."""
+        for step in steps:
+            self.manager.delete(step)
+
+
+def to_tree(state: TrainState) -> dict[str, Tree]:
+    """The checkpoint's tree: `params/…`, `state/…`, `optimizer/PLAYER/N`, counters, `root`.
+
+    Optimizer states are numbered leaves in optax's own order.
+    """
+    root = state.root
+    if jax.dtypes.issubdtype(root.dtype, jax.dtypes.prng_key):
+        root = jax.random.key_data(root)
+    number = lambda tree: {f"{i:06d}": leaf for i, leaf in enumerate(jax.tree.leaves(tree))}
+    return {
+        "params": state.variables.params,
+        "state": state.variables.state,
+        "optimizer": {player: number(tree) for player, tree in state.optimizer.items()},
+        "average": state.average,
+        "root": np.asarray(root),
+        "step": state.step,
+        "skipped": state.skipped,
+        "skipped_in_a_row": state.skipped_in_a_row,
+    }
+
+
+def variables_of(tree: dict[str, Tree]) -> Variables:
+    """The model's part of a checkpoint's tree."""
+    return Variables(tree["params"], tree["state"])
+
+
+def from_tree(tree: dict[str, Tree], like: TrainState) -> TrainState:
+    """Inverse of `to_tree`, with the structure of `like`.
+
+    Raises:
+      CheckpointError: the tree is of another model or optimizer.
+    """
+    _check_like(tree, to_tree(like))
+    rebuild = lambda old, numbered: jax.tree.unflatten(
+        jax.tree.structure(old), [numbered[key] for key in sorted(numbered)]
+    )
+    optimizer = {p: rebuild(old, tree["optimizer"][p]) for p, old in like.optimizer.items()}
+    return TrainState(
+        variables=variables_of(tree),
+        optimizer=optimizer,
+        average=tree["average"],
+        root=jax.random.wrap_key_data(tree["root"]),
+        step=tree["step"],
+        skipped=tree["skipped"],
+        skipped_in_a_row=tree["skipped_in_a_row"],
+    )
+
+
+def checksum(tree: Tree) -> int:
+    """CRC-32 over every leaf's path, type, shape and bytes."""
+    total = 0
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        leaf = np.ascontiguousarray(leaf)
+        head = f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}"
+        total = zlib.crc32(leaf.tobytes(), zlib.crc32(head.encode(), total))
+    return total
+
+
+def _check_like(tree: Tree, expected: Tree) -> None:
+    shapes = lambda t: {
+        jax.tree_util.keystr(path): np.shape(leaf)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(t)
+    }
+    got, wanted = shapes(tree), shapes(expected)
+    for name in sorted(set(got) | set(wanted)):
+        if got.get(name) != wanted.get(name):
+            raise CheckpointError(
+                f"the checkpoint is of another model or optimizer: {name} has shape "
+                f"{got.get(name)}, expected {wanted.get(name)}"
+            )

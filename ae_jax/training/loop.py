@@ -1,0 +1,218 @@
+"""The loop around the step: dispatches, logs, evaluations, checkpoints, preemption."""
+
+import signal
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ae_jax import keys
+from ae_jax.data.dataset import Dataset
+from ae_jax.data.preprocessing import Preprocessing
+from ae_jax.data.resident import resident
+from ae_jax.errors import NonFiniteError, Preempted
+from ae_jax.model import Autoencoder
+from ae_jax.objective import Objective
+from ae_jax.training import parallel
+from ae_jax.training.engine import evaluation_program, position, train_program
+from ae_jax.training.plan import Plan
+from ae_jax.training.preemption import Preemption
+from ae_jax.training.reporting import Reporter, means
+from ae_jax.training.state import TrainState
+from ae_jax.types import Player
+
+DISPATCH_SECONDS = 0.5
+FIRST_DISPATCH = 16
+LONGEST_DISPATCH = 10_000
+
+
+class Progress(NamedTuple):
+    """What a run has measured of itself.
+
+    Attributes:
+      state: TrainState, fetched.
+      metrics: the last log point of each split.
+      examples_per_second: of training alone, the first dispatch left out; None if there was one.
+      first_dispatch: `time.time()` at the end of the first dispatch; None if there was none.
+    """
+
+    state: TrainState
+    metrics: dict[str, dict[str, float]]
+    examples_per_second: float | None
+    first_dispatch: float | None
+
+
+class Loop:
+    """One start of a run, from a state to the configured number of steps."""
+
+    def __init__(self, plan: Plan, state: TrainState, examples_seen: int, reporter: Reporter):
+        """Places state and data on the devices.
+
+        Args:
+          plan: the run.
+          state: to start from.
+          examples_seen: up to here.
+          reporter: of this start.
+        """
+        training, dataset = plan.config["training"], plan.dataset
+        self.plan, self.training, self.reporter = plan, training, reporter
+        self.strategy = parallel.from_config(plan.config["parallel"])
+        self.step, self.examples_seen = int(state.step), examples_seen
+        self.size, self.batch_size = len(dataset.train.x), training["batch_size"]
+        run, zeros = train_program(
+            plan.model, plan.players, plan.preprocessing, self.strategy, self.batch_size, self.size
+        )
+        data = resident(dataset.train)
+        self.run, self.totals = run, self.strategy.place(zeros(state, data))
+        self.root = self.strategy.place(jax.random.wrap_key_data(parallel.fetch(state.root)))
+        self.state = self.strategy.place(state)
+        self.data = self.strategy.place(data)
+        self.order_seed = self.strategy.place(keys.order_seed(state.root))
+        self.window_start, self.window = self.step, 0.0
+        self.fresh, self.length = True, training["steps_per_dispatch"] or FIRST_DISPATCH
+        self.timed_examples, self.timed_seconds = 0, 0.0
+        self.first_dispatch: float | None = None
+        self.metrics: dict[str, dict[str, float]] = {}
+        self.counted = parallel.counts.copy()
+        self.evaluate = self._evaluator()
+
+    def _evaluator(self) -> Callable[[], None] | None:
+        plan = self.plan
+        if not len(plan.dataset.test.x):
+            return None
+        size = plan.config["evaluation"]["batch_size"] or self.batch_size
+        run = evaluation_program(
+            plan.model, plan.objective, plan.preprocessing, self.strategy, size, self.size
+        )
+        data = self.strategy.place(resident(plan.dataset.test))
+
+        def evaluate():
+            state = self.state
+            metrics = parallel.fetch(run(state.variables, self.root, state.step, data))
+            self.metrics["test"] = {name: float(value) for name, value in metrics.items()}
+            self.reporter.log(self.step, "test", self.metrics["test"])
+
+        return evaluate
+
+    def next_stop(self) -> int:
+        """The first step at which something besides training happens."""
+        cadences = (self.training[f"{name}_every"] for name in ("log", "eval", "checkpoint"))
+        stops = [(self.step // every + 1) * every for every in cadences]
+        return min(*stops, self.training["steps"])
+
+    def dispatch(self) -> None:
+        """Runs as many steps as fit before the next stop, in one device loop."""
+        steps = min(self.length, self.next_stop() - self.step)
+        where = position(self.examples_seen, self.size, steps, self.fresh)
+        began = time.perf_counter()
+        self.state, self.totals = self.run(
+            self.state, self.totals, self.data, self.order_seed, self.strategy.place(where)
+        )
+        jax.block_until_ready(self.totals)
+        seconds = time.perf_counter() - began
+        self.step += steps
+        self.examples_seen += steps * self.batch_size
+        self.fresh = False
+        if self.first_dispatch is None:
+            self.first_dispatch = time.time()
+        else:
+            self.timed_examples += steps * self.batch_size
+            self.timed_seconds += seconds
+            self._adapt(steps, seconds)
+        self.window += seconds
+        self.reporter.advance(self.step)
+
+    def _adapt(self, steps: int, seconds: float) -> None:
+        if self.training["steps_per_dispatch"] is None and steps == self.length:
+            wanted = int(steps * min(4.0, DISPATCH_SECONDS / max(seconds, 1e-6)))
+            self.length = int(np.clip(wanted, 1, LONGEST_DISPATCH))
+
+    def log(self) -> None:
+        """Fetches and reports the means since the last log point.
+
+        Raises:
+          NonFiniteError: too many updates in a row were skipped.
+        """
+        totals, in_a_row = parallel.fetch((self.totals, self.state.skipped_in_a_row))
+        steps = self.step - self.window_start
+        rate = steps * self.batch_size / max(self.window, 1e-9)
+        self.metrics["train"] = means(totals, steps, rate)
+        self.window_start, self.window, self.fresh = self.step, 0.0, True
+        self.reporter.log(self.step, "train", self.metrics["train"])
+        if in_a_row >= self.training["max_skipped_in_a_row"]:
+            raise NonFiniteError(
+                f"loss or gradients were not finite for the last {in_a_row} steps before step "
+                f"{self.step}; the parameters are those of the last good step. Try a lower "
+                "optimizer.learning_rate, or optimizer.clip_norm=1.0"
+            )
+
+    def due(self, cadence: str) -> bool:
+        """Whether the current step ends a period of `training.CADENCE_every`, or the run."""
+        return self.step % self.training[f"{cadence}_every"] == 0 or self.finished
+
+    @property
+    def finished(self) -> bool:
+        """Whether the configured number of steps is done."""
+        return self.step >= self.training["steps"]
+
+    def traces(self) -> dict[str, int]:
+        """How often each compiled program was traced since this start."""
+        new = parallel.counts - self.counted
+        return {name.removeprefix("trace "): n for name, n in new.items() if "trace" in name}
+
+    def progress(self) -> Progress:
+        """What has been measured so far, with the state fetched."""
+        rate = self.timed_examples / self.timed_seconds if self.timed_seconds else None
+        state = parallel.fetch(self.state)
+        return Progress(state, self.metrics, rate, self.first_dispatch)
+
+
+def train(
+    loop: Loop,
+    save: Callable[[TrainState, int, dict[str, float] | None], None],
+    on_evaluation: Callable[[Loop], None] | None = None,
+) -> Progress:
+    """Trains to the end.
+
+    Args:
+      loop: a start of a run.
+      save: called with the fetched state, examples seen and the test metrics of this very step (or
+        None); it must not wait for the disk.
+      on_evaluation: called after each evaluation.
+
+    Returns:
+      The Progress at the end.
+
+    Raises:
+      Preempted: SIGTERM arrived; `save` has been called.
+      KeyboardInterrupt: likewise for Ctrl-C.
+      NonFiniteError: too many updates in a row were skipped; nothing was saved.
+    """
+    saved = -1
+
+    def checkpoint(metrics=None):
+        nonlocal saved
+        if saved != loop.step:
+            saved = loop.step
+            save(parallel.fetch(loop.state), loop.examples_seen, metrics)
+
+    with Preemption() as preemption, jax.transfer_guard_host_to_device("disallow"):
+        while not loop.finished:
+            loop.dispatch()
+            if loop.due("log"):
+                loop.log()
+            test = None
+            if loop.evaluate is not None and loop.due("eval"):
+                loop.evaluate()
+                test = loop.metrics["test"]
+                if on_evaluation is not None:
+                    on_evaluation(loop)
+            if loop.due("checkpoint") or preemption.signal is not None:
+                checkpoint(test)
+            if preemption.signal == signal.SIGINT:
+                raise KeyboardInterrupt
+            if preemption.signal is not None and not loop.finished:
+                raise Preempted(loop.step)
+    return loop.progress()

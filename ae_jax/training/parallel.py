@@ -1,0 +1,169 @@
+"""Device placement and collectives: the only file that knows of either.
+
+A per-shard function takes this device's number first; everything else it takes and returns is the
+same on every device, so that state is one unstacked tree whatever the number of devices.
+"""
+
+import collections
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from ae_jax.errors import ConfigError, UnknownNameError, nearest
+from ae_jax.networks.adapters import DEVICE_AXIS
+from ae_jax.types import Collectives, Tree
+
+counts: collections.Counter[str] = collections.Counter()
+"""How often the process fetched from the device ("fetch") and traced each compiled function."""
+
+
+class Strategy(NamedTuple):
+    """How a per-shard function runs on several devices.
+
+    Attributes:
+      devices: those that take part.
+      across: their collectives; the identity on one device.
+      place: host tree to the devices, the same on each.
+      compile: `(name, per_shard, donate) -> function`; per_shard is `(device, *args) -> tree`.
+    """
+
+    devices: Sequence[jax.Device]
+    across: Collectives
+    place: Callable[[Tree], Tree]
+    compile: Callable[..., Callable[..., Any]]
+
+
+def pmap(devices: Sequence[jax.Device]) -> Strategy:
+    """Data parallel under `jax.pmap`: each device its share of the batch, parameters on all."""
+    mesh = Mesh(np.asarray(devices), (DEVICE_AXIS,))
+    on_all = NamedSharding(mesh, PartitionSpec())
+    numbers = jax.device_put(
+        np.arange(len(devices), dtype=np.uint32), NamedSharding(mesh, PartitionSpec(DEVICE_AXIS))
+    )
+
+    def compile(name: str, per_shard: Callable[..., Any], donate: tuple[int, ...] = ()):
+        def traced(device, *args):
+            counts[f"trace {name}"] += 1
+            return per_shard(device, *args)
+
+        compiled: dict[int, Any] = {}
+
+        def call(*args):
+            if len(args) not in compiled:
+                compiled[len(args)] = jax.pmap(
+                    traced,
+                    axis_name=DEVICE_AXIS,
+                    in_axes=(0,) + (None,) * len(args),
+                    out_axes=None,  # pyright: ignore[reportArgumentType]
+                    devices=devices,
+                    donate_argnums=tuple(i + 1 for i in donate),
+                )
+            return compiled[len(args)](numbers, *args)
+
+        return call
+
+    return Strategy(
+        devices, collectives(len(devices)), lambda tree: jax.device_put(tree, on_all), compile
+    )
+
+
+STRATEGIES = {"pmap": pmap}
+
+
+def collectives(size: int) -> Collectives:
+    """The reductions inside a mapped function over `size` devices."""
+    if size == 1:  # an all-reduce over one device would still copy every gradient
+        return Collectives()
+    return Collectives(
+        size=size,
+        sum=lambda tree: jax.lax.psum(tree, DEVICE_AXIS),
+        mean=lambda tree: jax.lax.pmean(tree, DEVICE_AXIS),
+        gather=lambda tree: jax.lax.all_gather(tree, DEVICE_AXIS, tiled=True),
+    )
+
+
+def from_config(section: Mapping[str, Any]) -> Strategy:
+    """The strategy of a config's `parallel` section.
+
+    Args:
+      section: "strategy" by name; "devices", the first so many, None for all.
+
+    Returns:
+      A Strategy.
+
+    Raises:
+      ConfigError: the name is unknown, or there are fewer devices.
+    """
+    name, wanted, present = section["strategy"], section["devices"], jax.devices()
+    if name not in STRATEGIES:
+        raise UnknownNameError(f"no strategy is called {name!r}{nearest(name, STRATEGIES)}")
+    wanted = len(present) if wanted is None else wanted
+    if wanted > len(present):
+        raise ConfigError(f"parallel.devices is {wanted}, but this machine has {len(present)}")
+    return STRATEGIES[name](present[:wanted])
+
+
+def check_batch(batch_size: int, devices: int, field: str = "training.batch_size") -> None:
+    """Raises ConfigError, with the nearest sizes that do, unless the devices divide the batch."""
+    if batch_size % devices:
+        below, above = batch_size // devices * devices, -(-batch_size // devices) * devices
+        near = f"{below} or {above}" if below else f"{above}"
+        raise ConfigError(
+            f"{field} is {batch_size}, which {devices} devices do not divide; nearest: {near}"
+        )
+
+
+def fetch(tree: Tree) -> Tree:
+    """The tree's values as NumPy copies: the one way anything leaves the devices while training.
+
+    Copies, since a live view of a CPU buffer would keep it from being donated. Typed keys become
+    their raw key data.
+    """
+    counts["fetch"] += 1
+
+
+    def copy(x):
+        if not isinstance(x, jax.Array):
+            return np.array(x)
+        if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+            x = jax.random.key_data(x)
+        return np.array(x.addressable_data(0))
+
+    return jax.tree.map(copy, tree)
+
+
+def over_examples(
+    fn: Callable[..., Tree], devices: Sequence[jax.Device], batch_size: int
+) -> Callable[..., Tree]:
+    """A batched function made to take any number of examples, spread over devices.
+
+    Args:
+      fn: `(shared, *per_example) -> tree of [b, …]`.
+      devices: over which each batch is split.
+      batch_size: examples a call, rounded up to a multiple of the devices; the last batch is padded
+        with copies of its last example, and trimmed.
+
+    Returns:
+      `(shared, *per_example) -> tree of NumPy [n, …]`; compiled once for every n.
+    """
+    size = math.ceil(batch_size / len(devices)) * len(devices)
+    mesh = Mesh(np.asarray(devices), (DEVICE_AXIS,))
+    split = NamedSharding(mesh, PartitionSpec(DEVICE_AXIS))
+    on_all = NamedSharding(mesh, PartitionSpec())
+    compiled = jax.jit(fn)
+
+    def call(shared, *per_example):
+        shared = jax.device_put(shared, on_all)
+        total = len(jax.tree.leaves(per_example)[0])
+        pieces = []
+        for start in range(0, total, size):
+            index = np.minimum(np.arange(start, start + size), total - 1)
+            part = jax.device_put(jax.tree.map(lambda v: np.asarray(v)[index], per_example), split)
+            pieces.append(jax.tree.map(np.asarray, compiled(shared, *part)))
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:total], *pieces)
+
+    return call

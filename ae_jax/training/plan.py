@@ -1,0 +1,30 @@
+"""What a run is made of, once everything is resolved and checked."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ae_jax.data.dataset import Dataset
+from ae_jax.data.preprocessing import Preprocessing
+from ae_jax.model import Autoencoder
+from ae_jax.objective import Objective
+from ae_jax.types import Player
+
+
+class Plan(NamedTuple):
+    """Everything a run is made of, resolved.
+
+    Attributes:
+      config: complete (`ae_jax.config.complete`).
+      model: the Autoencoder.
+      objective: evaluated on the test split.
+      players: trained.
+      preprocessing: from the data's units.
+      dataset: checked.
+    """
+
+    config: Mapping[str, Any]
+    model: Autoencoder
+    objective: Objective
+    players: tuple[Player, ...]
+    preprocessing: Preprocessing
+    dataset: Dataset

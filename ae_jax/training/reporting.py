@@ -1,0 +1,142 @@
+"""Where a run's numbers go: progress bar, metrics segment, TensorBoard, callbacks."""
+
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from ae_jax.storage import TENSORBOARD, MetricsSegment
+
+
+class LogPoint(NamedTuple):
+    """What callbacks receive.
+
+    Attributes:
+      step: optimizer steps taken.
+      split: "train" (means since the last log point) or "test" (means over the split).
+      metrics: plain floats by name.
+    """
+
+    step: int
+    split: str
+    metrics: dict[str, float]
+
+
+Callback = Callable[[LogPoint], None]
+
+
+class Reporter:
+    """Everything that shows or stores a number while training; use it as a context manager."""
+
+    def __init__(
+        self,
+        workdir: Any | None,
+        first_step: int,
+        steps: int,
+        callbacks: Sequence[Callback] = (),
+        progress: bool = True,
+    ):
+        """Opens the files and the bar.
+
+        Args:
+          workdir: None writes no file.
+          first_step: where this start begins.
+          steps: where the run ends.
+          callbacks: called with every LogPoint.
+          progress: whether to show the run on the terminal.
+        """
+        self.callbacks, self.points = tuple(callbacks), []
+        self.segment = self.board = None
+        if workdir is not None:
+            from tensorboardX import SummaryWriter
+
+            self.segment = MetricsSegment(workdir, first_step)
+            self.board = SummaryWriter(str(workdir / TENSORBOARD))
+        self.shown = progress
+        interactive = progress and sys.stderr.isatty()
+        self.bar = tqdm(
+            total=steps, initial=first_step, unit="step", disable=not interactive,
+            dynamic_ncols=True,
+        )
+        self.lines = progress and not interactive
+        self.last = (time.perf_counter(), first_step)
+
+    def __enter__(self) -> "Reporter":
+        """The open reporter."""
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """Closes files and bar."""
+        self.bar.close()
+        if self.segment is not None:
+            self.segment.close()
+        if self.board is not None:
+            self.board.close()
+
+    def advance(self, step: int) -> None:
+        """Moves the bar."""
+        self.bar.update(step - self.bar.n)
+
+    def log(self, step: int, split: str, metrics: dict[str, float]) -> None:
+        """Stores and shows one log point.
+
+        Args:
+          step: optimizer steps taken.
+          split: "train" or "test".
+          metrics: plain floats by name.
+        """
+        point = LogPoint(step, split, metrics)
+        self.points.append(point)
+        if self.segment is not None:
+            self.segment.write(step, split, metrics)
+        if self.board is not None:
+            for name, value in metrics.items():
+                self.board.add_scalar(f"{split}/{name}", value, step)
+        for callback in self.callbacks:
+            callback(point)
+        text = " ".join(
+            f"{name}={value:.4g}" for name, value in metrics.items() if name not in HIDDEN
+        )
+        if self.lines:
+            print(f"step {step:>7} {split:<5} {text}", file=sys.stderr, flush=True)
+        elif split == "train":
+            self.bar.set_postfix_str(text)
+        else:
+            self.bar.write(f"step {step:>7} {split:<5} {text}", file=sys.stderr)
+
+    def image(self, step: int, name: str, picture: np.ndarray) -> None:
+        """Stores a picture `[h, w, 3]` in [0, 1] for TensorBoard."""
+        if self.board is not None:
+            self.board.add_image(name, picture, step, dataformats="HWC")
+
+    def flush(self) -> None:
+        """Makes everything written so far durable."""
+        if self.segment is not None:
+            self.segment.flush()
+        if self.board is not None:
+            self.board.flush()
+
+
+HIDDEN = frozenset({"skipped", "grad_norm"})
+
+
+def means(totals: dict[str, np.ndarray], steps: int, examples_per_second: float) -> dict[str, float]:
+    """Averages of a log window, from sums over its steps.
+
+    Args:
+      totals: sums over the steps not skipped; "skipped" counts those that were.
+      steps: in the window.
+      examples_per_second: of the window.
+
+    Returns:
+      Plain floats; NaN where every step was skipped.
+    """
+    skipped = float(totals["skipped"])
+    counted = steps - skipped
+    average = lambda total: float(total) / counted if counted else math.nan
+    metrics = {name: average(total) for name, total in totals.items() if name != "skipped"}
+    return metrics | {"skipped": skipped, "examples_per_second": examples_per_second}

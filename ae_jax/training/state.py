@@ -1,0 +1,81 @@
+"""Everything that changes while training, as one pytree."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ae_jax import keys
+from ae_jax.errors import ConfigError, nearest
+from ae_jax.model import Autoencoder
+from ae_jax.types import Array, Player, PRNGKey, Tree, Variables
+
+
+class TrainState(NamedTuple):
+    """One unstacked copy; its field names are the checkpoint's.
+
+    Attributes:
+      variables: params and state.
+      optimizer: optax states by player name.
+      average: a running average of the params, or {}.
+      root: the typed key that every stream descends from.
+      step: int32, optimizer steps taken.
+      skipped: int32, updates skipped because loss or gradients were not finite.
+      skipped_in_a_row: int32, those since the last good one.
+    """
+
+    variables: Variables
+    optimizer: dict[str, Tree]
+    average: Tree
+    root: PRNGKey
+    step: Array
+    skipped: Array
+    skipped_in_a_row: Array
+
+
+def init_state(
+    model: Autoencoder, players: Sequence[Player], example: Any, seed: int | PRNGKey
+) -> TrainState:
+    """The state before the first step.
+
+    Args:
+      model: the Autoencoder.
+      players: whose optimizers are initialised.
+      example: one preprocessed example, `[*event]`.
+      seed: a whole number, or a typed key.
+
+    Returns:
+      A TrainState.
+
+    Raises:
+      ShapeError: two parts' shapes do not meet.
+      ConfigError: a player moves parameters that the model does not have, or none moves some.
+    """
+    root = jax.random.key(seed) if isinstance(seed, int) else seed
+    variables = model.init(keys.stream(root, "init"), example)
+    check_players(players, variables)
+    own = lambda player: {name: variables.params[name] for name in player.params}
+    return TrainState(
+        variables=variables,
+        optimizer={player.name: player.optimizer.init(own(player)) for player in players},
+        average={},
+        root=root,
+        step=jnp.zeros((), jnp.int32),
+        skipped=jnp.zeros((), jnp.int32),
+        skipped_in_a_row=jnp.zeros((), jnp.int32),
+    )
+
+
+def check_players(players: Sequence[Player], variables: Variables) -> None:
+    """Raises ConfigError for a player whose parameters do not exist, or parameters nobody moves."""
+    for player in players:
+        for name in player.params:
+            if name not in variables.params:
+                raise ConfigError(
+                    f"the player '{player.name}' moves the parameters '{name}', which the model "
+                    f"does not have{nearest(name, variables.params)}"
+                )
+    moved = {name for player in players for name in player.params}
+    if idle := sorted(set(variables.params) - moved):
+        raise ConfigError(f"no player moves the parameters {', '.join(idle)}")

@@ -1,0 +1,312 @@
+"""The core types: what flows through an autoencoder, and the parts that it flows through.
+
+Parts are written for ONE example; only `Autoencoder.forward` vmaps. All containers are pytrees or
+tuples of pure functions. A part built by one of our factories carries the `Node` (name and
+arguments) that rebuilds it, which is what `config.json` stores.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ae_jax import keys as keys_lib
+
+Array = chex.Array
+Tree = chex.ArrayTree
+PRNGKey = chex.PRNGKey
+Shape = tuple[int, ...]
+
+
+class Node(NamedTuple):
+    """What rebuilds a part: the name its registry knows and its arguments, hashable."""
+
+    name: str
+    kwargs: tuple[tuple[str, Any], ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The config form, `{"name": …, argument: value, …}`, with nested nodes as dicts."""
+        thaw = lambda value: value.to_dict() if isinstance(value, Node) else value
+        return {"name": self.name} | {key: thaw(value) for key, value in self.kwargs}
+
+
+class Spec(NamedTuple):
+    """What one example looks like after preprocessing, and what kind of data it is."""
+
+    event_shape: Shape
+    kind: str  # a key of `ae_jax.choices.CHOICES`: "unit_interval" or "real"
+
+
+# ---- data --------------------------------------------------------------------------------------
+
+
+class Batch(NamedTuple):
+    """A batch of examples.
+
+    Attributes:
+      x: `[b, *event]`.
+      observed: bool `[b, *event]`; missing entries have False here and 0 in x. None: all observed.
+      valid: bool `[b]`, False for the padding of a last batch and for skipped records. None: all.
+      index: uint32 `[b]`, each example's place in the data set.
+      extras: lengths, labels, conditions, each `[b, …]`.
+    """
+
+    x: Array
+    observed: Array | None = None
+    valid: Array | None = None
+    index: Array | None = None
+    extras: Mapping[str, Array] = {}
+
+
+class Variables(NamedTuple):
+    """Everything a model has learned. The top-level names are the checkpoint's.
+
+    Attributes:
+      params: by part ("encoder", "decoder", "bottleneck", "likelihood", further players' networks).
+      state: by part; never differentiated (normalisation statistics, codebook averages, counters).
+    """
+
+    params: dict[str, Tree]
+    state: dict[str, Tree]
+
+
+# ---- parts, for one example ---------------------------------------------------------------------
+
+
+@runtime_checkable
+class Distribution(Protocol):
+    """A pytree over one event; `log_prob` sums over all its dimensions, in nats."""
+
+    def log_prob(self, value: Array) -> Array | None:
+        """Log-density, scalar; None for a point mass."""
+        ...
+
+    def sample(self, key: PRNGKey) -> Array:
+        """One draw, differentiable where a reparameterisation exists."""
+        ...
+
+    @property
+    def mean(self) -> Array:
+        """The mean, of the event's shape."""
+        ...
+
+    @property
+    def mode(self) -> Array:
+        """The mode, of the event's shape."""
+        ...
+
+
+class Coder(NamedTuple):
+    """A network as pure functions of one example.
+
+    Attributes:
+      init: `(key, x) -> (params, state)`.
+      apply: `(params, state, x, *, observed, extras, info, key, train) -> (y, activations, state)`,
+        everything after x with a default.
+      node: what rebuilds it, or None.
+    """
+
+    init: Callable[..., tuple[Tree, Tree]]
+    apply: Callable[..., tuple[Array, dict[str, Array], Tree]]
+    node: Node | None = None
+
+
+class Network(NamedTuple):
+    """A coder that waits to be told the shape it must emit.
+
+    Attributes:
+      bind: `output_shape -> Coder`.
+      node: what rebuilds it, or None.
+    """
+
+    bind: Callable[[Shape], Coder]
+    node: Node | None = None
+
+
+class Prior(NamedTuple):
+    """p(z), possibly learned.
+
+    Attributes:
+      init: `(key, latent_shape) -> params`.
+      apply: `(params, latent_shape) -> Distribution`.
+      node: what rebuilds it, or None.
+    """
+
+    init: Callable[[PRNGKey, Shape], Tree]
+    apply: Callable[[Tree, Shape], Distribution]
+    node: Node | None = None
+
+
+class Bottleneck(NamedTuple):
+    """From features to a latent.
+
+    Attributes:
+      latent_shape: the shape of z.
+      feature_shape: what the encoder must emit.
+      init: `key -> (params, state)`.
+      posterior: `(params, state, features) -> Distribution`.
+      latent: `(params, state, posterior, key | None) -> z`; without a key, the mean.
+      prior: `(params, state) -> Distribution | None`; KL, bounds and sampling use nothing else.
+      stats: `(state, posterior, z) -> Tree` of sums over examples: code counts, mean activation.
+      update: `(state, sums, key) -> state`, with global sums, once per optimizer step.
+      node: what rebuilds it, or None.
+    """
+
+    latent_shape: Shape
+    feature_shape: Shape
+    init: Callable[[PRNGKey], tuple[Tree, Tree]]
+    posterior: Callable[[Tree, Tree, Array], Distribution]
+    latent: Callable[[Tree, Tree, Distribution, PRNGKey | None], Array]
+    prior: Callable[[Tree, Tree], Distribution | None]
+    stats: Callable[[Tree, Distribution, Array], Tree]
+    update: Callable[[Tree, Tree, PRNGKey], Tree]
+    node: Node | None = None
+
+
+class Likelihood(NamedTuple):
+    """p(x | z), of one example, from the decoder's output y.
+
+    Attributes:
+      parameter_shape: `event_shape -> shape` that the decoder must emit.
+      init: `key -> params`, e.g. a learned global variance.
+      log_prob: `(params, y, x, observed) -> scalar`, nats, summed over observed entries.
+      mean: `(params, y) -> x`.
+      mode: `(params, y) -> x`.
+      sample: `(params, y, key) -> x`.
+      validate: `host_array -> None`; raises DataError with the value and the range.
+      node: what rebuilds it, or None.
+    """
+
+    parameter_shape: Callable[[Shape], Shape]
+    init: Callable[[PRNGKey], Tree]
+    log_prob: Callable[[Tree, Array, Array, Array | None], Array]
+    mean: Callable[[Tree, Array], Array]
+    mode: Callable[[Tree, Array], Array]
+    sample: Callable[[Tree, Array, PRNGKey], Array]
+    validate: Callable[[np.ndarray], None]
+    node: Node | None = None
+
+
+# ---- the whole batch ------------------------------------------------------------------------------
+
+
+class Outputs(NamedTuple):
+    """What one forward pass gives; sampled quantities are always `[b, k, …]`, k = 1 included.
+
+    Attributes:
+      corrupted: what the encoder saw, `[b, *event]`.
+      info: what the corruption tells (the mask of a masked autoencoder), each `[b, …]`.
+      posterior: q(z | x), leaves `[b, …]`.
+      z: `[b, k, *latent]`.
+      parameters: the decoder's output, `[b, k, *parameter_shape]`.
+      log_px: log p(x | z), `[b, k]`, nats.
+      log_qz: log q(z | x), `[b, k]`; None if deterministic.
+      log_pz: log p(z), `[b, k]`; None if deterministic or without a prior.
+      activations: the encoder's and decoder's named hidden layers; the encoder's `[b, …]` under
+        their own names, the decoder's `[b, k, …]` under "decoder/NAME".
+    """
+
+    corrupted: Array
+    info: Mapping[str, Array]
+    posterior: Distribution
+    z: Array
+    parameters: Array
+    log_px: Array
+    log_qz: Array | None
+    log_pz: Array | None
+    activations: dict[str, Array]
+
+
+def _identity(tree: Any) -> Any:
+    return tree
+
+
+class Collectives(NamedTuple):
+    """Reductions over devices; the identity on one device and in global view.
+
+    Attributes:
+      size: how many devices share the batch.
+      sum: tree summed over devices.
+      mean: tree averaged over devices.
+      gather: tree of `[b, …]` to `[size · b, …]`.
+    """
+
+    size: int = 1
+    sum: Callable[[Any], Any] = _identity
+    mean: Callable[[Any], Any] = _identity
+    gather: Callable[[Any], Any] = _identity
+
+
+class Context(NamedTuple):
+    """What a term may need beyond `Outputs`.
+
+    Attributes:
+      model: the Autoencoder.
+      variables: its Variables.
+      batch: this device's share of the batch.
+      keys: this device's ExampleKeys.
+      step: the optimizer step, for schedules.
+      num_train: the size of the training set.
+      across: reductions over devices.
+    """
+
+    model: Any
+    variables: Variables
+    batch: Batch
+    keys: keys_lib.ExampleKeys
+    step: Array
+    num_train: int
+    across: Collectives = Collectives()
+
+    def share(self, per_example: Array) -> Array:
+        """`size · Σ valid·ℓ / global Σ valid`: the mean over devices of this is the global mean.
+
+        Args:
+          per_example: `[b, …]`.
+
+        Returns:
+          `[…]`, this device's share.
+        """
+        valid = self.batch.valid
+        if valid is None:
+            return jnp.mean(per_example, axis=0)
+        shape = valid.shape + (1,) * (per_example.ndim - 1)
+        total = jnp.sum(jnp.where(valid.reshape(shape), per_example, 0), axis=0)
+        count = self.across.sum(jnp.sum(valid, dtype=per_example.dtype))
+        return self.across.size * total / jnp.maximum(count, 1)
+
+    def mean(self, per_example: Array) -> Array:
+        """The mean over all valid examples of the global batch, the same on every device."""
+        return self.across.mean(self.share(per_example))
+
+    def gather(self, per_example: Tree) -> Tree:
+        """All examples of the global batch, `[b, …]` to `[size · b, …]`; `valid` included as is."""
+        return self.across.gather(per_example)
+
+    def all_valid(self) -> Array:
+        """`valid` of the global batch, bool `[size · b]`, to go with `gather`."""
+        valid = self.batch.valid
+        if valid is None:
+            valid = jnp.ones(jax.tree.leaves(self.batch.x)[0].shape[0], bool)
+        return self.gather(valid)
+
+
+class Player(NamedTuple):
+    """One side of a game; a single player is the ordinary case.
+
+    Attributes:
+      params: the top-level names of the parameters it moves.
+      objective: what it minimises.
+      optimizer: an optax GradientTransformation.
+      every: it moves once in so many steps.
+      name: under which its optimizer state and metrics are stored.
+    """
+
+    params: tuple[str, ...]
+    objective: Any
+    optimizer: Any
+    every: int = 1
+    name: str = "model"
