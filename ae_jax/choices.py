@@ -71,3 +71,13 @@ def spec_of(data: Any, preprocess: Preprocessing | None = None) -> Spec:
 def _extreme(x: np.ndarray, reduce: Any) -> np.ndarray:
     """The smallest or largest value of each entry of the event."""
     return reduce(x, axis=0)
+
+
+def display_range(dataset: Dataset) -> tuple[float, float]:
+    """The values, in the data's units, that figures show black and white."""
+    x = dataset.train.x
+    if dataset.value_range is not None:
+        return dataset.value_range
+    if x.dtype == np.uint8:
+        return (0.0, 255.0 if x.max() > 1 else 1.0)
+    return float(x.min()), float(x.max())

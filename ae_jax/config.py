@@ -48,6 +48,8 @@ DEFAULTS: dict[str, Any] = {
 """Every field with its default. `steps_per_dispatch` None adapts to about half a second a dispatch;
 `parallel.devices` None takes all; `evaluation.batch_size` None is the training batch size."""
 
+SMOKE = {"steps": 30, "log_every": 10, "eval_every": 20, "checkpoint_every": 20}
+
 OPTIONAL = {"steps_per_dispatch": int, "devices": int, "batch_size": int, "clip_norm": float}
 OPTIONAL |= {"test_fraction": float}
 OPEN = {("data", "preprocessing"), ("corruption",), ("objective",), ("optimizer", "arguments")}
@@ -86,6 +88,27 @@ def for_recipe(recipe: Recipe) -> dict[str, Any]:
     config["corruption"] = _node(recipe.corruption)
     objective = recipe.objective.to_config()
     config["objective"] = CUSTOM if objective is None else objective
+    return config
+
+
+def variant(config: Any, name: str) -> Any:
+    """The variant of a config that `FILE:name` asks for.
+
+    Args:
+      config: of the experiment, edited in place.
+      name: "" for the experiment itself, "smoke" for a run that ends in seconds.
+
+    Returns:
+      The config.
+
+    Raises:
+      UnknownNameError: no such variant.
+    """
+    if name == "smoke":
+        for field, value in SMOKE.items():
+            config["training"][field] = value
+    elif name:
+        raise UnknownNameError(f"no variant is called '{name}'{nearest(name, ['smoke'])}")
     return config
 
 

@@ -56,7 +56,7 @@ class Preempted(SystemExit):
         self.step = step
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: object, known: Iterable[str]) -> str:
     """The hint at the end of an unknown-name message.
 
     Args:

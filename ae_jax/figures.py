@@ -74,21 +74,21 @@ def curves_figure(path: epath.Path, points: Sequence[Mapping[str, Any]]) -> None
       points: as `ae_jax.read_metrics` gives them.
     """
     skip = {"step", "split", "skipped", "examples_per_second"}
-    names = list(dict.fromkeys(name for point in points for name in point if name not in skip))
-    if not names:
+    names = sorted(dict.fromkeys(name for point in points for name in point if name not in skip))
+    if "loss" not in names:
         return
     columns = min(3, len(names))
     figure, axes = _subplots(math.ceil(len(names) / columns), columns, 4.0, 2.8)
     for axis, name in zip(axes.flat, names, strict=False):
-        for split in ("train", "test"):
+        for split, colour in (("train", "C0"), ("test", "C1")):
             own = [(p["step"], p[name]) for p in points if p["split"] == split and name in p]
             if own:
                 marker = "o" if split == "test" else None
-                axis.plot(*zip(*own, strict=True), label=split, marker=marker, markersize=3)
+                axis.plot(*zip(*own, strict=True), label=split, color=colour, marker=marker, markersize=3)
         axis.set_title(name)
         axis.set_xlabel("step")
         axis.grid(alpha=0.3)
-    axes.flat[0].legend()
+    figure.legend(*axes.flat[names.index("loss")].get_legend_handles_labels(), loc="outside upper right")
     for axis in list(axes.flat)[len(names) :]:
         axis.axis("off")
     _save(figure, path)

@@ -11,15 +11,16 @@ import optax
 
 from ae_jax import config as config_lib
 from ae_jax import optimizers, registry, summary
-from ae_jax.choices import choose, choose_preprocessing, spec_of
-from ae_jax.data.dataset import Dataset, as_dataset, load as load_data
+from ae_jax.choices import choose, choose_preprocessing, display_range, spec_of
+from ae_jax.data.dataset import Dataset, as_dataset
+from ae_jax.data.dataset import load as load_data
 from ae_jax.errors import ConfigError
 from ae_jax.recipes import Recipe
 from ae_jax.run import Run, as_recipe
 from ae_jax.training import parallel
 from ae_jax.training.plan import Plan
 from ae_jax.training.step import single_player
-from ae_jax.types import Spec
+from ae_jax.types import Spec, Variables
 
 VALIDATED_AT_ONCE = 8192
 
@@ -137,7 +138,14 @@ def _fit(
     config = config_lib.complete(config)
     config, recipe, plan, spec = resolve(config, recipe, dataset, optimizer, progress)
     run = Run(
-        plan.model, plan.objective, None, config, plan.preprocessing, spec, len(dataset.train.x)
+        plan.model,
+        plan.objective,
+        Variables({}, {}),  # the session fills them in
+        config,
+        plan.preprocessing,
+        spec,
+        len(dataset.train.x),
+        display_range(dataset),
     )
     return Session(plan, run, workdir, callbacks, progress, started).run_to_end()
 

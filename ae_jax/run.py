@@ -33,6 +33,7 @@ class Run:
       preprocessing: between the data's units and the model's.
       spec: of one example.
       num_train: the size of the training set.
+      display_range: the values, in the data's units, that figures show black and white.
       summary: the contents of summary.json; empty if the run never ended.
     """
 
@@ -45,12 +46,14 @@ class Run:
         preprocessing: Preprocessing,
         spec: Spec,
         num_train: int,
+        display_range: tuple[float, float],
         summary: Mapping[str, Any] | None = None,
     ):
         """Holds the parts; nothing is compiled until used."""
         self.model, self.objective, self.variables = model, objective, variables
         self.config, self.preprocessing, self.spec = config, preprocessing, spec
-        self.num_train, self.summary = num_train, dict(summary or {})
+        self.num_train, self.display_range = num_train, display_range
+        self.summary = dict(summary or {})
         self._compiled: dict[Any, Callable[..., Any]] = {}
 
     def encode(self, x: Any, key: PRNGKey | None = None) -> np.ndarray:
@@ -120,7 +123,7 @@ class Run:
           PartError: the model has no prior.
         """
         require_positive_ints(num=num)
-        if self.model.prior(self.variables) is None:
+        if not self.has_prior:
             raise PartError(
                 "this model has no prior to sample from: it was built with a bottleneck without "
                 "one (use ae.recipes.vae, or decode codes of your own)"
@@ -179,6 +182,11 @@ class Run:
         place = strategy.place
         values = program(place(self.variables), place(root), place(step), place(resident(split)))
         return {name: float(value) for name, value in parallel.fetch(values).items()}
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether `sample` and bounds on log p(x) are to be had."""
+        return jax.eval_shape(self.model.prior, self.variables) is not None
 
     def dataset(self) -> Dataset:
         """The run's data, read again from its source.
@@ -292,6 +300,7 @@ def load(
         registry.PREPROCESSING.build(config["data"]["preprocessing"]),
         spec,
         stored["num_train"],
+        tuple(stored["display_range"]),
         storage.read_json(summary) if summary.exists() else {},
     )
 

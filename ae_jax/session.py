@@ -63,6 +63,7 @@ class Session:
             "config": plain,
             "spec": {"event_shape": list(spec.event_shape), "kind": spec.kind},
             "num_train": self.run.num_train,
+            "display_range": list(self.run.display_range),
         }
         storage.write_json(file, stored)
 
@@ -195,7 +196,7 @@ class Session:
             return
         self.run.variables = loop.state.variables
         for name, sets in self._example_sets().items():
-            pictures = figures.to_pictures(figures.interleave(list(sets.values())), *self._range())
+            pictures = figures.to_pictures(figures.interleave(list(sets.values())), *self.run.display_range)
             loop.reporter.image(loop.step, name, figures.grid(pictures))
 
     def _figures(self) -> None:
@@ -205,7 +206,7 @@ class Session:
 
         folder = self.workdir / storage.FIGURES
         for name, sets in self._example_sets().items():
-            figures.examples_figure(folder / f"{name}.png", sets, *self._range(), name)
+            figures.examples_figure(folder / f"{name}.png", sets, *self.run.display_range, name)
         figures.curves_figure(folder / "curves.png", storage.read_metrics(self.workdir))
 
     def _example_sets(self) -> dict[str, dict[str, np.ndarray]]:
@@ -213,15 +214,9 @@ class Session:
         dataset = self.plan.dataset
         x = (dataset.test if len(dataset.test.x) else dataset.train).x[:num]
         sets = {"reconstructions": {"input": x, "reconstruction": self.run.reconstruct(x)}}
-        if self.run.model.prior(self.run.variables) is not None:
+        if self.run.has_prior:
             sets["samples"] = {"sample": self.run.sample(num)}
         return sets
-
-    def _range(self) -> tuple[float, float]:
-        declared, x = self.plan.dataset.value_range, self.plan.dataset.train.x
-        if declared is not None:
-            return declared
-        return (0.0, 255.0) if x.dtype == np.uint8 and x.max() > 1 else (float(x.min()), float(x.max()))
 
     def _say(self, text: str) -> None:
         if self.progress:

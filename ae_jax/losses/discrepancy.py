@@ -13,14 +13,14 @@ from ae_jax.losses._precision import at_least_float32
 # The scales of the Wasserstein autoencoder (Tolstikhin et al. 2018).
 BANDWIDTHS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
-Kernel = Callable[[jax.Array, float], jax.Array]
+Kernel = Callable[[jax.Array, jax.Array], jax.Array]
 
 
-def _inverse_multiquadratic(squared_distance: jax.Array, scale: float) -> jax.Array:
+def _inverse_multiquadratic(squared_distance: jax.Array, scale: jax.Array) -> jax.Array:
     return scale / (scale + squared_distance)
 
 
-def _radial_basis_function(squared_distance: jax.Array, scale: float) -> jax.Array:
+def _radial_basis_function(squared_distance: jax.Array, scale: jax.Array) -> jax.Array:
     return jnp.exp(-squared_distance / scale)
 
 
@@ -35,8 +35,8 @@ def _gram(x: jax.Array, y: jax.Array, kernel: Kernel, bandwidths: Sequence[float
     # Not |x|² + |y|² − 2xy, which cancels for samples far from the origin and, as a matrix product,
     # is rounded to TF32 on some devices; compilers fuse the differences into the sum.
     squared_distance = jnp.sum(jnp.square(x[:, None] - y[None]), axis=-1)
-    scales = (2.0 * x.shape[-1] * bandwidth for bandwidth in bandwidths)
-    return sum((kernel(squared_distance, scale) for scale in scales), jnp.zeros((), x.dtype))
+    scales = 2.0 * x.shape[-1] * jnp.asarray(bandwidths, x.dtype)
+    return jnp.sum(kernel(squared_distance[..., None], scales[None, None]), axis=-1)
 
 
 def _masked_mean(values: jax.Array, counted: jax.Array) -> jax.Array:

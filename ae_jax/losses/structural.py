@@ -152,7 +152,7 @@ def ms_ssim_loss(
         images = images.halved()
     scales.append(_deficits(images, window).mean_product(axis=(0, 1)))
     deficit = jnp.stack(scales, axis=-1)  # [channels, scales]
-    exponents = jnp.asarray(weights, deficit.dtype)
+    exponents = jnp.asarray(weights, deficit.dtype)[None]
     positive = jnp.all(deficit < 1, axis=-1)
     # log1p of the clamped entries must not be formed at all, or its gradient would be NaN.
     safe = jnp.where(positive[:, None], deficit, jnp.zeros_like(deficit))
@@ -187,7 +187,7 @@ def ms_ssim(
 
 
 class _Window(NamedTuple):
-    """The Gaussian window, as the weights of one of its two equal axes, and the constants."""
+    """The Gaussian window, a product of equal weights along both axes, and the constants."""
 
     weights: tuple[float, ...]
     c1: float
@@ -206,18 +206,20 @@ class _Window(NamedTuple):
 
     def sums(self, planes: jax.Array) -> jax.Array:
         """Weighted sums over all windows within the image, of planes [p, h, w, c]."""
-        # Sums of shifted slices: exact on every backend, where a convolution may use a narrower
-        # matmul precision and is slow on CPU with one channel to a group.
-        for axis in (1, 2):
-            size = planes.shape[axis] - len(self.weights) + 1
-            planes = sum(
-                (
-                    weight * jax.lax.slice_in_dim(planes, start, start + size, axis=axis)
-                    for start, weight in enumerate(self.weights[1:], start=1)
-                ),
-                self.weights[0] * jax.lax.slice_in_dim(planes, 0, size, axis=axis),
-            )
-        return planes
+        # As products with banded matrices: on CPU some 20 times faster than depthwise convolutions
+        # or sums of shifted slices, and on accelerators what they are made for. The default matmul
+        # precision there would leave nothing of a small variance.
+        height, width = planes.shape[1:3]
+        rows, columns = (jnp.asarray(self.band(side), planes.dtype) for side in (height, width))
+        return jnp.einsum("ih,phwc,jw->pijc", rows, planes, columns, precision="highest")
+
+    def band(self, side: int) -> np.ndarray:
+        """The matrix whose rows hold the window at each of its places along a side."""
+        count = len(self.weights)
+        matrix = np.zeros((side - count + 1, side))
+        for place, row in enumerate(matrix):
+            row[place : place + count] = self.weights
+        return matrix
 
 
 class _Images(NamedTuple):
@@ -247,9 +249,9 @@ class _Images(NamedTuple):
         if self.share is None:
             x, reconstruction = _mean_2x2(planes)
             return _Images(x, reconstruction, None)
-        share = _mean_2x2(self.share[None])[0]
-        x, reconstruction = _ratio(_mean_2x2(self.share * planes), share)
-        return _Images(x, reconstruction, share)
+        share = _mean_2x2(self.share[None])
+        x, reconstruction = _ratio(_mean_2x2(self.share[None] * planes), share)
+        return _Images(x, reconstruction, share[0])
 
 
 class _Deficits(NamedTuple):
@@ -273,16 +275,19 @@ def _deficits(images: _Images, window: _Window) -> _Deficits:
     # Variances are computed about each channel's mean, which leaves them as they are but keeps the
     # difference of E[x²] and E[x]² from cancelling on bright, flat images. No gradient is lost: the
     # derivative with respect to the centre is zero.
-    centres = [jax.lax.stop_gradient(_mean(image, share, (0, 1))) for image in (x, reconstruction)]
+    centres = [
+        jax.lax.stop_gradient(_mean(image, share, (0, 1), keepdims=True))
+        for image in (x, reconstruction)
+    ]
     t, r = x - centres[0], reconstruction - centres[1]
     planes = jnp.stack([t, r, jnp.square(r) + jnp.square(t), jnp.square(t - r)])
     window_share = None
     if share is None:
         moments = window.sums(planes)
     else:
-        sums = window.sums(jnp.concatenate([share * planes, share[None]]))
+        sums = window.sums(jnp.concatenate([share[None] * planes, share[None]]))
         window_share = sums[-1]
-        moments = _ratio(sums[:-1], window_share)
+        moments = _ratio(sums[:-1], sums[-1:])
     mean_t, mean_r, power, difference_power = moments
     # Rounding may leave a variance slightly below zero.
     variance = jnp.maximum(power - jnp.square(mean_r) - jnp.square(mean_t), 0)
@@ -292,10 +297,13 @@ def _deficits(images: _Images, window: _Window) -> _Deficits:
     return _Deficits(luminance, difference_variance / (variance + window.c2), window_share)
 
 
-def _mean(values: jax.Array, share: jax.Array | None, axis: tuple[int, ...]) -> jax.Array:
+def _mean(
+    values: jax.Array, share: jax.Array | None, axis: tuple[int, ...], keepdims: bool = False
+) -> jax.Array:
     if share is None:
-        return jnp.mean(values, axis)
-    return _ratio(jnp.sum(share * values, axis), jnp.sum(share, axis))
+        return jnp.mean(values, axis, keepdims=keepdims)
+    total = jnp.sum(share, axis, keepdims=keepdims)
+    return _ratio(jnp.sum(share * values, axis, keepdims=keepdims), total)
 
 
 def _ratio(numerator: jax.Array, share: jax.Array) -> jax.Array:

@@ -174,7 +174,7 @@ def _own_columns(own: chex.Array | None, b: int, n: int) -> jax.Array:
     """The matrix `bool[b, n]` that is True where a column is the row's own."""
     if own is None:
         if b != n:
-            raise ShapeError(f"without own, rows and columns must have one shape, got {b} and {n}")
+            raise ShapeError(f"without own, rows and columns must be as many, got {b} and {n}")
         return jnp.eye(n, dtype=bool)
     column = jnp.asarray(own)
     if column.shape != (b,):

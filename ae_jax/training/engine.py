@@ -41,7 +41,7 @@ def train_program(
     strategy: Strategy,
     batch_size: int,
     size: int,
-) -> tuple[Callable[..., Any], Callable[[Any], Any]]:
+) -> Callable[..., Any]:
     """Compiles up to any number of steps into one dispatch.
 
     Args:
@@ -54,7 +54,7 @@ def train_program(
 
     Returns:
       `run(state, totals, data, order_seed, position) -> (state, totals)`, which donates state and
-      totals, and `zeros(state, data)`, the totals to start from. Totals are sums over the steps
+      totals. Totals, a float32 scalar for each of `metric_names(players)`, are sums over the steps
       that were not skipped; their "skipped" counts those that were.
     """
     step = make_step(model, players, size)
@@ -81,11 +81,7 @@ def train_program(
 
         return jax.lax.fori_loop(0, steps.astype(jnp.int32), body, (state, totals))
 
-    def zeros(state, data):
-        one = lambda s, d: step(s, gather(d, jnp.zeros(share, jnp.uint32), preprocessing))[1]
-        return jax.tree.map(lambda m: np.zeros(m.shape, m.dtype), jax.eval_shape(one, state, data))
-
-    return strategy.compile("train", per_shard, donate=(0, 1)), zeros
+    return strategy.compile("train", per_shard, donate=(0, 1))
 
 
 def evaluation_program(
@@ -128,15 +124,9 @@ def evaluation_program(
         return strategy.across.mean(metrics), strategy.across.sum(count)
 
     def per_shard(device, variables, root, step, data: Resident):
-        evaluate = lambda i: one_batch(device, i, variables, root, step, data)
-
-        def body(i, totals):
-            metrics, count = evaluate(jnp.asarray(i, jnp.uint32))
-            return jax.tree.map(lambda t, m: t + count * m, totals, metrics)
-
-        shapes = jax.eval_shape(evaluate, jnp.uint32(0))[0]
-        zeros = jax.tree.map(lambda m: jnp.zeros(m.shape, m.dtype), shapes)
-        totals = jax.lax.fori_loop(0, -(-data.size // batch_size), body, zeros)
-        return jax.tree.map(lambda t: t / data.size, totals)
+        one = lambda i: one_batch(device, i, variables, root, step, data)
+        batches = jnp.arange(-(-data.size // batch_size), dtype=jnp.uint32)
+        metrics, counts = jax.lax.map(one, batches)
+        return jax.tree.map(lambda m: jnp.sum(m * counts) / data.size, metrics)
 
     return strategy.compile("evaluate", per_shard)

@@ -21,6 +21,7 @@ from ae_jax.training.plan import Plan
 from ae_jax.training.preemption import Preemption
 from ae_jax.training.reporting import Reporter, means
 from ae_jax.training.state import TrainState
+from ae_jax.training.step import metric_names
 from ae_jax.types import Player
 
 DISPATCH_SECONDS = 0.5
@@ -61,16 +62,16 @@ class Loop:
         self.strategy = parallel.from_config(plan.config["parallel"])
         self.step, self.examples_seen = int(state.step), examples_seen
         self.size, self.batch_size = len(dataset.train.x), training["batch_size"]
-        run, zeros = train_program(
+        self.run = train_program(
             plan.model, plan.players, plan.preprocessing, self.strategy, self.batch_size, self.size
         )
-        data = resident(dataset.train)
-        self.run, self.totals = run, self.strategy.place(zeros(state, data))
+        zeros = {name: np.zeros((), np.float32) for name in metric_names(plan.players)}
+        self.totals = self.strategy.place(zeros)
         self.root = self.strategy.place(jax.random.wrap_key_data(parallel.fetch(state.root)))
         self.state = self.strategy.place(state)
-        self.data = self.strategy.place(data)
+        self.data = self.strategy.place(resident(dataset.train))
         self.order_seed = self.strategy.place(keys.order_seed(state.root))
-        self.window_start, self.window = self.step, 0.0
+        self.window_start, self.window = self.step, (0, 0.0)  # its timed examples and seconds
         self.fresh, self.length = True, training["steps_per_dispatch"] or FIRST_DISPATCH
         self.timed_examples, self.timed_seconds = 0, 0.0
         self.first_dispatch: float | None = None
@@ -90,7 +91,9 @@ class Loop:
 
         def evaluate():
             state = self.state
-            metrics = parallel.fetch(run(state.variables, self.root, state.step, data))
+            with jax.transfer_guard_host_to_device("disallow"):
+                metrics = run(state.variables, self.root, state.step, data)
+            metrics = parallel.fetch(metrics)
             self.metrics["test"] = {name: float(value) for name, value in metrics.items()}
             self.reporter.log(self.step, "test", self.metrics["test"])
 
@@ -107,9 +110,10 @@ class Loop:
         steps = min(self.length, self.next_stop() - self.step)
         where = position(self.examples_seen, self.size, steps, self.fresh)
         began = time.perf_counter()
-        self.state, self.totals = self.run(
-            self.state, self.totals, self.data, self.order_seed, self.strategy.place(where)
-        )
+        with jax.transfer_guard_host_to_device("disallow"):  # only `place` uploads
+            self.state, self.totals = self.run(
+                self.state, self.totals, self.data, self.order_seed, self.strategy.place(where)
+            )
         jax.block_until_ready(self.totals)
         seconds = time.perf_counter() - began
         self.step += steps
@@ -118,10 +122,11 @@ class Loop:
         if self.first_dispatch is None:
             self.first_dispatch = time.time()
         else:
-            self.timed_examples += steps * self.batch_size
+            examples = steps * self.batch_size
+            self.timed_examples += examples
             self.timed_seconds += seconds
+            self.window = (self.window[0] + examples, self.window[1] + seconds)
             self._adapt(steps, seconds)
-        self.window += seconds
         self.reporter.advance(self.step)
 
     def _adapt(self, steps: int, seconds: float) -> None:
@@ -136,10 +141,10 @@ class Loop:
           NonFiniteError: too many updates in a row were skipped.
         """
         totals, in_a_row = parallel.fetch((self.totals, self.state.skipped_in_a_row))
-        steps = self.step - self.window_start
-        rate = steps * self.batch_size / max(self.window, 1e-9)
-        self.metrics["train"] = means(totals, steps, rate)
-        self.window_start, self.window, self.fresh = self.step, 0.0, True
+        examples, seconds = self.window
+        rate = examples / seconds if seconds else None
+        self.metrics["train"] = means(totals, self.step - self.window_start, rate)
+        self.window_start, self.window, self.fresh = self.step, (0, 0.0), True
         self.reporter.log(self.step, "train", self.metrics["train"])
         if in_a_row >= self.training["max_skipped_in_a_row"]:
             raise NonFiniteError(
@@ -198,7 +203,7 @@ def train(
             saved = loop.step
             save(parallel.fetch(loop.state), loop.examples_seen, metrics)
 
-    with Preemption() as preemption, jax.transfer_guard_host_to_device("disallow"):
+    with Preemption() as preemption:
         while not loop.finished:
             loop.dispatch()
             if loop.due("log"):

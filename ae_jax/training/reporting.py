@@ -124,13 +124,15 @@ class Reporter:
 HIDDEN = frozenset({"skipped", "grad_norm"})
 
 
-def means(totals: dict[str, np.ndarray], steps: int, examples_per_second: float) -> dict[str, float]:
+def means(
+    totals: dict[str, np.ndarray], steps: int, examples_per_second: float | None
+) -> dict[str, float]:
     """Averages of a log window, from sums over its steps.
 
     Args:
       totals: sums over the steps not skipped; "skipped" counts those that were.
       steps: in the window.
-      examples_per_second: of the window.
+      examples_per_second: of the window; None if not measured.
 
     Returns:
       Plain floats; NaN where every step was skipped.
@@ -139,4 +141,5 @@ def means(totals: dict[str, np.ndarray], steps: int, examples_per_second: float)
     counted = steps - skipped
     average = lambda total: float(total) / counted if counted else math.nan
     metrics = {name: average(total) for name, total in totals.items() if name != "skipped"}
-    return metrics | {"skipped": skipped, "examples_per_second": examples_per_second}
+    speed = {} if examples_per_second is None else {"examples_per_second": examples_per_second}
+    return metrics | {"skipped": skipped} | speed

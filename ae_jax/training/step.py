@@ -23,6 +23,16 @@ def single_player(
     return (Player(tuple(sorted(variables.params)), objective, optimizer),)
 
 
+def metric_names(players: Sequence[Player]) -> tuple[str, ...]:
+    """The names of the metrics that a step of these players returns."""
+    names = []
+    for player in players:
+        prefix = "" if len(players) == 1 else f"{player.name}/"
+        terms = [term.name for term in player.objective.terms]
+        names += [prefix + name for name in ("loss", *terms, "grad_norm")]
+    return (*names, "skipped")
+
+
 def make_step(model: Autoencoder, players: Sequence[Player], num_train: int) -> Step:
     """The step of one device's share of a batch; pure, to be jitted by the caller.
 

@@ -1,0 +1,81 @@
+"""What the scripts share: flags, exit codes, the compilation cache. 0 done, 1 failure, 2 bad usage."""
+
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from ae_jax.errors import AeJaxError, ConfigError, MissingFileError, nearest
+
+BAD_USAGE = 2
+CACHE = "JAX_COMPILATION_CACHE_DIR"
+
+
+def main(run: Callable[[], None], required: Sequence[str] = ()) -> None:
+    """Parses the command line and runs a script; our own errors end as one line, not a traceback.
+
+    Args:
+      run: takes nothing, reads `absl.flags.FLAGS`.
+      required: names of flags that must be given.
+    """
+    for name in required:
+        flags.mark_flag_as_required(name)
+
+    def guarded(argv: list[str]) -> None:
+        try:
+            if len(argv) > 1:
+                raise ConfigError(f"unexpected argument {argv[1]!r}; options start with --")
+            use_compilation_cache()
+            run()
+        except AeJaxError as error:
+            bad_usage = isinstance(error, ConfigError | MissingFileError)
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            sys.exit(BAD_USAGE if bad_usage else 1)
+
+    app.run(guarded, flags_parser=_parse)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    try:
+        return flags.FLAGS(argv)
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        print(f"{error}\nTry --help.", file=sys.stderr)
+        sys.exit(BAD_USAGE)
+
+
+def use_compilation_cache() -> None:
+    """Keeps compiled programs between processes, in `$JAX_COMPILATION_CACHE_DIR` or the user's cache."""
+    import jax
+
+    home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    folder = os.environ.get(CACHE) or str(pathlib.Path(home) / "ae_jax" / "compiled")
+    jax.config.update("jax_compilation_cache_dir", folder)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    logging.set_verbosity(logging.WARNING)
+
+
+def read_config(flag: str = "config") -> Mapping[str, Any]:
+    """The value of a config-file flag.
+
+    Raises:
+      MissingFileError: there is no such file; the nearest beside it is named.
+    """
+    try:
+        return flags.FLAGS[flag].value.copy_and_resolve_references()
+    except OSError as error:
+        path = pathlib.Path(config_flags.get_config_filename(flags.FLAGS[flag]))
+        beside = [str(found) for found in path.parent.glob("*.py")]
+        if path.exists():
+            raise ConfigError(f"the config file '{path}' cannot be loaded: {error}") from error
+        raise MissingFileError(f"there is no config file '{path}'{nearest(path, beside)}") from None
+
+
+def require_deterministic(config: Mapping[str, Any]) -> None:
+    """Sets XLA's deterministic kernels for `training.deterministic`; before any device is used."""
+    if config["training"].get("deterministic"):
+        flag = "--xla_gpu_deterministic_ops=true"
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()

@@ -1,0 +1,47 @@
+"""Walks through a run's latent space: interpolations and traversals."""
+
+from typing import Any
+
+import numpy as np
+
+STEPS = 8
+
+
+def interpolations(run: Any, starts: Any, ends: Any, steps: int = STEPS) -> np.ndarray:
+    """Decoded straight lines between the codes of pairs of examples.
+
+    Args:
+      run: an `ae.Run`.
+      starts: `[n, *event]`, in the data's units.
+      ends: `[n, *event]`.
+      steps: points a line, both ends included.
+
+    Returns:
+      float32 `[n * steps, *event]`, line after line.
+    """
+    first, last = run.encode(starts), run.encode(ends)
+    n = min(len(first), len(last))
+    t = np.linspace(0, 1, steps, dtype=np.float32).reshape(1, steps, *[1] * (first.ndim - 1))
+    line = (1 - t) * first[:n, None] + t * last[:n, None]
+    return run.decode(line.reshape(n * steps, *first.shape[1:]))
+
+
+def traversals(run: Any, x: Any, extent: float = 2.5, steps: int = STEPS) -> np.ndarray:
+    """The code of one example with each of its entries in turn moved from -extent to extent.
+
+    Args:
+      run: an `ae.Run`.
+      x: one example `[*event]`, in the data's units.
+      extent: how far, in the latent's units.
+      steps: points an entry.
+
+    Returns:
+      float32 `[entries * steps, *event]`, at most 16 entries.
+    """
+    code = run.encode(np.asarray(x)[None])[0]
+    flat = code.reshape(-1)
+    entries = min(flat.size, 16)
+    moved = np.tile(flat, (entries, steps, 1))
+    for j in range(entries):
+        moved[j, :, j] = np.linspace(-extent, extent, steps)
+    return run.decode(moved.reshape(entries * steps, *code.shape))
