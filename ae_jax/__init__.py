@@ -28,6 +28,46 @@ from ae_jax.model import Autoencoder, autoencoder
 from ae_jax.networks import from_linen, from_nnx
 from ae_jax.objective import Objective, Term, term
 from ae_jax.run import Run, load
+from ae_jax.storage import read_metrics
 from ae_jax.types import Batch, Collectives, Context, Outputs, Player, Spec, Variables
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Autoencoder",
+    "Batch",
+    "Collectives",
+    "Context",
+    "Objective",
+    "Outputs",
+    "Player",
+    "Run",
+    "Spec",
+    "Term",
+    "Variables",
+    "autoencoder",
+    "bottlenecks",
+    "config",
+    "corruptions",
+    "data",
+    "distributions",
+    "errors",
+    "evaluation",
+    "fit",
+    "fit_config",
+    "from_linen",
+    "from_nnx",
+    "keys",
+    "likelihoods",
+    "load",
+    "losses",
+    "networks",
+    "priors",
+    "read_metrics",
+    "recipes",
+    "schedules",
+    "spec_of",
+    "term",
+    "terms",
+    "training",
+]

@@ -19,7 +19,7 @@ CUSTOM = "custom"
 
 DEFAULTS: dict[str, Any] = {
     "data": {"source": "digits", "test_fraction": None, "preprocessing": None},
-    "model": {part: None for part in PARTS},
+    "model": dict.fromkeys(PARTS),
     "objective": {},
     "corruption": None,
     "optimizer": {
@@ -52,6 +52,7 @@ SMOKE = {"steps": 30, "log_every": 10, "eval_every": 20, "checkpoint_every": 20}
 
 OPTIONAL = {"steps_per_dispatch": int, "devices": int, "batch_size": int, "clip_norm": float}
 OPTIONAL |= {"test_fraction": float}
+NULLABLE = {("data", "source")}  # None: an array passed from memory
 OPEN = {("data", "preprocessing"), ("corruption",), ("objective",), ("optimizer", "arguments")}
 OPEN |= {("model", part) for part in PARTS}
 
@@ -61,8 +62,14 @@ POSITIVE = {
 FREE_ON_RESUME = {
     ("training", name)
     for name in (
-        "steps", "steps_per_dispatch", "log_every", "eval_every", "checkpoint_every",
-        "keep_checkpoints", "max_skipped_in_a_row", "deterministic",
+        "steps",
+        "steps_per_dispatch",
+        "log_every",
+        "eval_every",
+        "checkpoint_every",
+        "keep_checkpoints",
+        "max_skipped_in_a_row",
+        "deterministic",
     )
 } | {("parallel",), ("evaluation",)}
 """What may differ between the starts of one run; steps may only grow."""
@@ -75,7 +82,7 @@ def for_recipe(recipe: Recipe) -> dict[str, Any]:
       recipe: e.g. `ae_jax.recipes.vae(latent_dim=16)`.
 
     Returns:
-      A nested dict to edit; config files wrap it into a ConfigDict.
+      A nested dict to edit.
 
     Example:
       >>> import ae_jax as ae
@@ -89,6 +96,13 @@ def for_recipe(recipe: Recipe) -> dict[str, Any]:
     objective = recipe.objective.to_config()
     config["objective"] = CUSTOM if objective is None else objective
     return config
+
+
+def config_dict(recipe: Recipe) -> Any:
+    """`for_recipe` as an ml_collections ConfigDict, for config files."""
+    import ml_collections
+
+    return ml_collections.ConfigDict(for_recipe(recipe))
 
 
 def variant(config: Any, name: str) -> Any:
@@ -130,7 +144,9 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     require_positive_ints(**{f"training.{name}": training[name] for name in POSITIVE["training"]})
     require_positive_ints(**{"training.keep_checkpoints": training["keep_checkpoints"]})
     for section, name in (
-        ("training", "steps_per_dispatch"), ("parallel", "devices"), ("evaluation", "batch_size"),
+        ("training", "steps_per_dispatch"),
+        ("parallel", "devices"),
+        ("evaluation", "batch_size"),
     ):
         if (value := result[section][name]) is not None:
             require_positive_ints(**{f"{section}.{name}": value})
@@ -216,7 +232,7 @@ def _merge(default: Any, value: Any, path: tuple[str, ...]) -> Any:
             for key, item in default.items()
         }
     expected = OPTIONAL.get(path[-1], type(default)) if default is None else type(default)
-    if value is None and default is None:
+    if value is None and (default is None or path in NULLABLE):
         return None
     if expected is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

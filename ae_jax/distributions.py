@@ -84,8 +84,4 @@ def kl_divergence(posterior: Distribution, prior: Distribution) -> Array | None:
 def _(posterior: DiagonalGaussian, prior: Distribution) -> Array | None:
     if not isinstance(prior, DiagonalGaussian):
         return None
-    return losses.kl_diagonal_gaussians(
-        posterior.loc, posterior.log_var, prior.loc, prior.log_var
-    )
-
-
+    return losses.kl_diagonal_gaussians(posterior.loc, posterior.log_var, prior.loc, prior.log_var)

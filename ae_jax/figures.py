@@ -84,11 +84,15 @@ def curves_figure(path: epath.Path, points: Sequence[Mapping[str, Any]]) -> None
             own = [(p["step"], p[name]) for p in points if p["split"] == split and name in p]
             if own:
                 marker = "o" if split == "test" else None
-                axis.plot(*zip(*own, strict=True), label=split, color=colour, marker=marker, markersize=3)
+                axis.plot(
+                    *zip(*own, strict=True), label=split, color=colour, marker=marker, markersize=3
+                )
         axis.set_title(name)
         axis.set_xlabel("step")
         axis.grid(alpha=0.3)
-    figure.legend(*axes.flat[names.index("loss")].get_legend_handles_labels(), loc="outside upper right")
+    figure.legend(
+        *axes.flat[names.index("loss")].get_legend_handles_labels(), loc="outside upper right"
+    )
     for axis in list(axes.flat)[len(names) :]:
         axis.axis("off")
     _save(figure, path)

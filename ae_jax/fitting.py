@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from ae_jax import config as config_lib
-from ae_jax import optimizers, registry, summary
+from ae_jax import optimizers, registry
 from ae_jax.choices import choose, choose_preprocessing, display_range, spec_of
 from ae_jax.data.dataset import Dataset, as_dataset
 from ae_jax.data.dataset import load as load_data
@@ -193,7 +193,9 @@ def resolve(
         for start in range(0, len(part.x), VALIDATED_AT_ONCE):
             piece = part.x[start : start + VALIDATED_AT_ONCE]
             model.likelihood.validate(np.asarray(preprocessing.apply(piece)))
-    variables = jax.eval_shape(model.init, jax.random.key(0), np.zeros(spec.event_shape, np.float32))
+    variables = jax.eval_shape(
+        model.init, jax.random.key(0), np.zeros(spec.event_shape, np.float32)
+    )
     if optimizer is None:
         optimizer = optimizers.from_config(config["optimizer"], training["steps"])
     players = single_player(objective, optimizer, variables)
@@ -221,4 +223,3 @@ def _print_choices(config: Mapping[str, Any], recipe: Recipe, spec: Spec) -> Non
     for name, node in chosen.items():
         arguments = ", ".join(f"{k}={v!r:.60}" for k, v in node.items() if k != "name")
         print(f"from the data: {name} = {node['name']}({arguments})", file=sys.stderr)
-

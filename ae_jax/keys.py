@@ -23,6 +23,7 @@ STREAMS = {
     "evaluation": 6,
     "sample": 7,
 }
+ROUNDS = 8
 
 
 class ExampleKeys(NamedTuple):
@@ -80,10 +81,11 @@ def order(
 ) -> chex.Array:
     """The index of the example that stands at a position of an epoch's shuffled order.
 
-    A four-round Feistel network over the smallest near-square grid that holds `size` cells, walking
-    along its cycle past the few cells beyond the end (Black & Rogaway 2002, "Ciphers with arbitrary
-    finite domains"): a pseudo-random permutation of `range(size)` for each seed and epoch, with no
-    state and no table.
+    A Feistel network of eight rounds (with four, pairs of positions are visibly dependent in small
+    data sets) over the smallest near-square grid that holds `size` cells, walking along its cycle
+    past the few cells beyond the end (Black & Rogaway 2002, "Ciphers with arbitrary finite
+    domains"): a pseudo-random permutation of `range(size)` for each seed and epoch, with no state
+    and no table.
 
     Args:
       seed: uint32, see `order_seed`.
@@ -99,7 +101,7 @@ def order(
     columns = -(-size // rows)
     as_uint = lambda value: xp.atleast_1d(xp.asarray(value, dtype=np.uint32))
     base = _mix(as_uint(seed) ^ _mix(as_uint(epoch)))
-    round_keys = [_mix(base + as_uint(0x9E3779B9 * (i + 1) & 0xFFFFFFFF)) for i in range(4)]
+    round_keys = [_mix(base + as_uint(0x9E3779B9 * (i + 1) & 0xFFFFFFFF)) for i in range(ROUNDS)]
 
     def permute(value):
         left, right = value // np.uint32(columns), value % np.uint32(columns)

@@ -56,7 +56,9 @@ class Autoencoder(NamedTuple):
         Raises:
           ShapeError: a network emits another shape than the next part takes.
         """
-        keys = dict(zip(("encoder", "decoder", "bottleneck", "likelihood"), jax.random.split(key, 4)))
+        keys = dict(
+            zip(("encoder", "decoder", "bottleneck", "likelihood"), jax.random.split(key, 4))
+        )
         bottleneck, likelihood = self.bottleneck, self.likelihood
         z = jnp.zeros(bottleneck.latent_shape)
         inits = {
@@ -235,8 +237,12 @@ def autoencoder(
     Example:
       >>> import ae_jax as ae
       >>> model = ae.autoencoder(
-      ...     ae.networks.mlp((64,)), ae.networks.mlp((64,)), ae.bottlenecks.gaussian(2),
-      ...     ae.likelihoods.bernoulli(), event_shape=(8, 8, 1))
+      ...     ae.networks.mlp((64,)),
+      ...     ae.networks.mlp((64,)),
+      ...     ae.bottlenecks.gaussian(2),
+      ...     ae.likelihoods.bernoulli(),
+      ...     event_shape=(8, 8, 1),
+      ... )
     """
     bottleneck = registry.BOTTLENECKS.check(bottleneck)
     likelihood = registry.LIKELIHOODS.check(likelihood)

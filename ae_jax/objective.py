@@ -69,7 +69,9 @@ class Term:
         value, size = self.fn(outputs, context), outputs.log_px.shape[0]
         expected = () if self.batch_coupled else (size,)
         if jnp.shape(value) != expected:
-            hint = "" if self.batch_coupled else "; a single number needs @ae.term(batch_coupled=True)"
+            hint = (
+                "" if self.batch_coupled else "; a single number needs @ae.term(batch_coupled=True)"
+            )
             raise PartError(
                 f"the term '{self.name}' must return shape {expected}, got {jnp.shape(value)}{hint}"
             )

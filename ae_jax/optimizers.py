@@ -10,8 +10,18 @@ from ae_jax.errors import ConfigError, UnknownNameError, nearest, require_positi
 from ae_jax.registry import OPTIMIZERS, bind_arguments, import_object
 
 NAMES = (
-    "adabelief", "adafactor", "adagrad", "adam", "adamax", "adamw", "lamb", "lion", "nadam",
-    "radam", "rmsprop", "sgd",
+    "adabelief",
+    "adafactor",
+    "adagrad",
+    "adam",
+    "adamax",
+    "adamw",
+    "lamb",
+    "lion",
+    "nadam",
+    "radam",
+    "rmsprop",
+    "sgd",
 )
 for _name in NAMES:
     OPTIMIZERS.factories[_name] = getattr(optax, _name)
@@ -75,9 +85,7 @@ def from_config(section: Mapping[str, Any], steps: int) -> optax.GradientTransfo
     rate = learning_rate(
         section["learning_rate"], section["schedule"], section["warmup_steps"], steps
     )
-    bound = bind_arguments(
-        f"optimizer '{name}'", inspect.signature(factory), (rate,), arguments
-    )
+    bound = bind_arguments(f"optimizer '{name}'", inspect.signature(factory), (rate,), arguments)
     optimizer = factory(*bound.args, **bound.kwargs)
     if section["clip_norm"] is None:
         return optimizer
@@ -88,6 +96,4 @@ def from_config(section: Mapping[str, Any], steps: int) -> optax.GradientTransfo
 def _other(name: str) -> Callable[..., optax.GradientTransformation]:
     if ":" in name:
         return import_object(name)
-    raise UnknownNameError(
-        f"no optimizer is called '{name}'{nearest(name, OPTIMIZERS.factories)}"
-    )
+    raise UnknownNameError(f"no optimizer is called '{name}'{nearest(name, OPTIMIZERS.factories)}")

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 from ae_jax import bottlenecks, likelihoods, objective, registry, terms
 from ae_jax.choices import choose
 from ae_jax.errors import PartError
-from ae_jax.model import Autoencoder, autoencoder as build_autoencoder
+from ae_jax.model import Autoencoder
+from ae_jax.model import autoencoder as build_autoencoder
 from ae_jax.objective import Objective
 from ae_jax.types import Bottleneck, Coder, Likelihood, Network, Spec
 
@@ -33,8 +34,14 @@ class Recipe(NamedTuple):
 
     @classmethod
     def from_nodes(
-        cls, *, bottleneck: Any, objective: Any, encoder: Any = None, decoder: Any = None,
-        likelihood: Any = None, corruption: Any = None,
+        cls,
+        *,
+        bottleneck: Any,
+        objective: Any,
+        encoder: Any = None,
+        decoder: Any = None,
+        likelihood: Any = None,
+        corruption: Any = None,
     ) -> "Recipe":
         """A recipe from config nodes, names or parts.
 
@@ -43,7 +50,9 @@ class Recipe(NamedTuple):
           PartError: no bottleneck, or an object of the wrong kind.
         """
         if bottleneck is None:
-            raise PartError("a model needs a bottleneck, e.g. {'name': 'gaussian', 'latent_dim': 32}")
+            raise PartError(
+                "a model needs a bottleneck, e.g. {'name': 'gaussian', 'latent_dim': 32}"
+            )
         part = lambda kind, node: None if node is None else kind.build(node)
         if not isinstance(objective, Objective):
             objective = _from_config(objective)
@@ -73,7 +82,11 @@ class Recipe(NamedTuple):
         """
         full = self.fill(spec)
         model = build_autoencoder(
-            full.encoder, full.decoder, full.bottleneck, full.likelihood, full.corruption,
+            full.encoder,
+            full.decoder,
+            full.bottleneck,
+            full.likelihood,
+            full.corruption,
             event_shape=spec.event_shape,
         )
         return model, self.objective
@@ -85,7 +98,11 @@ _from_config = objective.from_config
 def of_model(model: Autoencoder, objective: Objective) -> Recipe:
     """The recipe of a `(model, objective)` pair, with nothing unset."""
     return Recipe(
-        model.bottleneck, objective, model.encoder, model.decoder, model.likelihood,
+        model.bottleneck,
+        objective,
+        model.encoder,
+        model.decoder,
+        model.likelihood,
         model.corruption,
     )
 

@@ -279,7 +279,9 @@ def load(
     stored = storage.read_json(path / storage.CONFIG)
     config, spec = stored["config"], stored["spec"]
     spec = Spec(tuple(spec["event_shape"]), spec["kind"])
-    recipe = config_lib.recipe_of(config, need_objective=False) if model is None else as_recipe(model)
+    recipe = (
+        config_lib.recipe_of(config, need_objective=False) if model is None else as_recipe(model)
+    )
     built, objective = recipe.build(spec)
     with Checkpoints(path) as checkpoints:
         wanted = checkpoints.best_step() if step == "best" else step

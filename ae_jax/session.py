@@ -196,7 +196,9 @@ class Session:
             return
         self.run.variables = loop.state.variables
         for name, sets in self._example_sets().items():
-            pictures = figures.to_pictures(figures.interleave(list(sets.values())), *self.run.display_range)
+            pictures = figures.to_pictures(
+                figures.interleave(list(sets.values())), *self.run.display_range
+            )
             loop.reporter.image(loop.step, name, figures.grid(pictures))
 
     def _figures(self) -> None:
@@ -226,4 +228,3 @@ class Session:
 def _finite_or_none(metrics: dict[str, dict[str, float]]) -> dict[str, dict[str, float | None]]:
     keep = lambda v: v if math.isfinite(v) else None
     return {split: {k: keep(v) for k, v in own.items()} for split, own in metrics.items()}
-

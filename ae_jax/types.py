@@ -15,7 +15,7 @@ import numpy as np
 
 from ae_jax import keys as keys_lib
 
-Array = chex.Array
+Array = jax.Array
 Tree = chex.ArrayTree
 PRNGKey = chex.PRNGKey
 Shape = tuple[int, ...]
@@ -37,10 +37,10 @@ class Spec(NamedTuple):
     """What one example looks like after preprocessing, and what kind of data it is."""
 
     event_shape: Shape
-    kind: str  # a key of `ae_jax.choices.CHOICES`: "unit_interval" or "real"
+    kind: str  # a key of `ae_jax.choices.LIKELIHOOD_OF`: "binary" or "real"
 
 
-# ---- data --------------------------------------------------------------------------------------
+# ---- data ----------------------------------------------------------------------------------------
 
 
 class Batch(NamedTuple):
@@ -73,7 +73,7 @@ class Variables(NamedTuple):
     state: dict[str, Tree]
 
 
-# ---- parts, for one example ---------------------------------------------------------------------
+# ---- parts, for one example ----------------------------------------------------------------------
 
 
 @runtime_checkable
@@ -190,7 +190,7 @@ class Likelihood(NamedTuple):
     node: Node | None = None
 
 
-# ---- the whole batch ------------------------------------------------------------------------------
+# ---- the whole batch -----------------------------------------------------------------------------
 
 
 class Outputs(NamedTuple):
@@ -240,6 +240,10 @@ class Collectives(NamedTuple):
     gather: Callable[[Any], Any] = _identity
 
 
+ALONE = Collectives()
+"""One device, or global view."""
+
+
 class Context(NamedTuple):
     """What a term may need beyond `Outputs`.
 
@@ -259,7 +263,7 @@ class Context(NamedTuple):
     keys: keys_lib.ExampleKeys
     step: Array
     num_train: int
-    across: Collectives = Collectives()
+    across: Collectives = ALONE
 
     def share(self, per_example: Array) -> Array:
         """`size · Σ valid·ℓ / global Σ valid`: the mean over devices of this is the global mean.

@@ -9,7 +9,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The config, or its `smoke` variant."""
     network = ae.networks.mlp(hidden=(256,))
     recipe = ae.recipes.autoencoder(latent_dim=16, encoder=network, decoder=network)
-    config = ml_collections.ConfigDict(ae.config.for_recipe(recipe))
+    config = ae.config.config_dict(recipe)
     config.data.source = "digits"
     config.training.steps = 5_000
     return ae.config.variant(config, variant)

@@ -7,11 +7,10 @@ import ae_jax as ae
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The config, or its `smoke` variant."""
-    network = ae.networks.mlp(hidden=(256, 256))
-    recipe = ae.recipes.vae(
-        latent_dim=16, encoder=network, decoder=network, likelihood=ae.likelihoods.bernoulli()
-    )
-    config = ml_collections.ConfigDict(ae.config.for_recipe(recipe))
+    network = ae.networks.mlp(hidden=(128,))
+    likelihood = ae.likelihoods.gaussian(variance="global")
+    recipe = ae.recipes.vae(8, encoder=network, decoder=network, likelihood=likelihood)
+    config = ae.config.config_dict(recipe)
     config.data.source = "digits"
-    config.training.steps = 5_000
+    config.training.steps = 3_000
     return ae.config.variant(config, variant)

@@ -15,7 +15,8 @@ STEP = flags.DEFINE_string("step", None, "Checkpoint: a step, or 'best'; the new
 
 def main() -> None:
     """Runs the command."""
-    step = int(STEP.value) if (STEP.value or "").isdigit() else STEP.value
+    step = STEP.value
+    step = int(step) if step is not None and step.isdigit() else step
     run = ae.load(WORKDIR.value, step=step)
     x = run.dataset().test.x
     metrics = run.evaluate()

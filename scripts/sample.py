@@ -30,7 +30,7 @@ def main() -> None:
     for name, values in sets.items():
         figures.examples_figure(folder / f"{name}.png", {name: values}, low, high, name)
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **{name: values})
+        np.savez_compressed(buffer, values)
         (folder / f"{name}.npz").write_bytes(buffer.getvalue())
         print(folder / f"{name}.png")
 

@@ -1,6 +1,15 @@
-"""Eight simulated devices, full matmul precision, and no two collective programs in flight."""
+"""Eight simulated devices, full matmul precision, no two collective programs in flight, one cache."""
 
+import atexit
 import os
+import shutil
+import tempfile
+
+# Tests train the same few models over and over, some of them in scripts of their own: each worker
+# keeps what it compiles, and nothing is left in or taken from the user's cache.
+COMPILED = tempfile.mkdtemp(prefix="ae_jax-tests-")
+atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)
+os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED
 
 os.environ["JAX_PLATFORMS"] = os.environ.get("JAX_PLATFORMS", "cpu")
 if "cpu" in os.environ["JAX_PLATFORMS"]:
@@ -9,5 +18,7 @@ if "cpu" in os.environ["JAX_PLATFORMS"]:
 
 import jax  # noqa: E402
 
+jax.config.update("jax_compilation_cache_dir", COMPILED)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 jax.config.update("jax_cpu_enable_async_dispatch", False)
 jax.config.update("jax_default_matmul_precision", "highest")

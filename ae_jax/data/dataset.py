@@ -119,7 +119,9 @@ def as_dataset(data: Any, test: Any = None, test_fraction: float | None = None) 
         return check(Dataset(Split(x), Split(np.asarray(test))))
     if x.ndim == 0 or x.dtype == object:
         raise DataError(f"data must be an array [n, *event] of numbers, got {data!r:.100}")
-    return check(Dataset(*split(x, fraction=TEST_FRACTION if test_fraction is None else test_fraction)))
+    return check(
+        Dataset(*split(x, fraction=TEST_FRACTION if test_fraction is None else test_fraction))
+    )
 
 
 def check(dataset: Dataset) -> Dataset:

@@ -24,7 +24,7 @@ class Resident(NamedTuple):
 
     @property
     def size(self) -> int:
-        """n."""
+        """N."""
         return self.x.shape[0]
 
 

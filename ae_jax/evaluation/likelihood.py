@@ -42,9 +42,7 @@ def log_likelihood(
 
     def one(x, observed, extras, posterior, key):
         def log_weight(i):
-            z = model.bottleneck.latent(
-                *part("bottleneck"), posterior, jax.random.fold_in(key, i)
-            )
+            z = model.bottleneck.latent(*part("bottleneck"), posterior, jax.random.fold_in(key, i))
             y, _, _ = model.decoder.apply(*part("decoder"), z, observed=observed, extras=extras)
             log_w = model.likelihood.log_prob(likelihood_params, y, x, observed)
             log_q = posterior.log_prob(z)

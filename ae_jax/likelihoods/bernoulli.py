@@ -1,7 +1,6 @@
 """Bernoulli pixels, from logits."""
 
 import jax
-import jax.numpy as jnp
 
 from ae_jax import losses
 from ae_jax.likelihoods._checks import require_range
@@ -11,7 +10,7 @@ from ae_jax.types import Likelihood
 
 @LIKELIHOODS.register
 def bernoulli() -> Likelihood:
-    """log p(x | z) = Σ x log σ(l) + (1 - x) log(1 - σ(l)), with logits l from the decoder.
+    """Log p(x | z) = Σ x log σ(l) + (1 - x) log(1 - σ(l)), with logits l from the decoder.
 
     The decoder emits the event's shape. Data must lie in [0, 1]; values strictly between are
     accepted (cross-entropy with grey levels), but the result is a log-probability only for 0 and 1.

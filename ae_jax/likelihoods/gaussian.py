@@ -10,6 +10,8 @@ from ae_jax.errors import ConfigError, nearest, require_positive
 from ae_jax.registry import LIKELIHOODS
 from ae_jax.types import Likelihood
 
+STRETCH = 10.0
+
 
 def _fixed(scale):
     log_var = 2 * math.log(scale)
@@ -17,8 +19,13 @@ def _fixed(scale):
 
 
 def _global(scale):
-    init = lambda key: {"log_var": jnp.asarray(2 * math.log(scale), jnp.float32)}
-    return init, lambda params, y: (y, jnp.full_like(y, losses.bounded_log_var(params["log_var"]))), 1
+    # Adam moves a parameter by its learning rate a step, whatever the gradient: stretched, so that
+    # one number keeps up with the networks.
+    def split(params, y):
+        raw = 2 * math.log(scale) + STRETCH * params["shift"]
+        return y, jnp.full_like(y, losses.bounded_log_var(raw))
+
+    return lambda key: {"shift": jnp.zeros(())}, split, 1
 
 
 def _predicted(scale):
@@ -34,10 +41,11 @@ VARIANCES = {"fixed": _fixed, "global": _global, "predicted": _predicted}
 
 @LIKELIHOODS.register
 def gaussian(variance: str = "fixed", scale: float = 1.0) -> Likelihood:
-    """log p(x | z) = -½ Σ [(x - μ)² / σ² + log σ² + log 2π], constants included.
+    """Log p(x | z) = -½ Σ [(x - μ)² / σ² + log σ² + log 2π], constants included.
 
     Args:
-      variance: "fixed" (σ = scale), "global" (one learned σ, started at scale) or "predicted" (the
+      variance: "fixed" (σ = scale), "global" (one learned σ, started at scale:
+        log σ² = 2 log scale + 10 · shift, with shift the parameter) or "predicted" (the
         decoder emits μ and the raw log σ² side by side on the last axis, started around scale).
       scale: the standard deviation σ, in the data's units.
 

@@ -36,29 +36,33 @@ class KLParts(NamedTuple):
     dimension_wise_kl: jax.Array  # Σ log q(z_k) − log p(z)
 
 
-def _weighted(own: jax.Array, counted: jax.Array, num_train: float) -> jax.Array:
-    batch_size = jnp.sum(counted, axis=1, keepdims=True)
-    return jnp.where(counted, 1.0 / (num_train * batch_size), 0.0)
+def _weighted(own: jax.Array, counted: jax.Array, num_train: jax.Array) -> jax.Array:
+    return jnp.where(counted, 1.0 / (num_train * _count(counted, num_train.dtype)), 0.0)
 
 
-def _stratified(own: jax.Array, counted: jax.Array, num_train: float) -> jax.Array:
-    others = jnp.sum(counted, axis=1, keepdims=True) - 1.0
+def _stratified(own: jax.Array, counted: jax.Array, num_train: jax.Array) -> jax.Array:
+    others = _count(counted, num_train.dtype) - 1.0
     some = jnp.maximum(others, 1.0)
     place = jnp.cumsum(counted, axis=1)
     own_place = jnp.sum(jnp.where(own, place, 0), axis=1, keepdims=True)
-    last = jnp.where(own_place == place[:, -1:], 1, own_place + 1) == place
-    rest = jnp.where(last, jnp.maximum(num_train - others, 0.0) / (num_train * some), 1.0 / some)
+    following = jnp.where(own_place == place[:, -1:], 1, own_place + 1)
+    last = jnp.maximum(num_train - others, 0.0) / (num_train * some)
+    rest = jnp.where(place == following, last, 1.0 / some)
     return jnp.where(own, 1.0 / num_train, jnp.where(counted, rest, 0.0))
 
 
-def _symmetric(own: jax.Array, counted: jax.Array, num_train: float) -> jax.Array:
-    others = jnp.maximum(jnp.sum(counted, axis=1, keepdims=True) - 1.0, 1.0)
+def _symmetric(own: jax.Array, counted: jax.Array, num_train: jax.Array) -> jax.Array:
+    others = jnp.maximum(_count(counted, num_train.dtype) - 1.0, 1.0)
     rest = jnp.where(counted, (num_train - 1.0) / (num_train * others), 0.0)
     return jnp.where(own, 1.0 / num_train, rest)
 
 
+def _count(counted: jax.Array, dtype: jnp.dtype) -> jax.Array:
+    return jnp.sum(counted, axis=1, keepdims=True, dtype=dtype)
+
+
 # From (own[b, n], counted[b, n], N) to the weights [b, n] that the columns have in each row's q(z).
-ESTIMATORS: dict[str, Callable[[jax.Array, jax.Array, float], jax.Array]] = {
+ESTIMATORS: dict[str, Callable[[jax.Array, jax.Array, jax.Array], jax.Array]] = {
     "weighted": _weighted,
     "stratified": _stratified,
     "symmetric": _symmetric,
@@ -84,7 +88,9 @@ def pairwise_gaussian_log_prob(z: chex.Array, mean: chex.Array, log_var: chex.Ar
     """
     _rows.require_shapes(z=(z, "b d"), mean=(mean, "n d"), log_var=(log_var, "n d"))
     z, mean, log_var = at_least_float32(z, mean, log_var)
-    distance = jnp.clip((z[:, None] - mean[None]) * jnp.exp(-0.5 * log_var[None]), -_FARTHEST, _FARTHEST)
+    distance = jnp.clip(
+        (z[:, None] - mean[None]) * jnp.exp(-0.5 * log_var[None]), -_FARTHEST, _FARTHEST
+    )
     return -0.5 * (jnp.square(distance) + log_var[None] + math.log(2.0 * math.pi))
 
 
@@ -160,7 +166,8 @@ def kl_decomposition(
     log_q = _rows.blank_padding(log_q, counted & rows[:, None])
     log_p = _rows.blank_padding(log_p, rows)
 
-    weights = ESTIMATORS[estimator](own_column, counted, float(num_train)).astype(log_q.dtype)
+    size = jnp.asarray(num_train, log_q.dtype)
+    weights = ESTIMATORS[estimator](own_column, counted, size)
     log_weights = jnp.where(weights > 0, jnp.log(jnp.where(weights > 0, weights, 1.0)), -jnp.inf)
     joint = jnp.sum(log_q, axis=-1)
     log_q_own = jnp.sum(jnp.where(own_column, joint, 0.0), axis=1)

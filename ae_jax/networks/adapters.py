@@ -106,9 +106,7 @@ def from_linen(module: nn.Module) -> Coder:
         variables = {k: v for k, v in variables.items() if k != _ACTIVATIONS}
         return variables.pop("params", {}), variables
 
-    def apply(
-        params, state, x, *, observed=None, extras=None, info=None, key=None, train=False
-    ):
+    def apply(params, state, x, *, observed=None, extras=None, info=None, key=None, train=False):
         mutable = [_ACTIVATIONS, *(state if train else ())]
         rngs = {} if key is None else {"dropout": key}
         with nn.intercept_methods(_linen_interceptor):

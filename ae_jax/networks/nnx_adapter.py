@@ -9,7 +9,6 @@ from flax import nnx
 
 from ae_jax.errors import PartError
 from ae_jax.networks.adapters import (
-    BATCH_AXIS,
     accepted,
     check_normalisation,
     normalisation_axes,
@@ -78,9 +77,7 @@ def from_nnx(factory: Callable[..., nnx.Module]) -> Coder:
         _, params, _, state = split(build(key))
         return _flat(params), _flat(state)
 
-    def apply(
-        params, state, x, *, observed=None, extras=None, info=None, key=None, train=False
-    ):
+    def apply(params, state, x, *, observed=None, extras=None, info=None, key=None, train=False):
         key = jax.random.key(0) if key is None else key
         leaves, structure = jax.tree.flatten(abstract_rngs)
         rngs = structure.unflatten(  # each stream its own key, or two dropouts would drop alike
@@ -109,6 +106,4 @@ def from_nnx(factory: Callable[..., nnx.Module]) -> Coder:
 
 
 def _sown(state: Any) -> dict[str, Any]:
-    return {
-        "/".join(map(str, path)): leaf.get_value() for path, leaf in nnx.to_flat_state(state)
-    }
+    return {"/".join(map(str, path)): leaf.get_value() for path, leaf in nnx.to_flat_state(state)}

@@ -1,6 +1,6 @@
 """Training: state, the pure step, its parallel forms, the loop around it, checkpoints."""
 
 from ae_jax.training.state import TrainState, init_state
-from ae_jax.training.step import make_step
+from ae_jax.training.step import make_step, single_player
 
-__all__ = ["TrainState", "init_state", "make_step"]
+__all__ = ["TrainState", "init_state", "make_step", "single_player"]

@@ -15,7 +15,7 @@ from etils import epath
 from orbax.checkpoint.checkpoint_managers import preservation_policy as preservation
 
 from ae_jax.errors import CheckpointError
-from ae_jax.storage import CHECKPOINTS
+from ae_jax.storage import CHECKPOINTS, is_local
 from ae_jax.training.state import TrainState
 from ae_jax.types import Tree, Variables
 
@@ -50,12 +50,16 @@ class Checkpoints:
           keep: how many of the last to keep, beside the best.
         """
         best = preservation.BestN(
-            get_metric_fn=lambda metrics: metrics["loss"], reverse=True, n=1,
+            get_metric_fn=lambda metrics: metrics["loss"],
+            reverse=True,
+            n=1,
             keep_checkpoints_without_metrics=False,
         )
         policy = preservation.AnyPreservationPolicy([preservation.LatestN(keep), best])
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=policy, best_fn=lambda metrics: metrics["loss"], best_mode="min",
+            preservation_policy=policy,
+            best_fn=lambda metrics: metrics["loss"],
+            best_mode="min",
             cleanup_tmp_directories=True,
         )
         handlers = {
@@ -63,6 +67,8 @@ class Checkpoints:
             "meta": ocp.JsonCheckpointHandler(),
         }
         self.folder = workdir / CHECKPOINTS
+        if is_local(self.folder):
+            self.folder = self.folder.resolve()  # Orbax refuses relative paths
         self.manager = ocp.CheckpointManager(self.folder, item_handlers=handlers, options=options)
 
     def __enter__(self) -> "Checkpoints":
@@ -87,9 +93,7 @@ class Checkpoints:
         if step in self.manager.all_steps():
             return
         meta = {"version": VERSION, "examples_seen": examples_seen, "checksum": checksum(tree)}
-        args = ocp.args.Composite(
-            state=ocp.args.StandardSave(tree), meta=ocp.args.JsonSave(meta)
-        )
+        args = ocp.args.Composite(state=ocp.args.StandardSave(tree), meta=ocp.args.JsonSave(meta))
         finite = metrics is not None and np.isfinite(metrics["loss"])
         self.manager.save(step, args=args, metrics={"loss": metrics["loss"]} if finite else None)
 

@@ -2,19 +2,15 @@
 
 import signal
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from ae_jax import keys
-from ae_jax.data.dataset import Dataset
-from ae_jax.data.preprocessing import Preprocessing
 from ae_jax.data.resident import resident
 from ae_jax.errors import NonFiniteError, Preempted
-from ae_jax.model import Autoencoder
-from ae_jax.objective import Objective
 from ae_jax.training import parallel
 from ae_jax.training.engine import evaluation_program, position, train_program
 from ae_jax.training.plan import Plan
@@ -22,7 +18,6 @@ from ae_jax.training.preemption import Preemption
 from ae_jax.training.reporting import Reporter, means
 from ae_jax.training.state import TrainState
 from ae_jax.training.step import metric_names
-from ae_jax.types import Player
 
 DISPATCH_SECONDS = 0.5
 FIRST_DISPATCH = 16

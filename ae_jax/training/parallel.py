@@ -125,7 +125,6 @@ def fetch(tree: Tree) -> Tree:
     """
     counts["fetch"] += 1
 
-
     def copy(x):
         if not isinstance(x, jax.Array):
             return np.array(x)

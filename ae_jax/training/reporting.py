@@ -59,7 +59,10 @@ class Reporter:
         self.shown = progress
         interactive = progress and sys.stderr.isatty()
         self.bar = tqdm(
-            total=steps, initial=first_step, unit="step", disable=not interactive,
+            total=steps,
+            initial=first_step,
+            unit="step",
+            disable=not interactive,
             dynamic_ncols=True,
         )
         self.lines = progress and not interactive
@@ -101,11 +104,12 @@ class Reporter:
         text = " ".join(
             f"{name}={value:.4g}" for name, value in metrics.items() if name not in HIDDEN
         )
-        if self.lines:
-            print(f"step {step:>7} {split:<5} {text}", file=sys.stderr, flush=True)
+        if self.bar.disable:
+            if self.lines:
+                print(f"step {step:>7} {split:<5} {text}", file=sys.stderr, flush=True)
         elif split == "train":
             self.bar.set_postfix_str(text)
-        else:
+        elif self.shown:
             self.bar.write(f"step {step:>7} {split:<5} {text}", file=sys.stderr)
 
     def image(self, step: int, name: str, picture: np.ndarray) -> None:

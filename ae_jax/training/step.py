@@ -11,7 +11,7 @@ from ae_jax import keys as keys_lib
 from ae_jax.model import Autoencoder
 from ae_jax.objective import Objective
 from ae_jax.training.state import TrainState
-from ae_jax.types import Array, Batch, Collectives, Context, Player, Tree, Variables
+from ae_jax.types import ALONE, Array, Batch, Collectives, Context, Player, Tree, Variables
 
 Step = Callable[..., tuple[TrainState, dict[str, Array]]]
 
@@ -42,7 +42,7 @@ def make_step(model: Autoencoder, players: Sequence[Player], num_train: int) -> 
       num_train: the size of the training set, for terms that need it.
 
     Returns:
-      `step(state, batch, places=None, across=Collectives()) -> (state, metrics)`. `places` are the
+      `step(state, batch, places=None, across=ALONE) -> (state, metrics)`. `places` are the
       examples' places in the global batch, integers `[b]` (None: `0 … b-1`), `across` the
       reductions over devices. Metrics are scalars averaged over the global batch: each unweighted
       term, "loss", "grad_norm" and "skipped" (1 where loss or gradients were not finite: parameters
@@ -53,7 +53,7 @@ def make_step(model: Autoencoder, players: Sequence[Player], num_train: int) -> 
         state: TrainState,
         batch: Batch,
         places: Array | None = None,
-        across: Collectives = Collectives(),
+        across: Collectives = ALONE,
     ) -> tuple[TrainState, dict[str, Array]]:
         if places is None:
             places = jnp.arange(batch.x.shape[0], dtype=jnp.uint32)
@@ -111,7 +111,7 @@ def _gradients(player: Player, context: Context) -> tuple[Tree, Any]:
 def _update(player: Player, grads: Tree, variables: Variables, opt_state: Tree) -> tuple:
     own = {name: variables.params[name] for name in player.params}
     updates, opt_state = player.optimizer.update(grads, opt_state, own)
-    return optax.apply_updates(own, updates), opt_state, optax.global_norm(grads)
+    return optax.apply_updates(own, updates), opt_state, optax.tree.norm(grads)
 
 
 def _update_bottleneck(

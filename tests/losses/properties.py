@@ -31,7 +31,12 @@ class Case:
     reference: Callable[..., tuple[float, float]]
     inputs: Callable[[np.random.Generator], Arrays]
     extremes: Callable[[], Iterable[Arrays]] = tuple
-    masked: bool = False
+
+    @property
+    def takes_one_shape(self) -> bool:
+        """Whether there are two arguments or more, all of one shape that can be wrong."""
+        shapes = [array.shape for array in self.inputs(np.random.default_rng(0))]
+        return len(shapes) > 1 and len(set(shapes)) == 1 and shapes[0] != ()
 
 
 def as_type(arrays: Iterable[np.ndarray], dtype: Any) -> tuple[np.ndarray, ...]:
@@ -100,8 +105,8 @@ class LossProperties:
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "case" in metafunc.fixturenames:
-            masked = "masked" in metafunc.function.__name__
-            cases = [case for case in metafunc.cls.cases if case.masked or not masked]
+            shapes = "shapes_that_differ" in metafunc.function.__name__
+            cases = [case for case in metafunc.cls.cases if case.takes_one_shape or not shapes]
             metafunc.parametrize("case", cases, ids=[case.name for case in cases])
 
     @PRECISIONS
@@ -160,8 +165,6 @@ class LossProperties:
 
     def test_shapes_that_differ_are_both_named(self, case: Case) -> None:
         arrays = case.inputs(np.random.default_rng(0))
-        if len({array.shape for array in arrays}) > 1 or len(arrays) == 1 or not arrays[0].ndim:
-            pytest.skip("no two arguments of one shape")
         for position, array in enumerate(arrays):
             changed = [*arrays]
             changed[position] = array[1:]
@@ -169,6 +172,10 @@ class LossProperties:
                 case.function(*changed)
             assert str(array.shape) in str(error.value)
             assert str(array[1:].shape) in str(error.value)
+
+
+class MaskedLossProperties(LossProperties):
+    """The same and more, for losses of reconstructions, which take a mask as `observed`."""
 
     @PRECISIONS
     def test_masked_value_equals_the_reference(

@@ -23,6 +23,15 @@ class BatchCoupledProperties(LossProperties):
             plain = float(case.function(*map(jnp.asarray, arrays)))
         assert_close(case.function(*arrays), plain, magnitude, 1e-6)
 
+    @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+    def test_half_precision_is_computed_in_float32(self, case: Case, dtype: object) -> None:
+        arrays = as_type(case.inputs(np.random.default_rng(0)), dtype)
+        widened = as_type(arrays, np.float32)
+        _, magnitude = case.reference(*as_type(arrays, np.float64))
+        value = case.function(*map(jnp.asarray, arrays))
+        assert value.dtype == jnp.float32
+        assert_close(value, float(case.function(*map(jnp.asarray, widened))), magnitude, 1e-6)
+
     @pytest.mark.parametrize("garbage", [np.nan, np.inf, 1e30])
     def test_padding_costs_nothing(self, case: Case, garbage: float) -> None:
         arrays = as_type(case.inputs(np.random.default_rng(0)), np.float32)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ae_jax.losses import reconstruction
-from tests.losses.properties import Case, LossProperties
+from tests.losses.properties import Case, MaskedLossProperties
 from tests.reference import reconstruction as reference
 
 SHAPE = (4, 3, 2)
@@ -54,7 +54,6 @@ CASES = [
         reference.squared_error,
         normals,
         lambda: wide(1e15),
-        masked=True,
     ),
     Case(
         "absolute_error",
@@ -62,7 +61,6 @@ CASES = [
         reference.absolute_error,
         normals,
         lambda: wide(1e30),
-        masked=True,
     ),
     *(
         Case(
@@ -71,7 +69,6 @@ CASES = [
             functools.partial(reference.huber, delta=delta),
             normals,
             lambda: wide(1e30),
-            masked=True,
         )
         for delta in (0.25, 1.0, 10.0)
     ),
@@ -81,7 +78,6 @@ CASES = [
         reference.binary_cross_entropy,
         logits_and_targets,
         extreme_logits,
-        masked=True,
     ),
     Case(
         "cosine_distance",
@@ -89,12 +85,11 @@ CASES = [
         reference.cosine_distance,
         normals,
         extreme_directions,
-        masked=True,
     ),
 ]
 
 
-class TestProperties(LossProperties):
+class TestProperties(MaskedLossProperties):
     cases = CASES
 
 

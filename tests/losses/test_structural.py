@@ -9,7 +9,7 @@ import pytest
 from skimage.metrics import structural_similarity
 
 from ae_jax.losses import structural
-from tests.losses.properties import Case, LossProperties, gradients, value
+from tests.losses.properties import Case, MaskedLossProperties, gradients, value
 from tests.reference import structural as reference
 
 SMALL = {"data_range": 1.0, "window_size": 5}
@@ -48,7 +48,6 @@ CASES = [
         functools.partial(reference.ssim_loss, **SMALL),
         images(8, 7, 2),
         lambda: extreme_images(9),
-        masked=True,
     ),
     Case(
         "ssim_loss(defaults)",
@@ -56,7 +55,6 @@ CASES = [
         functools.partial(reference.ssim_loss, data_range=1.0),
         images(13, 12, 1),
         lambda: extreme_images(16),
-        masked=True,
     ),
     Case(
         "ms_ssim_loss",
@@ -64,12 +62,11 @@ CASES = [
         functools.partial(reference.ms_ssim_loss, **TWO_SCALES),
         images(13, 11, 2),
         lambda: extreme_images(12),
-        masked=True,
     ),
 ]
 
 
-class TestProperties(LossProperties):
+class TestProperties(MaskedLossProperties):
     cases = CASES
 
 

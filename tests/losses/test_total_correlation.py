@@ -30,7 +30,7 @@ def extreme_posteriors():
     mean, noise = rng.normal(size=(2, 5, 3))
     zero = np.zeros((5, 3))
     yield zero, zero, zero
-    for log_var in (-10.0, 10.0, 50.0, 100.0):
+    for log_var in (-10.0, 10.0, 50.0):
         yield mean + np.exp(log_var / 2) * noise, mean, zero + log_var
     yield noise, 1e3 * mean, zero
     yield zero, zero, zero - 100.0
@@ -55,8 +55,13 @@ class TestProperties(BatchCoupledProperties):
     cases = tuple(map(case, total_correlation.ESTIMATORS))
 
 
+jitted = jax.jit(
+    total_correlation.gaussian_kl_decomposition, static_argnames=("num_train", "estimator")
+)
+
+
 def decompose(*arrays, num_train=NUM_TRAIN, **options):
-    parts = total_correlation.gaussian_kl_decomposition(*arrays, num_train=num_train, **options)
+    parts = jitted(*arrays, num_train=num_train, **options)
     return np.stack(parts).astype(np.float64)
 
 
