@@ -70,7 +70,7 @@ def spec_of(data: Any, preprocess: Preprocessing | None = None) -> Spec:
     dataset = data if isinstance(data, Dataset) else as_dataset(data)
     preprocess = choose_preprocessing(dataset) if preprocess is None else preprocess
     x = dataset.train.x
-    pieces = (preprocess.apply(x[i : i + PIECE]) for i in range(0, len(x), PIECE))
+    pieces = (preprocess.apply(jnp.asarray(x[i : i + PIECE])) for i in range(0, len(x), PIECE))
     binary = all(bool(jnp.all((piece == 0) | (piece == 1))) for piece in pieces)
     return Spec(tuple(x.shape[1:]), "binary" if binary else "real")
 

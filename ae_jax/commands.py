@@ -1,4 +1,4 @@
-"""What the scripts share: flags, exit codes, the compilation cache. 0 done, 1 failure, 2 bad usage."""
+"""What the scripts share: flags, the compilation cache, exit codes (0 done, 1 failure, 2 usage)."""
 
 import os
 import pathlib
@@ -48,7 +48,7 @@ def _parse(argv: list[str]) -> list[str]:
 
 
 def use_compilation_cache() -> None:
-    """Keeps compiled programs between processes, in `$JAX_COMPILATION_CACHE_DIR` or the user's cache."""
+    """Keeps compiled programs between processes: `$JAX_COMPILATION_CACHE_DIR`, or a user cache."""
     import jax
 
     home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
@@ -65,7 +65,7 @@ def read_config(flag: str = "config") -> Mapping[str, Any]:
       MissingFileError: there is no such file; the nearest beside it is named.
     """
     try:
-        return flags.FLAGS[flag].value.copy_and_resolve_references()
+        return flags.FLAGS[flag].value.copy_and_resolve_references()  # pyright: ignore[reportOptionalMemberAccess]
     except OSError as error:
         path = pathlib.Path(config_flags.get_config_filename(flags.FLAGS[flag]))
         beside = [str(found) for found in path.parent.glob("*.py")]

@@ -177,7 +177,7 @@ def recipe_of(config: Mapping[str, Any], need_objective: bool = True) -> Recipe:
     if custom:
         raise ConfigError(
             f"this run's {', '.join(custom)} came as Python objects, which config.json cannot "
-            "rebuild: pass the same (model, objective) again, or name them 'package.module:function'"
+            "rebuild: pass the same (model, objective), or name them 'package.module:function'"
         )
     return Recipe.from_nodes(objective=objective, **nodes)
 

@@ -19,11 +19,13 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax.errors import ConfigError, ShapeError
+from ae_jax.registry import CORRUPTIONS
 from ae_jax.types import Array, PRNGKey
 
 Corruption = Callable[[PRNGKey, Array, Array | None], tuple[jax.Array, dict[str, jax.Array]]]
 
 
+@CORRUPTIONS.register
 def none() -> Corruption:
     """The identity: x̃ = x, for autoencoders that do not denoise."""
 
@@ -33,6 +35,7 @@ def none() -> Corruption:
     return corrupt
 
 
+@CORRUPTIONS.register
 def gaussian(std: float, mean: float = 0.0) -> Corruption:
     """Adds noise of the normal distribution, x̃ = x + mean + std · ε, entry by entry.
 
@@ -50,6 +53,7 @@ def gaussian(std: float, mean: float = 0.0) -> Corruption:
     return _noise(lambda key, x: x + (mean + std * jax.random.normal(key, x.shape, x.dtype)))
 
 
+@CORRUPTIONS.register
 def uniform(low: float, high: float) -> Corruption:
     """Adds noise of the uniform distribution on [low, high), entry by entry.
 
@@ -67,6 +71,7 @@ def uniform(low: float, high: float) -> Corruption:
     return _noise(lambda key, x: x + jax.random.uniform(key, x.shape, x.dtype, low, high))
 
 
+@CORRUPTIONS.register
 def multiplicative(std: float) -> Corruption:
     """Multiplies by noise of the normal distribution, x̃ = x · (1 + std · ε), entry by entry.
 
@@ -83,6 +88,7 @@ def multiplicative(std: float) -> Corruption:
     return _noise(lambda key, x: x * (1.0 + std * jax.random.normal(key, x.shape, x.dtype)))
 
 
+@CORRUPTIONS.register
 def masking(rate: float, value: float = 0.0) -> Corruption:
     """Replaces each entry by one value with probability `rate`.
 
@@ -104,6 +110,7 @@ def masking(rate: float, value: float = 0.0) -> Corruption:
     return corrupt
 
 
+@CORRUPTIONS.register
 def token_masking(rate: float, mask_token: int) -> Corruption:
     """Replaces each token by the mask token with probability `rate`.
 
@@ -130,6 +137,7 @@ def token_masking(rate: float, mask_token: int) -> Corruption:
     return corrupt
 
 
+@CORRUPTIONS.register
 def salt_and_pepper(rate: float, low: float = 0.0, high: float = 1.0) -> Corruption:
     """Replaces each entry with probability `rate`, by `low` or `high` with equal chance.
 
@@ -157,6 +165,7 @@ def salt_and_pepper(rate: float, low: float = 0.0, high: float = 1.0) -> Corrupt
     return corrupt
 
 
+@CORRUPTIONS.register
 def block_masking(
     size: int | Sequence[int] | None = None, fraction: float | None = None, value: float = 0.0
 ) -> Corruption:
@@ -204,6 +213,7 @@ def block_masking(
     return corrupt
 
 
+@CORRUPTIONS.register
 def patch_masking(patch: int | Sequence[int], rate: float, value: float = 0.0) -> Corruption:
     """Replaces an exact number of patches, chosen at random, as masked autoencoders do.
 
@@ -244,6 +254,7 @@ def patch_masking(patch: int | Sequence[int], rate: float, value: float = 0.0) -
     return corrupt
 
 
+@CORRUPTIONS.register
 def token_swapping(rate: float) -> Corruption:
     """Exchanges the entries at random positions: the same entries, in another order.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -192,7 +193,7 @@ def resolve(
     for part in (dataset.train, dataset.test):
         for start in range(0, len(part.x), VALIDATED_AT_ONCE):
             piece = part.x[start : start + VALIDATED_AT_ONCE]
-            model.likelihood.validate(np.asarray(preprocessing.apply(piece)))
+            model.likelihood.validate(np.asarray(preprocessing.apply(jnp.asarray(piece))))
     variables = jax.eval_shape(
         model.init, jax.random.key(0), np.zeros(spec.event_shape, np.float32)
     )

@@ -76,9 +76,7 @@ def order_seed(root: chex.PRNGKey) -> np.ndarray:
     return np.asarray(jax.random.bits(stream(root, "data"), dtype=jnp.uint32))
 
 
-def order(
-    seed: Any, epoch: Any, position: Any, size: int, xp: ModuleType | Any = jnp
-) -> chex.Array:
+def order(seed: Any, epoch: Any, position: Any, size: int, xp: ModuleType | Any = jnp) -> Any:
     """The index of the example that stands at a position of an epoch's shuffled order.
 
     A Feistel network of eight rounds (with four, pairs of positions are visibly dependent in small

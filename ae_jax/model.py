@@ -56,9 +56,8 @@ class Autoencoder(NamedTuple):
         Raises:
           ShapeError: a network emits another shape than the next part takes.
         """
-        keys = dict(
-            zip(("encoder", "decoder", "bottleneck", "likelihood"), jax.random.split(key, 4))
-        )
+        parts = ("encoder", "decoder", "bottleneck", "likelihood")
+        keys = dict(zip(parts, jax.random.split(key, len(parts)), strict=True))
         bottleneck, likelihood = self.bottleneck, self.likelihood
         z = jnp.zeros(bottleneck.latent_shape)
         inits = {
@@ -143,7 +142,7 @@ class Autoencoder(NamedTuple):
         observed: Array | None = None,
         extras: dict[str, Array] | None = None,
     ) -> Distribution:
-        """q(z | x) of a batch, leaves `[b, …]`; needs the encoder's and bottleneck's variables only.
+        """q(z | x) of a batch, leaves `[b, …]`, by the encoder's and bottleneck's variables alone.
 
         Args:
           variables: those two parts' suffice.
@@ -247,7 +246,8 @@ def autoencoder(
     bottleneck = registry.BOTTLENECKS.check(bottleneck)
     likelihood = registry.LIKELIHOODS.check(likelihood)
     encoder, decoder = registry.NETWORKS.check(encoder), registry.NETWORKS.check(decoder)
-    corruption = registry.CORRUPTIONS.check(none() if corruption is None else corruption)
+    if corruption is not None:
+        registry.CORRUPTIONS.check(corruption)
     if isinstance(encoder, Network):
         encoder = encoder.bind(bottleneck.feature_shape)._replace(node=encoder.node)
     if isinstance(decoder, Network):
@@ -257,7 +257,7 @@ def autoencoder(
             )
         shape = likelihood.parameter_shape(tuple(event_shape))
         decoder = decoder.bind(shape)._replace(node=decoder.node)
-    return Autoencoder(encoder, decoder, bottleneck, likelihood, corruption)
+    return Autoencoder(encoder, decoder, bottleneck, likelihood, corruption or none())
 
 
 def _part(variables: Variables, name: str) -> tuple[Tree, Tree]:

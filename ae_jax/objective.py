@@ -192,7 +192,7 @@ def from_config(section: Mapping[str, Any]) -> Objective:
         raise ConfigError("the objective has no terms")
     parts = []
     for metric, node in section.items():
-        node = {"weight": node} if isinstance(node, numbers.Number) else dict(node)
+        node: dict[str, Any] = {"weight": node} if isinstance(node, numbers.Number) else dict(node)
         weight, name = node.pop("weight", 1.0), node.pop("name", metric)
         if isinstance(weight, bool) or not isinstance(weight, numbers.Real):
             raise ConfigError(f"objective.{metric}.weight must be a number, got {weight!r}")
@@ -260,6 +260,6 @@ def _require_hashable(name: str, frozen: tuple) -> None:
             hash(value)
         except TypeError:
             raise PartError(
-                f"term '{name}': the argument {key}={value!r} is an array or another mutable value; "
-                "arguments are static numbers, strings and tuples (weights may be arrays)"
+                f"term '{name}': the argument {key}={value!r} is mutable; arguments are static "
+                "numbers, strings and tuples (weights may be arrays)"
             ) from None

@@ -80,7 +80,7 @@ class Recipe(NamedTuple):
         Returns:
           An Autoencoder and its Objective.
         """
-        full = self.fill(spec)
+        full: Any = self.fill(spec)
         model = build_autoencoder(
             full.encoder,
             full.decoder,

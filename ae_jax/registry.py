@@ -54,7 +54,12 @@ class Registry:
         if name in self.factories:
             return self.factories[name]
         if ":" in name:
-            return import_object(name)
+            factory = import_object(name)
+            if not callable(factory):
+                raise PartError(
+                    f"'{name}' must be a function that returns a {self.kind}, got {factory!r:.200}"
+                )
+            return factory
         raise UnknownNameError(f"no {self.kind} is called '{name}'{nearest(name, self.factories)}")
 
     def build(self, node: Any) -> Any:
@@ -75,7 +80,7 @@ class Registry:
             node = {"name": node}
         if not isinstance(node, Mapping):
             return self.check(node)
-        if "name" not in node:
+        if not isinstance(node.get("name"), str):
             raise ConfigError(f"a {self.kind} needs a 'name', got {dict(node)!r}")
         kwargs = {key: value for key, value in node.items() if key != "name"}
         name, factory = node["name"], self[node["name"]]
@@ -130,6 +135,8 @@ def import_object(path: str) -> Any:
       UnknownNameError: the module or the name does not exist.
     """
     module, _, name = path.partition(":")
+    if not module or not name or module.startswith("."):
+        raise UnknownNameError(f"cannot import '{path}': it is not 'package.module:name'")
     try:
         return functools.reduce(getattr, name.split("."), importlib.import_module(module))
     except (ImportError, AttributeError) as error:
@@ -157,16 +164,17 @@ class _NotWritable(Exception):
 
 
 def _freeze(value: Any) -> Any:
+    node, item = getattr(value, "node", None), getattr(value, "item", None)
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
         return tuple(_freeze(item) for item in value)
     if isinstance(value, Mapping) and "name" in value:
         return Node(value["name"], tuple((k, _freeze(v)) for k, v in value.items() if k != "name"))
-    if isinstance(getattr(value, "node", None), Node):
-        return value.node
-    if getattr(value, "shape", None) == () and hasattr(value, "item"):
-        return value.item()
+    if isinstance(node, Node):
+        return node
+    if getattr(value, "shape", None) == () and item is not None:
+        return item()
     path = f"{getattr(value, '__module__', None)}:{getattr(value, '__qualname__', None)}"
     if "<" not in path and "__main__" not in path:
         try:

@@ -235,7 +235,8 @@ class Run:
 
     def _sample(self, observations: bool, shared: Any, places: Array) -> Array:
         variables, key = shared[0], jax.random.wrap_key_data(shared[1])
-        prior, params = self.model.prior(variables), variables.params.get("likelihood", {})
+        prior: Any = self.model.prior(variables)
+        params = variables.params.get("likelihood", {})
 
         def one(place):
             own = jax.random.fold_in(key, place)
@@ -284,7 +285,7 @@ def load(
     )
     built, objective = recipe.build(spec)
     with Checkpoints(path) as checkpoints:
-        wanted = checkpoints.best_step() if step == "best" else step
+        wanted: Any = checkpoints.best_step() if step == "best" else step
         if step is not None and wanted not in checkpoints.steps():
             raise CheckpointError(
                 f"there is no checkpoint of step {step!r} in '{path}'; there are those of "

@@ -109,21 +109,18 @@ class Session:
         if first_step:
             self._say(f"resuming at step {first_step:,}")
         steps = self.plan.config["training"]["steps"]
-        loop, status = None, "failed"
-        try:
-            with Reporter(
-                self.workdir, first_step, steps, self.callbacks, self.progress
-            ) as reporter:
-                loop = Loop(self.plan, state, examples_seen, reporter)
+        status = "failed"
+        with Reporter(self.workdir, first_step, steps, self.callbacks, self.progress) as reporter:
+            loop = Loop(self.plan, state, examples_seen, reporter)
+            try:
                 train(loop, self._saver(checkpoints, reporter), self._pictures)
                 status = "finished"
-        except (Preempted, KeyboardInterrupt):
-            status = "preempted"
-            raise
-        finally:
-            if checkpoints is not None:
-                checkpoints.wait()
-            if loop is not None:
+            except (Preempted, KeyboardInterrupt):
+                status = "preempted"
+                raise
+            finally:
+                if checkpoints is not None:
+                    checkpoints.wait()
                 self._close(loop, status)
         self.run.variables = parallel.fetch(loop.state.variables)
         self._figures()

@@ -16,7 +16,7 @@ import numpy as np
 from ae_jax import keys as keys_lib
 
 Array = jax.Array
-Tree = chex.ArrayTree
+Tree = Any  # a pytree of arrays
 PRNGKey = chex.PRNGKey
 Shape = tuple[int, ...]
 
@@ -57,7 +57,7 @@ class Batch(NamedTuple):
     x: Array
     observed: Array | None = None
     valid: Array | None = None
-    index: Array | None = None
+    index: Array | None = None  # pyright: ignore[reportIncompatibleMethodOverride]
     extras: Mapping[str, Array] = {}
 
 
@@ -272,14 +272,15 @@ class Context(NamedTuple):
           per_example: `[b, …]`.
 
         Returns:
-          `[…]`, this device's share.
+          `[…]`, this device's share, float32 or better.
         """
-        valid = self.batch.valid
+        dtype = jnp.promote_types(jnp.result_type(per_example), jnp.float32)
+        per_example, valid = jnp.asarray(per_example, dtype), self.batch.valid
         if valid is None:
             return jnp.mean(per_example, axis=0)
         shape = valid.shape + (1,) * (per_example.ndim - 1)
         total = jnp.sum(jnp.where(valid.reshape(shape), per_example, 0), axis=0)
-        count = self.across.sum(jnp.sum(valid, dtype=per_example.dtype))
+        count = self.across.sum(jnp.sum(valid, dtype=dtype))
         return self.across.size * total / jnp.maximum(count, 1)
 
     def mean(self, per_example: Array) -> Array:

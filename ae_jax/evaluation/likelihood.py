@@ -1,6 +1,7 @@
 """Bounds on log p(x) by importance sampling, with bounded memory."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +38,7 @@ def log_likelihood(
     chunk = min(samples, CHUNK)
     part = lambda name: (variables.params.get(name, {}), variables.state.get(name, {}))
     likelihood_params, _ = part("likelihood")
-    prior = model.prior(variables)
+    prior: Any = model.prior(variables)
     posteriors = model.posterior(variables, batch.x, batch.observed, dict(batch.extras))
 
     def one(x, observed, extras, posterior, key):

@@ -63,6 +63,10 @@ def gaussian(variance: str = "fixed", scale: float = 1.0) -> Likelihood:
     def parameter_shape(event_shape):
         return (*event_shape[:-1], width * event_shape[-1]) if width > 1 else event_shape
 
+    def log_prob(params, y, x, observed):
+        mean, log_var = split(params, y)
+        return -losses.gaussian_nll(x, mean, log_var, observed)
+
     def sample(params, y, key):
         mean, log_var = split(params, y)
         return mean + jnp.exp(0.5 * log_var) * jax.random.normal(key, mean.shape, mean.dtype)
@@ -70,9 +74,7 @@ def gaussian(variance: str = "fixed", scale: float = 1.0) -> Likelihood:
     return Likelihood(
         parameter_shape=parameter_shape,
         init=init,
-        log_prob=lambda params, y, x, observed: (
-            -losses.gaussian_nll(x, *split(params, y), observed)
-        ),
+        log_prob=log_prob,
         mean=lambda params, y: split(params, y)[0],
         mode=lambda params, y: split(params, y)[0],
         sample=sample,

@@ -110,7 +110,7 @@ def from_linen(module: nn.Module) -> Coder:
         mutable = [_ACTIVATIONS, *(state if train else ())]
         rngs = {} if key is None else {"dropout": key}
         with nn.intercept_methods(_linen_interceptor):
-            y, changed = module.apply(
+            y, changed = module.apply(  # pyright: ignore[reportCallIssue]
                 {"params": params, **state},
                 x,
                 rngs=rngs,

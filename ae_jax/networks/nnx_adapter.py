@@ -92,7 +92,7 @@ def from_nnx(factory: Callable[..., nnx.Module]) -> Coder:
         module.train() if train else module.eval()
         for _, child in nnx.iter_modules(module):
             if isinstance(child, nnx.BatchNorm):
-                child.axis_name = normalisation_axes()
+                child.axis_name = normalisation_axes()  # pyright: ignore[reportAttributeAccessIssue]
         offered = {"train": train, "deterministic": not train}
         offered |= {"observed": observed, "extras": extras, "info": info}
         y = module(x, **accepted(type(module).__call__, offered))

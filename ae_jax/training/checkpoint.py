@@ -5,10 +5,12 @@ beside it. One that cannot be read is passed over for the one before.
 """
 
 import logging
+import math
 import zlib
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
@@ -94,8 +96,9 @@ class Checkpoints:
             return
         meta = {"version": VERSION, "examples_seen": examples_seen, "checksum": checksum(tree)}
         args = ocp.args.Composite(state=ocp.args.StandardSave(tree), meta=ocp.args.JsonSave(meta))
-        finite = metrics is not None and np.isfinite(metrics["loss"])
-        self.manager.save(step, args=args, metrics={"loss": metrics["loss"]} if finite else None)
+        loss = math.nan if metrics is None else metrics["loss"]
+        scored = {"loss": loss} if math.isfinite(loss) else None
+        self.manager.save(step, args=args, metrics=scored)
 
     def wait(self) -> None:
         """Returns once everything started is durable."""
@@ -161,7 +164,7 @@ def to_tree(state: TrainState) -> dict[str, Tree]:
     Optimizer states are numbered leaves in optax's own order.
     """
     root = state.root
-    if jax.dtypes.issubdtype(root.dtype, jax.dtypes.prng_key):
+    if jnp.issubdtype(root.dtype, jax.dtypes.prng_key):
         root = jax.random.key_data(root)
     number = lambda tree: {f"{i:06d}": leaf for i, leaf in enumerate(jax.tree.leaves(tree))}
     return {

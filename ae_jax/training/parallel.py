@@ -5,11 +5,13 @@ same on every device, so that state is one unstacked tree whatever the number of
 """
 
 import collections
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -17,6 +19,7 @@ from ae_jax.errors import ConfigError, UnknownNameError, nearest
 from ae_jax.networks.adapters import DEVICE_AXIS
 from ae_jax.types import Collectives, Tree
 
+Device = Any  # jax.Device
 counts: collections.Counter[str] = collections.Counter()
 """How often the process fetched from the device ("fetch") and traced each compiled function."""
 
@@ -31,13 +34,13 @@ class Strategy(NamedTuple):
       compile: `(name, per_shard, donate) -> function`; per_shard is `(device, *args) -> tree`.
     """
 
-    devices: Sequence[jax.Device]
+    devices: Sequence[Device]
     across: Collectives
     place: Callable[[Tree], Tree]
     compile: Callable[..., Callable[..., Any]]
 
 
-def pmap(devices: Sequence[jax.Device]) -> Strategy:
+def pmap(devices: Sequence[Device]) -> Strategy:
     """Data parallel under `jax.pmap`: each device its share of the batch, parameters on all."""
     mesh = Mesh(np.asarray(devices), (DEVICE_AXIS,))
     on_all = NamedSharding(mesh, PartitionSpec())
@@ -128,7 +131,7 @@ def fetch(tree: Tree) -> Tree:
     def copy(x):
         if not isinstance(x, jax.Array):
             return np.array(x)
-        if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
             x = jax.random.key_data(x)
         return np.array(x.addressable_data(0))
 
@@ -136,7 +139,7 @@ def fetch(tree: Tree) -> Tree:
 
 
 def over_examples(
-    fn: Callable[..., Tree], devices: Sequence[jax.Device], batch_size: int
+    fn: Callable[..., Tree], devices: Sequence[Device], batch_size: int
 ) -> Callable[..., Tree]:
     """A batched function made to take any number of examples, spread over devices.
 
@@ -161,7 +164,8 @@ def over_examples(
         pieces = []
         for start in range(0, total, size):
             index = np.minimum(np.arange(start, start + size), total - 1)
-            part = jax.device_put(jax.tree.map(lambda v: np.asarray(v)[index], per_example), split)
+            take = functools.partial(np.take, indices=index, axis=0)
+            part = jax.device_put(jax.tree.map(take, per_example), split)
             pieces.append(jax.tree.map(np.asarray, compiled(shared, *part)))
         return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:total], *pieces)
 
