@@ -10,7 +10,7 @@ from typing import Any
 
 from ae_jax.errors import ConfigError, UnknownNameError, nearest, require_positive_ints
 from ae_jax.objective import Objective
-from ae_jax.recipes import Recipe
+from ae_jax.recipe import Recipe
 
 VERSION = 1
 PARTS = ("encoder", "decoder", "bottleneck", "likelihood")

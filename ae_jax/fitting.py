@@ -16,7 +16,7 @@ from ae_jax.choices import choose, choose_preprocessing, display_range, spec_of
 from ae_jax.data.dataset import Dataset, as_dataset
 from ae_jax.data.dataset import load as load_data
 from ae_jax.errors import ConfigError
-from ae_jax.recipes import Recipe
+from ae_jax.recipe import Recipe
 from ae_jax.run import Run, as_recipe
 from ae_jax.training import parallel
 from ae_jax.training.plan import Plan

@@ -32,7 +32,7 @@ class BoundTerm:
 @functools.partial(
     jax.tree_util.register_dataclass,
     data_fields=["scale"],
-    meta_fields=["fn", "name", "schedule", "batch_coupled", "samples", "node"],
+    meta_fields=["fn", "name", "schedule", "batch_coupled", "samples", "units", "node"],
 )
 @dataclasses.dataclass(frozen=True)
 class Term:
@@ -45,6 +45,7 @@ class Term:
       schedule: `step -> multiplier` of the weight, or None.
       batch_coupled: whether its value is one number for the whole batch.
       samples: how many latent samples an example it needs.
+      units: of its value, for `describe`.
       node: what rebuilds the function, or None.
     """
 
@@ -54,6 +55,7 @@ class Term:
     schedule: Schedule | None = None
     batch_coupled: bool = False
     samples: int = 1
+    units: str = "nats"
     node: Node | None = None
 
     def weight(self, step: Any) -> Array:
@@ -117,6 +119,18 @@ class Objective:
             metrics[term.name] = value
             total = total + term.weight(context.step) * value
         return total, {"loss": total, **metrics}
+
+    def describe(self) -> str:
+        """A table of the terms: name, weight, schedule, units, latent samples, reach."""
+        rows = [("term", "weight", "schedule", "units", "samples", "over")]
+        for t in self.terms:
+            schedule = getattr(t.schedule, "node", None)
+            label = "-" if t.schedule is None else (schedule.name if schedule else "own")
+            reach = "batch" if t.batch_coupled else "example"
+            rows.append((t.name, f"{float(t.scale):g}", label, t.units, str(t.samples), reach))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        pad = lambda row: "  ".join(map(str.ljust, row, widths)).rstrip()
+        return "\n".join(map(pad, rows))
 
     @property
     def samples(self) -> int:
@@ -192,7 +206,10 @@ def from_config(section: Mapping[str, Any]) -> Objective:
         raise ConfigError("the objective has no terms")
     parts = []
     for metric, node in section.items():
-        node: dict[str, Any] = {"weight": node} if isinstance(node, numbers.Number) else dict(node)
+        node = {"weight": node} if isinstance(node, numbers.Number) else node
+        if not isinstance(node, Mapping):
+            raise ConfigError(f"objective.{metric} must be a weight or a mapping, got {node!r}")
+        node = dict(node)
         weight, name = node.pop("weight", 1.0), node.pop("name", metric)
         if isinstance(weight, bool) or not isinstance(weight, numbers.Real):
             raise ConfigError(f"objective.{metric}.weight must be a number, got {weight!r}")
@@ -202,7 +219,9 @@ def from_config(section: Mapping[str, Any]) -> Objective:
     return sum(parts, start=Objective())
 
 
-def term(fn: Callable[..., Array] | None = None, *, batch_coupled: bool = False) -> Any:
+def term(
+    fn: Callable[..., Array] | None = None, *, batch_coupled: bool = False, units: str = "nats"
+) -> Any:
     """Makes an objective's building block of a function of `(outputs, context, **arguments)`.
 
     The decorated function takes the arguments alone, checked by name, and returns an `Objective` of
@@ -213,6 +232,7 @@ def term(fn: Callable[..., Array] | None = None, *, batch_coupled: bool = False)
       fn: returns the loss of each example, float `[b]`, summed over event and latent dimensions; if
         batch-coupled, one scalar, made of `context.mean` and `context.gather`.
       batch_coupled: whether the value belongs to the whole batch.
+      units: of its value, for `Objective.describe`.
 
     Returns:
       A factory of objectives, or the decorator that makes one.
@@ -226,7 +246,7 @@ def term(fn: Callable[..., Array] | None = None, *, batch_coupled: bool = False)
       Objective(1.0 · reconstruction + 0.1 · code_l1)
     """
     if fn is None:
-        return functools.partial(term, batch_coupled=batch_coupled)
+        return functools.partial(term, batch_coupled=batch_coupled, units=units)
     full = inspect.signature(fn)
     signature = full.replace(parameters=list(full.parameters.values())[2:])
     path = f"{fn.__module__}:{fn.__qualname__}"
@@ -247,6 +267,7 @@ def term(fn: Callable[..., Array] | None = None, *, batch_coupled: bool = False)
             schedule=schedule,
             batch_coupled=batch_coupled,
             samples=samples,
+            units=units,
             node=None if "<" in path or "__main__" in path else node,
         )
         return Objective((single,))

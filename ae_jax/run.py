@@ -16,7 +16,7 @@ from ae_jax.data.resident import resident
 from ae_jax.errors import CheckpointError, ConfigError, PartError, ShapeError, require_positive_ints
 from ae_jax.model import Autoencoder
 from ae_jax.objective import Objective
-from ae_jax.recipes import Recipe, of_model
+from ae_jax.recipe import Recipe, of_model
 from ae_jax.training import parallel
 from ae_jax.training.engine import evaluation_program
 from ae_jax.types import Array, Batch, PRNGKey, Spec, Variables

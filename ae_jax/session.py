@@ -51,21 +51,21 @@ class Session:
         file = self.workdir / storage.CONFIG
         plain = config_lib.to_plain(self.plan.config)
         if file.exists():
-            found = config_lib.differences(storage.read_json(file)["config"], plain)
-            if found:
+            if "config" not in (old := storage.read_json(file)):
+                raise WorkdirError(f"'{file}' is not that of a run")
+            if found := config_lib.differences(old["config"], plain):
                 raise WorkdirError(
                     f"'{self.workdir}' holds a run of another config: {'; '.join(found)}. Take "
                     "another workdir, or the same config"
                 )
         spec = self.run.spec
-        stored = {
+        self.stored = {
             "version": SPEC_VERSION,
             "config": plain,
             "spec": {"event_shape": list(spec.event_shape), "kind": spec.kind},
             "num_train": self.run.num_train,
             "display_range": list(self.run.display_range),
         }
-        storage.write_json(file, stored)
 
     def run_to_end(self) -> Run:
         """Trains from wherever the workdir stands to the configured number of steps.
@@ -81,7 +81,7 @@ class Session:
                 keep = self.plan.config["training"]["keep_checkpoints"]
                 checkpoints = stack.enter_context(Checkpoints(self.workdir, keep))
             state, examples_seen = self._start(checkpoints)
-            if int(state.step) >= self.plan.config["training"]["steps"]:
+            if self._is_finished(int(state.step)):
                 return self._already_finished(state)
             return self._train(state, examples_seen, checkpoints)
 
@@ -140,6 +140,7 @@ class Session:
             return
         from ae_jax import storage
 
+        storage.write_json(self.workdir / storage.CONFIG, self.stored)
         file = self.workdir / STARTS
         starts = storage.read_json(file) if file.exists() else []
         reached = max((point["step"] for point in storage.read_metrics(self.workdir)), default=0)
@@ -157,7 +158,7 @@ class Session:
             "status": status,
             "steps": loop.step,
             "wanted_steps": self.plan.config["training"]["steps"],
-            "metrics": _finite_or_none(loop.metrics),
+            "metrics": _finite_or_none(loop.metrics or self._logged()),
             "examples_seen": loop.examples_seen,
             "examples_per_second": rate,
             "wall_seconds": now - self.started,
@@ -177,13 +178,30 @@ class Session:
         if status != "finished":
             self._say(summary_lib.text(self.run.summary, self.workdir))
 
+    def _logged(self) -> dict[str, dict[str, float]]:
+        """The last log point of each split, of earlier starts."""
+        from ae_jax import storage
+
+        points = [] if self.workdir is None else storage.read_metrics(self.workdir)
+        values = lambda point: {k: v for k, v in point.items() if k not in ("step", "split")}
+        return {point["split"]: values(point) for point in points}
+
+    def _is_finished(self, step: int) -> bool:
+        """Whether nothing is left to do: a kill may come between last checkpoint and summary."""
+        from ae_jax import storage
+
+        if self.workdir is None or step < self.plan.config["training"]["steps"]:
+            return False
+        file = self.workdir / storage.SUMMARY
+        found = storage.read_json(file) if file.exists() else {}
+        return found.get("status") == "finished" and found["steps"] >= step
+
     def _already_finished(self, state: TrainState) -> Run:
         from ae_jax import storage
 
         self._say(f"already finished at step {int(state.step):,}; raise training.steps to go on")
         self.run.variables = Variables(*parallel.fetch(tuple(state.variables)))
-        if self.workdir is not None and (self.workdir / storage.SUMMARY).exists():
-            self.run.summary = storage.read_json(self.workdir / storage.SUMMARY)
+        self.run.summary = storage.read_json(self.workdir / storage.SUMMARY)
         return self.run
 
     def _pictures(self, loop: Loop) -> None:

@@ -85,9 +85,15 @@ class MetricsSegment:
     """`metrics/<first step>.jsonl`: one start of a run, one object a log point."""
 
     def __init__(self, workdir: epath.Path, first_step: int):
-        """Opens the segment, replacing one of the same first step."""
+        """Opens the segment, replacing one of the same first step and those of later ones.
+
+        A start goes back behind an earlier one when a checkpoint could not be read.
+        """
         self.path = workdir / METRICS / f"{first_step}.jsonl"
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        for other in _segments(self.path.parent):
+            if int(other.stem) > first_step:
+                other.unlink()
         self.lines: list[str] = []
         self.file = self.path.open("w") if is_local(self.path) else None
 
@@ -126,7 +132,7 @@ def read_metrics(workdir: Any) -> list[dict[str, Any]]:
     if not folder.exists():
         return []
     points: list[dict[str, Any]] = []
-    for path in sorted(folder.glob("*.jsonl"), key=lambda p: int(p.stem)):
+    for path in _segments(folder):
         points = [point for point in points if point["step"] <= int(path.stem)]
         for line in path.read_text().splitlines():
             try:
@@ -134,6 +140,11 @@ def read_metrics(workdir: Any) -> list[dict[str, Any]]:
             except ValueError:
                 continue
     return points
+
+
+def _segments(folder: epath.Path) -> list[epath.Path]:
+    found = (path for path in folder.glob("*.jsonl") if path.stem.isdigit())
+    return sorted(found, key=lambda path: int(path.stem))
 
 
 def _plain(value: Any) -> Any:

@@ -2,5 +2,6 @@
 
 from ae_jax.bottlenecks.gaussian import gaussian
 from ae_jax.bottlenecks.identity import identity
+from ae_jax.bottlenecks.sparse import sparse
 
-__all__ = ["gaussian", "identity"]
+__all__ = ["gaussian", "identity", "sparse"]

@@ -12,7 +12,7 @@ def latent_shape(latent_dim: int | tuple[int, ...]) -> Shape:
     Raises:
       ConfigError: a size is not a whole number above zero.
     """
-    shape = (latent_dim,) if isinstance(latent_dim, int) else tuple(latent_dim)
+    shape = tuple(latent_dim) if isinstance(latent_dim, list | tuple) else (latent_dim,)
     good = [isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in shape]
     if not shape or not all(good):
         raise ConfigError(

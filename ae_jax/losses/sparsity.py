@@ -26,6 +26,11 @@ def _log_ratio(value: jax.Array, reference: float, excess: jax.Array) -> jax.Arr
     return jnp.where(near, close, far)
 
 
+def _magnitude(code: jax.Array) -> jax.Array:
+    # `jnp.abs` has derivative 1 at 0 in some releases of JAX, which would push units at rest.
+    return code * jnp.sign(code)
+
+
 def sparsity_kl(rho: float, rho_hat: chex.Array) -> jax.Array:
     """KL divergence of Bernoulli activation rates from the rate wanted, summed over units.
 
@@ -76,7 +81,7 @@ def l1(code: chex.Array) -> jax.Array:
     3.0
     """
     (code,) = at_least_float32(code)
-    return jnp.sum(jnp.abs(code))
+    return jnp.sum(_magnitude(code))
 
 
 def l0_surrogate(code: chex.Array, scale: float) -> jax.Array:
@@ -99,7 +104,7 @@ def l0_surrogate(code: chex.Array, scale: float) -> jax.Array:
     """
     require_positive(scale=scale)
     (code,) = at_least_float32(code)
-    return jnp.sum(jnp.tanh(scale * jnp.abs(code)))
+    return jnp.sum(jnp.tanh(scale * _magnitude(code)))
 
 
 def top_k_of_dead(pre_activations: chex.Array, dead: chex.Array, k: int) -> jax.Array:

@@ -110,13 +110,14 @@ def from_linen(module: nn.Module) -> Coder:
         mutable = [_ACTIVATIONS, *(state if train else ())]
         rngs = {} if key is None else {"dropout": key}
         with nn.intercept_methods(_linen_interceptor):
-            y, changed = module.apply(  # pyright: ignore[reportCallIssue]
+            y, changed = module.apply(
                 {"params": params, **state},
                 x,
                 rngs=rngs,
                 mutable=mutable,
                 **options(observed, extras, info, train),
             )
+        changed = dict(changed)
         activations = flat_activations(changed.pop(_ACTIVATIONS, {}))
         return y, activations, jax.tree.map(jnp.asarray, {**state, **changed})
 

@@ -36,7 +36,7 @@ def activation_function(activation: str | Callable[[Array], Array]) -> Callable[
         return activation
     if activation in ACTIVATIONS:
         return ACTIVATIONS[activation]
-    if ":" in activation:
+    if isinstance(activation, str) and ":" in activation:
         return import_object(activation)
     raise ConfigError(f"no activation is called '{activation}'{nearest(activation, ACTIVATIONS)}")
 
@@ -77,6 +77,8 @@ def mlp(
     Raises:
       ConfigError: a width that is not a positive whole number, or an unknown activation.
     """
+    if not isinstance(hidden, list | tuple):
+        raise ConfigError(f"hidden must be the widths of the hidden layers, got {hidden!r}")
     for width in hidden:
         require_positive_ints(hidden=width)
     module = functools.partial(

@@ -104,9 +104,8 @@ class Reporter:
         text = " ".join(
             f"{name}={value:.4g}" for name, value in metrics.items() if name not in HIDDEN
         )
-        if self.bar.disable:
-            if self.lines:
-                print(f"step {step:>7} {split:<5} {text}", file=sys.stderr, flush=True)
+        if self.lines:
+            print(f"step {step:>7} {split:<5} {text}", file=sys.stderr, flush=True)
         elif split == "train":
             self.bar.set_postfix_str(text)
         elif self.shown:

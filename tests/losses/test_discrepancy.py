@@ -38,7 +38,7 @@ def case(**options):
         return reference.mmd(x, FIXED, **options)
 
     name = f"mmd({options['kernel']}, unbiased={options['unbiased']})"
-    return Case(name, jax.jit(function), oracle, samples, extreme_samples)
+    return Case(name, function, oracle, samples, extreme_samples)
 
 
 class TestProperties(BatchCoupledProperties):

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from ae_jax.losses import sparsity
-from tests.losses.properties import Case, LossProperties
+from tests.losses.properties import Case
+from tests.losses.row_properties import FusedProperties
 from tests.reference import sparsity as reference
 
 SHAPE = (3, 4)
+RESIDUAL = np.linspace(-2, 2, 12, dtype=np.float32).reshape(SHAPE)
 
 
 def rates(rng):
@@ -29,32 +31,40 @@ def codes(rng):
     return (rng.normal(size=SHAPE),)
 
 
-def extreme_codes(largest):
+def extreme_codes():
     yield (np.zeros(SHAPE),)
-    yield (np.array([0.0, 1e-30, -1e-3, 1.0, -1e3, largest]),)
+    yield (np.array([0.0, 1e-30, -1e-3, 1.0, -1e3, 1e30]),)
 
 
-def case(name, inputs, extremes, **options):
-    function = functools.partial(getattr(sparsity, name), **options)
-    oracle = functools.partial(getattr(reference, name), **options)
-    return Case(f"{name}({options or ''})", function, oracle, inputs, extremes)
-
-
-class TestProperties(LossProperties):
+class TestProperties(FusedProperties):
     cases = (
         *(
-            case("sparsity_kl", rates, functools.partial(extreme_rates, rho), rho=rho)
+            Case(
+                f"sparsity_kl({rho})",
+                functools.partial(sparsity.sparsity_kl, rho),
+                functools.partial(reference.sparsity_kl, rho=rho),
+                rates,
+                functools.partial(extreme_rates, rho),
+            )
             for rho in (0.0625, 0.5, 0.9375)
         ),
-        case("l1", codes, functools.partial(extreme_codes, 1e30)),
+        Case("l1", sparsity.l1, reference.l1, codes, extreme_codes),
         *(
-            case("l0_surrogate", codes, functools.partial(extreme_codes, 1e30), scale=scale)
+            Case(
+                f"l0_surrogate({scale})",
+                functools.partial(sparsity.l0_surrogate, scale=scale),
+                functools.partial(reference.l0_surrogate, scale=scale),
+                codes,
+                extreme_codes,
+            )
             for scale in (0.5, 4.0)
         ),
-        case(
+        Case(
             "dead_unit_auxiliary",
-            lambda rng: (np.zeros(SHAPE), rng.normal(size=SHAPE)),
-            lambda: [(np.array([1e15, 0.0, 1e-20]), np.array([-1e15, 0.0, 1.0]))],
+            functools.partial(sparsity.dead_unit_auxiliary, RESIDUAL),
+            lambda revived: reference.dead_unit_auxiliary(RESIDUAL, revived),
+            codes,
+            lambda: [(np.zeros(SHAPE),), (np.full(SHAPE, 1e15),), (RESIDUAL,)],
         ),
     )
 

@@ -175,3 +175,12 @@ def test_bad_options_are_refused(options, message):
 def test_an_image_without_channels_is_refused():
     with pytest.raises(ValueError, match=r"x must have rank 3, got shape \(16, 16\)"):
         structural.ssim_loss(jnp.zeros((16, 16)), jnp.zeros((16, 16)), data_range=1.0)
+
+
+def test_local_moments_do_not_use_the_narrow_default_matmul_precision():
+    # On CPU both are the same: only the program shows what accelerators will do.
+    image = jnp.zeros((16, 16, 1))
+    loss = functools.partial(structural.ssim_loss, data_range=1.0)
+    program = str(jax.make_jaxpr(jax.grad(loss))(image, image))
+    products = program.count("dot_general[")
+    assert products == program.count("precision=(Precision.HIGHEST, Precision.HIGHEST)") > 0

@@ -48,7 +48,7 @@ def case(estimator):
         values, scales = reference.decomposition(*arrays, num_train=NUM_TRAIN, estimator=estimator)
         return float((PART_WEIGHTS @ values).sum()), float((PART_WEIGHTS @ scales).sum())
 
-    return Case(estimator, jax.jit(function), oracle, posteriors, extreme_posteriors)
+    return Case(estimator, function, oracle, posteriors, extreme_posteriors)
 
 
 class TestProperties(BatchCoupledProperties):

@@ -1,0 +1,58 @@
+"""Sigmoid units, whose mean activation a sparsity term can hold low."""
+
+import jax
+import jax.numpy as jnp
+
+from ae_jax.bottlenecks._shapes import latent_shape
+from ae_jax.distributions import Deterministic
+from ae_jax.errors import ConfigError
+from ae_jax.registry import BOTTLENECKS
+from ae_jax.types import Bottleneck
+
+
+@BOTTLENECKS.register
+def sparse(latent_dim: int | tuple[int, ...], decay: float = 0.99) -> Bottleneck:
+    """Z = σ(features), units in (0, 1) (Ng 2011, "Sparse autoencoder").
+
+    Its state keeps the running average of every unit's activation over the training set, for
+    `ae.terms.sparsity(running=True)` and for looking at: after t steps with batch means m_t,
+    a_t = d a_{t-1} + (1 - d) m_t with d = min(decay, (t - 1) / t), a plain mean to begin with.
+
+    Args:
+      latent_dim: the size or shape of z; the encoder must emit the same.
+      decay: of the running average, in [0, 1).
+
+    Returns:
+      A Bottleneck whose posterior is a point mass.
+
+    Raises:
+      ConfigError: a decay outside [0, 1).
+    """
+    shape = latent_shape(latent_dim)
+    if not 0 <= decay < 1:
+        raise ConfigError(f"decay must lie in [0, 1), got {decay!r}")
+
+    def init(key):
+        del key
+        return {}, {"mean_activation": jnp.full(shape, 0.5), "steps": jnp.zeros(())}
+
+    def update(state, sums, key):
+        del key
+        now = sums["activation"] / jnp.maximum(sums["examples"], 1)
+        keep = jnp.minimum(decay, state["steps"] / (state["steps"] + 1))
+        average = keep * state["mean_activation"] + (1 - keep) * now
+        return {"mean_activation": average, "steps": state["steps"] + 1}
+
+    return Bottleneck(
+        latent_shape=shape,
+        feature_shape=shape,
+        init=init,
+        posterior=lambda params, state, features: Deterministic(jax.nn.sigmoid(features)),
+        latent=lambda params, state, posterior, key: posterior.value,
+        prior=lambda params, state: None,
+        stats=lambda state, posterior, z: {
+            "activation": posterior.value,
+            "examples": jnp.ones(()),
+        },
+        update=update,
+    )

@@ -1,0 +1,63 @@
+"""Puts our terms where configs find them, and what several of them share."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ae_jax.errors import PartError, nearest
+from ae_jax.objective import term
+from ae_jax.registry import TERMS
+from ae_jax.types import Array, Context, Outputs, Tree
+
+CODE = "code"
+"""The layer name that stands for the latent z itself."""
+
+
+def registered(**options: Any) -> Callable[[Callable[..., Array]], Any]:
+    """`term(**options)`, also known to configs by the function's name."""
+
+    def decorate(fn: Callable[..., Array]) -> Any:
+        factory = term(fn, **options)
+        TERMS.factories[fn.__name__] = factory
+        return factory
+
+    return decorate
+
+
+def layer(outputs: Outputs, name: str) -> Array:
+    """The values of a hidden layer, or of the code, one row an example: `[b, units]`.
+
+    Args:
+      outputs: of the forward pass.
+      name: a key of `outputs.activations`, or "code" for z (averaged over latent samples).
+
+    Returns:
+      `[b, units]`; a layer of several axes is flattened, of several samples averaged.
+
+    Raises:
+      PartError: no layer has this name; those there are, are listed.
+    """
+    if name == CODE:
+        values = jnp.mean(outputs.z, axis=1)
+    elif name in outputs.activations:
+        values = outputs.activations[name]
+        values = jnp.mean(values, axis=1) if name.startswith("decoder/") else values
+    else:
+        known = [CODE, *outputs.activations]
+        raise PartError(f"the model has no layer '{name}'{nearest(name, known)}")
+    return values.reshape(values.shape[0], -1)
+
+
+def likelihood_means(outputs: Outputs, context: Context) -> Array:
+    """x̂, the likelihood's mean at every latent sample: `[b, k, *event]`."""
+    params = context.variables.params.get("likelihood", {})
+    mean = lambda y: context.model.likelihood.mean(params, y)
+    return jax.vmap(jax.vmap(mean))(outputs.parameters)
+
+
+def part(context: Context, name: str) -> tuple[Tree, Tree]:
+    """Params and state of a part, empty where it has none."""
+    variables = context.variables
+    return variables.params.get(name, {}), variables.state.get(name, {})

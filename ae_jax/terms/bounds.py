@@ -1,0 +1,82 @@
+"""Bounds on log p(x) with several latent samples an example; each is a whole objective."""
+
+import jax
+import jax.numpy as jnp
+
+from ae_jax import losses
+from ae_jax.errors import ConfigError, PartError, require_positive_ints
+from ae_jax.terms._registered import part, registered
+from ae_jax.types import Array, Context, Outputs
+
+
+@registered()
+def iwae(
+    outputs: Outputs, context: Context, samples: int, doubly_reparameterized: bool = False
+) -> Array:
+    """-log 1/k Σ p(x, z) / q(z | x), nats (Burda, Grosse & Salakhutdinov 2016).
+
+    Gradients flow through the weights as in the paper, or, on request, are the doubly
+    reparameterised ones (Tucker et al. 2019), whose noise does not grow with k, at the price of a
+    second pass through the decoder.
+    """
+    require_positive_ints(samples=samples)
+    if doubly_reparameterized:
+        return -_doubly_reparameterized(outputs, context)
+    return -jax.vmap(losses.importance_weighted_bound)(_log_weights(outputs, "iwae"))
+
+
+@registered()
+def miwae(outputs: Outputs, context: Context, samples: int, groups: int) -> Array:
+    """-mean over `groups` of the IWAE bound with samples / groups each (Rainforth et al. 2018)."""
+    del context
+    require_positive_ints(samples=samples, groups=groups)
+    if samples % groups:
+        raise ConfigError(f"groups must divide samples, got groups={groups}, samples={samples}")
+    log_weights = _log_weights(outputs, "miwae")
+    split = log_weights.reshape(-1, groups, log_weights.shape[1] // groups)
+    return -jax.vmap(losses.miwae)(split)
+
+
+@registered()
+def ciwae(outputs: Outputs, context: Context, samples: int, beta: float = 0.5) -> Array:
+    """-(β ELBO + (1 - β) IWAE), nats (Rainforth et al. 2018)."""
+    del context
+    require_positive_ints(samples=samples)
+    log_weights = _log_weights(outputs, "ciwae")
+    return -jax.vmap(lambda w: losses.ciwae(w, beta))(log_weights)
+
+
+def _log_weights(outputs: Outputs, name: str) -> Array:
+    if outputs.log_qz is None or outputs.log_pz is None:
+        raise PartError(
+            f"the term '{name}' needs a bottleneck with a posterior density and a prior, such as "
+            "ae.bottlenecks.gaussian"
+        )
+    return outputs.log_px + outputs.log_pz - outputs.log_qz
+
+
+def _doubly_reparameterized(outputs: Outputs, context: Context) -> Array:
+    _log_weights(outputs, "iwae")  # the same demands on the bottleneck
+    model, batch = context.model, context.batch
+    prior, (likelihood, _) = model.prior(context.variables), part(context, "likelihood")
+
+    def one(x, observed, extras, info, posterior, z):
+        frozen = jax.lax.stop_gradient(posterior)
+
+        def log_weight(z):
+            y, _, _ = model.decoder.apply(
+                *part(context, "decoder"), z, observed=observed, extras=extras, info=info
+            )
+            log_px = model.likelihood.log_prob(likelihood, y, x, observed)
+            return log_px + prior.log_prob(z) - frozen.log_prob(z)
+
+        return losses.doubly_reparameterized_bound(jax.vmap(log_weight), z)
+
+    return jax.vmap(one)(
+        batch.x,
+        batch.observed,
+        dict(batch.extras),
+        dict(outputs.info),
+        outputs.posterior,
+        jnp.asarray(outputs.z),
+    )

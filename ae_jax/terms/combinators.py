@@ -1,0 +1,70 @@
+"""Objectives made of objectives: terms cut from the gradient, or restricted to some examples."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ae_jax.errors import PartError, nearest
+from ae_jax.objective import Objective, Term
+from ae_jax.types import Array, Context, Outputs
+
+
+@dataclasses.dataclass(frozen=True)
+class Detached:
+    """A term's function without its gradient."""
+
+    inner: Any
+
+    def __call__(self, outputs: Outputs, context: Context) -> Array:
+        """The same value."""
+        return jax.lax.stop_gradient(self.inner(outputs, context))
+
+
+@dataclasses.dataclass(frozen=True)
+class Restricted:
+    """A term's function over the examples with one label; zero for the others."""
+
+    inner: Any
+    label: str
+    equals: int
+
+    def __call__(self, outputs: Outputs, context: Context) -> Array:
+        """The value where the label fits, `[b]`."""
+        extras = context.batch.extras
+        if self.label not in extras:
+            raise PartError(f"the batch has no '{self.label}'{nearest(self.label, extras)}")
+        return jnp.where(extras[self.label] == self.equals, self.inner(outputs, context), 0.0)
+
+
+def detached(objective: Objective) -> Objective:
+    """The same terms, watched but not learned from: their value counts, their gradient does not."""
+    replace = lambda term: dataclasses.replace(term, fn=Detached(term.fn), node=None)
+    return Objective(tuple(map(replace, objective.terms)))
+
+
+def where(objective: Objective, label: str, equals: int) -> Objective:
+    """The same terms for the examples whose label has one value, zero for all others.
+
+    Averages are still over the whole batch, so the weight of a term does not depend on how many
+    examples it applies to.
+
+    Args:
+      objective: of terms that are not batch-coupled.
+      label: a field of `batch.extras`.
+      equals: the value.
+
+    Returns:
+      An Objective.
+
+    Raises:
+      PartError: a term is batch-coupled.
+    """
+
+    def replace(term: Term) -> Term:
+        if term.batch_coupled:
+            raise PartError(f"the term '{term.name}' belongs to the whole batch, not to examples")
+        return dataclasses.replace(term, fn=Restricted(term.fn, label, equals), node=None)
+
+    return Objective(tuple(map(replace, objective.terms)))

@@ -1,0 +1,184 @@
+"""How far the posterior, of one example or of all, is from the prior."""
+
+import jax
+import jax.numpy as jnp
+
+from ae_jax import losses
+from ae_jax.distributions import DiagonalGaussian, kl_divergence
+from ae_jax.errors import PartError
+from ae_jax.terms._registered import registered
+from ae_jax.types import Array, Context, Outputs
+
+PRIOR_DRAW = 2**31 - 1  # beside the numbers of latent samples in an example's latent stream
+
+
+@registered()
+def kl(outputs: Outputs, context: Context) -> Array:
+    """KL(q(z | x) ‖ p(z)), nats: in closed form where there is one, else log q(z) - log p(z).
+
+    The Monte Carlo form averages over latent samples (Kingma & Welling 2014).
+    """
+    prior = context.model.prior(context.variables)
+    if prior is not None:
+        closed = jax.vmap(kl_divergence, in_axes=(0, None))(outputs.posterior, prior)
+        if closed is not None:
+            return closed
+    return _monte_carlo(outputs, "kl")
+
+
+@registered()
+def monte_carlo_kl(outputs: Outputs, context: Context, samples: int = 1) -> Array:
+    """Log q(z | x) - log p(z), nats, averaged over `samples` latent samples; may be negative."""
+    del context, samples
+    return _monte_carlo(outputs, "monte_carlo_kl")
+
+
+def _monte_carlo(outputs: Outputs, name: str) -> Array:
+    if outputs.log_qz is None or outputs.log_pz is None:
+        raise PartError(
+            f"the term '{name}' needs a bottleneck with a posterior density and a prior, such as "
+            "ae.bottlenecks.gaussian"
+        )
+    return jnp.mean(outputs.log_qz - outputs.log_pz, axis=1)
+
+
+@registered(batch_coupled=True)
+def free_bits(outputs: Outputs, context: Context, threshold: float) -> Array:
+    """Σ_j max(λ, KL_j), with KL_j the batch mean of dimension j (Kingma et al. 2016).
+
+    Takes the place of `kl`; dimensions below the threshold have no gradient.
+    """
+    q = _gaussian(outputs, "free_bits")
+    p = _gaussian_prior(context, "free_bits")
+    dimension = lambda *values: losses.kl_diagonal_gaussians(*values)
+    each = jax.vmap(dimension)  # over latent dimensions
+    flat = lambda v: v.reshape(v.shape[0], -1)
+    prior_loc, prior_log_var = p.loc.reshape(-1), p.log_var.reshape(-1)
+    per_dimension = jax.vmap(lambda m, v: each(m, v, prior_loc, prior_log_var))(
+        flat(q.loc), flat(q.log_var)
+    )
+    return losses.free_bits(context.mean(per_dimension), threshold)
+
+
+@registered(batch_coupled=True)
+def capacity(
+    outputs: Outputs, context: Context, target: float, steps: int = 1, gamma: float = 1.0
+) -> Array:
+    """γ |KL - C|, KL the batch mean and C rising linearly to `target` nats (Burgess et al. 2018).
+
+    Takes the place of `kl`. C is `target` from step `steps` on.
+    """
+    mean_kl = context.mean(kl().terms[0].per_example(outputs, context))
+    risen = jnp.minimum(context.step / max(steps, 1), 1.0)
+    return losses.capacity(mean_kl, target * risen, gamma)
+
+
+@registered(batch_coupled=True, units="1")
+def mmd(
+    outputs: Outputs,
+    context: Context,
+    kernel: str = "imq",
+    bandwidths: tuple[float, ...] | None = None,
+) -> Array:
+    """Squared maximum mean discrepancy of the codes from the prior (Tolstikhin et al. 2018).
+
+    The unbiased estimate between one code an example and as many draws from the prior; sums the
+    kernel over the bandwidths, see `ae_jax.losses.mmd`.
+    """
+    prior = context.model.prior(context.variables)
+    if prior is None:
+        raise PartError(
+            "the term 'mmd' needs a bottleneck with a prior, e.g. "
+            "ae.bottlenecks.identity(8, prior='standard_normal')"
+        )
+    draw = lambda key: prior.sample(jax.random.fold_in(key, PRIOR_DRAW))
+    flat = lambda v: v.reshape(v.shape[0], -1)
+    z, drawn = context.gather((flat(outputs.z[:, 0]), flat(jax.vmap(draw)(context.keys.latent))))
+    valid = context.all_valid()
+    options = {} if bandwidths is None else {"bandwidths": bandwidths}
+    return losses.mmd(z, drawn, kernel=kernel, valid=valid, valid_y=valid, **options)
+
+
+def _decomposed(outputs: Outputs, context: Context, estimator: str, name: str) -> losses.KLParts:
+    q, _ = _gaussian(outputs, name), _gaussian_prior(context, name)
+
+    flat = lambda v: v.reshape(v.shape[0], -1)
+    z = flat(outputs.z[:, 0])
+    mean, log_var = context.gather((flat(q.loc), flat(q.log_var)))
+    rows = jnp.arange(z.shape[0]) + context.across.index() * z.shape[0]
+    log_q = losses.pairwise_gaussian_log_prob(z, mean, log_var)
+    return losses.kl_decomposition(
+        log_q,
+        jnp.asarray(outputs.log_pz)[:, 0],
+        num_train=context.num_train,
+        estimator=estimator,
+        own=rows,
+        valid_columns=context.all_valid(),
+    )
+
+
+@registered()
+def mutual_information(outputs: Outputs, context: Context, estimator: str = "weighted") -> Array:
+    """Log q(z | x) - log q(z), nats: the index-code mutual information (Chen et al. 2018)."""
+    return _decomposed(outputs, context, estimator, "mutual_information").mutual_information
+
+
+@registered()
+def total_correlation(outputs: Outputs, context: Context, estimator: str = "weighted") -> Array:
+    """Log q(z) - Σ_j log q(z_j), nats: the total correlation of the code (Chen et al. 2018).
+
+    Estimated from the batch with minibatch-weighted ("weighted") or stratified ("stratified")
+    sampling; the sum of the three parts is log q(z | x) - log p(z).
+    """
+    return _decomposed(outputs, context, estimator, "total_correlation").total_correlation
+
+
+@registered()
+def dimension_wise_kl(outputs: Outputs, context: Context, estimator: str = "weighted") -> Array:
+    """Σ_j log q(z_j) - log p(z), nats: the dimension-wise KL (Chen et al. 2018)."""
+    return _decomposed(outputs, context, estimator, "dimension_wise_kl").dimension_wise_kl
+
+
+@registered(batch_coupled=True, units="1")
+def dip_i(
+    outputs: Outputs, context: Context, lambda_od: float = 10.0, lambda_d: float = 100.0
+) -> Array:
+    """DIP-VAE-I: λ_od Σ_{i≠j} C_ij² + λ_d Σ_i (C_ii - 1)² with C = Cov(μ) (Kumar et al. 2018)."""
+    mean, _ = _gathered_moments(outputs, context, "dip_i")
+    return losses.dip_vae_i(mean, lambda_od=lambda_od, lambda_d=lambda_d, valid=context.all_valid())
+
+
+@registered(batch_coupled=True, units="1")
+def dip_ii(
+    outputs: Outputs, context: Context, lambda_od: float = 10.0, lambda_d: float = 10.0
+) -> Array:
+    """DIP-VAE-II: as `dip_i` with C = Cov(μ) + diag(E σ²) (Kumar et al. 2018)."""
+    mean, log_var = _gathered_moments(outputs, context, "dip_ii")
+    return losses.dip_vae_ii(
+        mean, log_var, lambda_od=lambda_od, lambda_d=lambda_d, valid=context.all_valid()
+    )
+
+
+def _gathered_moments(outputs: Outputs, context: Context, name: str) -> tuple[Array, Array]:
+    q = _gaussian(outputs, name)
+    flat = lambda v: v.reshape(v.shape[0], -1)
+    return context.gather((flat(q.loc), flat(q.log_var)))
+
+
+def _gaussian(outputs: Outputs, name: str) -> DiagonalGaussian:
+    if not isinstance(outputs.posterior, DiagonalGaussian):
+        raise PartError(
+            f"the term '{name}' needs a diagonal-Gaussian posterior (ae.bottlenecks.gaussian), got "
+            f"{type(outputs.posterior).__name__}"
+        )
+    return outputs.posterior
+
+
+def _gaussian_prior(context: Context, name: str) -> DiagonalGaussian:
+    prior = context.model.prior(context.variables)
+    if not isinstance(prior, DiagonalGaussian):
+        raise PartError(
+            f"the term '{name}' needs a prior that factorises over dimensions "
+            f"(ae.priors.standard_normal), got {type(prior).__name__}"
+        )
+    return prior

@@ -1,0 +1,76 @@
+"""How far the reconstruction is from the clean x."""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from ae_jax import losses
+from ae_jax.terms._registered import likelihood_means, registered
+from ae_jax.types import Array, Context, Outputs
+
+
+@registered()
+def reconstruction(outputs: Outputs, context: Context) -> Array:
+    """-log p(x | z), nats, averaged over latent samples."""
+    del context
+    return -jnp.mean(outputs.log_px, axis=1)
+
+
+def _between(loss: Callable[..., Array], outputs: Outputs, context: Context) -> Array:
+    """A loss between x and x̂, averaged over latent samples: `[b]`."""
+    means = likelihood_means(outputs, context)
+    one = lambda x, observed, ys: jnp.mean(jax.vmap(lambda y: loss(x, y, observed))(ys))
+    return jax.vmap(one)(context.batch.x, context.batch.observed, means)
+
+
+@registered(units="squared data units")
+def squared_error(outputs: Outputs, context: Context) -> Array:
+    """Σ (x - x̂)² over the event, with x̂ the likelihood's mean, averaged over latent samples."""
+    return _between(losses.squared_error, outputs, context)
+
+
+@registered(units="data units")
+def absolute_error(outputs: Outputs, context: Context) -> Array:
+    """Σ |x - x̂| over the event."""
+    return _between(losses.absolute_error, outputs, context)
+
+
+@registered(units="squared data units")
+def huber(outputs: Outputs, context: Context, delta: float = 1.0) -> Array:
+    """Σ Huber(x - x̂) over the event: quadratic up to delta, linear beyond (Huber 1964)."""
+    return _between(functools.partial(losses.huber, delta=delta), outputs, context)
+
+
+@registered(units="1")
+def cosine(outputs: Outputs, context: Context) -> Array:
+    """1 - cos(x, x̂) of the flattened event."""
+    return _between(losses.cosine_distance, outputs, context)
+
+
+@registered(units="1")
+def ssim(outputs: Outputs, context: Context, data_range: float = 1.0) -> Array:
+    """1 - SSIM(x, x̂) of images `[h, w, c]` (Wang et al. 2004)."""
+    return _between(_image_loss(losses.ssim_loss, data_range=data_range), outputs, context)
+
+
+@registered(units="1")
+def ms_ssim(
+    outputs: Outputs,
+    context: Context,
+    data_range: float = 1.0,
+    weights: tuple[float, ...] | None = None,
+) -> Array:
+    """1 - MS-SSIM(x, x̂) of images `[h, w, c]` (Wang, Simoncelli & Bovik 2003).
+
+    `weights`, one a scale, default to the published five, which need sides of at least 161; fewer
+    weights suit smaller images.
+    """
+    options = {} if weights is None else {"weights": weights}
+    loss = _image_loss(losses.ms_ssim_loss, data_range=data_range, **options)
+    return _between(loss, outputs, context)
+
+
+def _image_loss(loss: Callable[..., Array], **options) -> Callable[..., Array]:
+    return lambda x, y, observed: loss(x, y, **options)

@@ -1,0 +1,101 @@
+"""Penalties on the maps themselves: Jacobians, weights, codes."""
+
+import jax
+import jax.numpy as jnp
+
+from ae_jax import losses
+from ae_jax.errors import PartError, nearest, require_positive_ints
+from ae_jax.terms._registered import part, registered
+from ae_jax.types import Array, Context, Outputs
+
+PROBE_DRAW = 2**31 - 2  # beside the numbers of latent samples in an example's latent stream
+
+
+def _jacobian_norm(fn, x: Array, key: Array, probes: int | None) -> Array:
+    """‖∂fn/∂x‖²_F: exact, or Hutchinson's estimate with so many probes."""
+    if probes is None:
+        return jnp.sum(jnp.square(jax.jacrev(fn)(x)))
+    return losses.hutchinson_jacobian_norm(fn, x, key, probes)
+
+
+def _probe_keys(context: Context) -> Array:
+    return jax.vmap(lambda key: jax.random.fold_in(key, PROBE_DRAW))(context.keys.latent)
+
+
+def _check_probes(probes: int | None) -> None:
+    if probes is not None:
+        require_positive_ints(probes=probes)
+
+
+@registered(units="squared code units")
+def contractive(outputs: Outputs, context: Context, probes: int | None = None) -> Array:
+    """‖∂z/∂x‖²_F of the posterior mean, at what the encoder saw (Rifai et al. 2011).
+
+    Exact with one backward pass a code dimension, or with `probes` Hutchinson's unbiased estimate.
+    """
+    _check_probes(probes)
+    model, batch = context.model, context.batch
+
+    def one(x, observed, extras, info, key):
+        def code(x):
+            features, _, _ = model.encoder.apply(
+                *part(context, "encoder"), x, observed=observed, extras=extras, info=info
+            )
+            return model.bottleneck.posterior(*part(context, "bottleneck"), features).mean
+
+        return _jacobian_norm(code, x, key, probes)
+
+    extras, info = dict(batch.extras), dict(outputs.info)
+    return jax.vmap(one)(outputs.corrupted, batch.observed, extras, info, _probe_keys(context))
+
+
+@registered(units="squared data units")
+def decoder_gradient(outputs: Outputs, context: Context, probes: int | None = 1) -> Array:
+    """‖∂x̂/∂z‖²_F of the likelihood's mean, at the first latent sample (RAE-GP, Ghosh et al. 2020).
+
+    Hutchinson's unbiased estimate, or exact with probes=None.
+    """
+    _check_probes(probes)
+    model, (likelihood, _) = context.model, part(context, "likelihood")
+
+    def one(z, extras, key):
+        def reconstructed(z):
+            y, _, _ = model.decoder.apply(*part(context, "decoder"), z, extras=extras)
+            return model.likelihood.mean(likelihood, y)
+
+        return _jacobian_norm(reconstructed, z, key, probes)
+
+    extras = dict(context.batch.extras)
+    return jax.vmap(one)(outputs.z[:, 0], extras, _probe_keys(context))
+
+
+@registered(units="squared code units")
+def latent_l2(outputs: Outputs, context: Context) -> Array:
+    """½ ‖z‖², averaged over latent samples (RAE, Ghosh et al. 2020)."""
+    del context
+    return jnp.mean(jax.vmap(jax.vmap(losses.latent_l2))(outputs.z), axis=1)
+
+
+@registered(batch_coupled=True, units="squared weights")
+def weight_l2(
+    outputs: Outputs, context: Context, of: str = "decoder", kernels_only: bool = False
+) -> Array:
+    """Σ w² over the parameters of one part ("decoder" for RAE-L2), biases included or not."""
+    del outputs
+    return losses.parameter_l2(_params(context, of, "weight_l2"), kernels_only=kernels_only)
+
+
+@registered(batch_coupled=True, units="1")
+def orthogonality(outputs: Outputs, context: Context, of: str = "encoder") -> Array:
+    """Σ ‖WᵀW - I‖²_F over the matrices of one part."""
+    del outputs
+    leaves = jax.tree.leaves(_params(context, of, "orthogonality"))
+    matrices = [leaf for leaf in leaves if leaf.ndim == 2]
+    return jnp.asarray(sum(losses.orthogonality(w) for w in matrices))
+
+
+def _params(context: Context, name: str, term: str):
+    params = context.variables.params
+    if name not in params:
+        raise PartError(f"term '{term}': the model has no part '{name}'{nearest(name, params)}")
+    return params[name]

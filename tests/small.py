@@ -1,0 +1,105 @@
+"""A tiny data set, its models and runs, shared by the tests of whole runs."""
+
+from typing import Any
+from unittest import mock
+
+import jax
+import numpy as np
+from etils import epath
+
+import ae_jax as ae
+from ae_jax.registry import SOURCES
+from ae_jax.session import Session
+from ae_jax.training.checkpoint import Checkpoints
+
+TRAIN, TEST, WIDTH = 61, 37, 6  # sizes that no batch and no device count divides
+SOURCE = "small_test_data"
+DEFAULTS = {
+    "batch_size": 16,
+    "steps": 30,
+    "log_every": 10,
+    "eval_every": 15,
+    "checkpoint_every": 10,
+}
+
+
+def arrays() -> np.ndarray:
+    """`[TRAIN + TEST, WIDTH]` float32 on a plane, with noise."""
+    rng = np.random.default_rng(0)
+    plane = rng.normal(size=(TRAIN + TEST, 2)) @ rng.normal(size=(2, WIDTH))
+    return (plane + 0.1 * rng.normal(size=plane.shape)).astype(np.float32)
+
+
+@SOURCES.register
+def small_test_data() -> ae.data.Dataset:
+    """The arrays as a source that configs can name."""
+    x = arrays()
+    return ae.data.Dataset(ae.data.Split(x[:TRAIN]), ae.data.Split(x[TRAIN:]))
+
+
+def vae() -> Any:
+    """A variational autoencoder with 16 hidden units and two latents."""
+    network = ae.networks.mlp((16,))
+    return ae.recipes.vae(
+        2, encoder=network, decoder=network, likelihood=ae.likelihoods.gaussian()
+    )
+
+
+def config(recipe: Any = None, devices: int = 1, **fields: Any) -> dict[str, Any]:
+    """A complete config; fields are the training section's, or whole sections."""
+    made = ae.config.for_recipe(recipe or vae())
+    made["data"]["source"] = SOURCE
+    made["parallel"]["devices"] = devices
+    made["training"] |= DEFAULTS
+    for name, value in fields.items():
+        if name in made:
+            made[name] = {**made[name], **value}
+        else:
+            made["training"][name] = value
+    return made
+
+
+def train(workdir: Any = None, callbacks: Any = (), figures: bool = False, **fields: Any) -> ae.Run:
+    """A run of `config(**fields)`, quiet, without the figures that take longer than training."""
+    made = config(**fields)
+    if figures:
+        return ae.fit_config(made, workdir, callbacks=callbacks, progress=False)
+    with mock.patch.object(Session, "_figures"):
+        return ae.fit_config(made, workdir, callbacks=callbacks, progress=False)
+
+
+def newest(workdir: Any, step: int | None = None) -> dict[str, Any]:
+    """The tree of a workdir's newest checkpoint: everything that changes while training."""
+    with Checkpoints(epath.Path(workdir)) as checkpoints:
+        restored = checkpoints.restore(step)
+    assert restored is not None
+    assert not restored.passed_over
+    return restored.tree
+
+
+def steps_of(workdir: Any) -> list[int]:
+    """The steps of a workdir's finished checkpoints."""
+    with Checkpoints(epath.Path(workdir)) as checkpoints:
+        return checkpoints.steps()
+
+
+def leaves(tree: Any) -> dict[str, np.ndarray]:
+    """A tree's leaves by path."""
+    paths = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in paths}
+
+
+def assert_identical(tree: Any, other: Any) -> None:
+    """Both trees have the same leaves, bit for bit."""
+    ours, theirs = leaves(tree), leaves(other)
+    assert ours
+    assert ours.keys() == theirs.keys()
+    different = [name for name in ours if ours[name].tobytes() != theirs[name].tobytes()]
+    assert not different, f"different: {different}"
+
+
+def distance(tree: Any, other: Any) -> float:
+    """‖a - b‖ / ‖b‖ over all leaves."""
+    flat = lambda t: np.concatenate([leaf.ravel() for leaf in leaves(t).values()])
+    ours, theirs = flat(tree).astype(np.float64), flat(other).astype(np.float64)
+    return float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
