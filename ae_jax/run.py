@@ -284,7 +284,7 @@ def load(
         config_lib.recipe_of(config, need_objective=False) if model is None else as_recipe(model)
     )
     built, objective = recipe.build(spec)
-    with Checkpoints(path) as checkpoints:
+    with Checkpoints(path, read_only=True) as checkpoints:
         wanted: Any = checkpoints.best_step() if step == "best" else step
         if step is not None and wanted not in checkpoints.steps():
             raise CheckpointError(

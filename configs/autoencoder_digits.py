@@ -1,4 +1,10 @@
-"""A plain autoencoder on scikit-learn's digits, under a minute on two CPU cores."""
+"""A plain autoencoder with squared error on scikit-learn's digits.
+
+    python scripts/train.py --config=configs/autoencoder_digits.py --workdir=runs/autoencoder_digits
+
+Expected over seeds 0 to 4: test mse 0.0066 ± 0.0001 of pixels in [0, 1] (0.0065 to 0.0068). About
+20 s on two CPU cores.
+"""
 
 import ml_collections
 

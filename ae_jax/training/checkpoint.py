@@ -4,9 +4,11 @@ A checkpoint is one unstacked copy of the TrainState as NumPy, with `examples_se
 beside it. One that cannot be read is passed over for the one before.
 """
 
+import contextlib
 import logging
 import math
 import zlib
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -44,12 +46,13 @@ class Restored(NamedTuple):
 class Checkpoints:
     """The checkpoints of one workdir; use it as a context manager."""
 
-    def __init__(self, workdir: epath.Path, keep: int = 2):
+    def __init__(self, workdir: epath.Path, keep: int = 2, read_only: bool = False):
         """Opens `workdir/checkpoints`.
 
         Args:
           workdir: of the run.
           keep: how many of the last to keep, beside the best.
+          read_only: touch nothing: the run may be training in another process.
         """
         best = preservation.BestN(
             get_metric_fn=lambda metrics: metrics["loss"],
@@ -62,7 +65,9 @@ class Checkpoints:
             preservation_policy=policy,
             best_fn=lambda metrics: metrics["loss"],
             best_mode="min",
-            cleanup_tmp_directories=True,
+            cleanup_tmp_directories=not read_only,
+            read_only=read_only,
+            create=not read_only,
         )
         handlers = {
             "state": ocp.StandardCheckpointHandler(),
@@ -71,7 +76,10 @@ class Checkpoints:
         self.folder = workdir / CHECKPOINTS
         if is_local(self.folder):
             self.folder = self.folder.resolve()  # Orbax refuses relative paths
-        self.manager = ocp.CheckpointManager(self.folder, item_handlers=handlers, options=options)
+        with _quiet():  # Orbax warns that reading only is reading only
+            self.manager = ocp.CheckpointManager(
+                self.folder, item_handlers=handlers, options=options
+            )
 
     def __enter__(self) -> "Checkpoints":
         """The open checkpoints."""
@@ -156,6 +164,17 @@ class Checkpoints:
         """Deletes checkpoints that cannot be read, so that their steps can be saved again."""
         for step in steps:
             self.manager.delete(step)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def to_tree(state: TrainState) -> dict[str, Tree]:

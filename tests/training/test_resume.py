@@ -1,0 +1,187 @@
+"""A run that was stopped, whatever stopped it, ends as if it had never been."""
+
+import functools
+import os
+import pathlib
+import signal
+
+import pytest
+
+import ae_jax as ae
+from ae_jax.errors import NonFiniteError, Preempted
+from ae_jax.training import parallel
+from tests import small
+
+CHECKPOINTED, STEPS = 10, small.DEFAULTS["steps"]
+
+
+class Crash(Exception):
+    """What a process would die of."""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The workdir of a run that nothing stopped."""
+    workdir = tmp_path_factory.mktemp("whole")
+    small.train(workdir, log_every=7)
+    return workdir
+
+
+def at(step, action):
+    """A callback that acts at the first log point of training from a step on."""
+    done = []
+
+    def callback(point):
+        if point.split == "train" and point.step >= step and not done:
+            done.append(point.step)
+            action()
+
+    return callback
+
+
+def crash():
+    raise Crash
+
+
+def stop(number):
+    return functools.partial(os.kill, os.getpid(), number)
+
+
+def contents(workdir):
+    """Every file below a folder, with its bytes and the time of its last change."""
+    files = [path for path in pathlib.Path(workdir).rglob("*") if path.is_file()]
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+@pytest.mark.parametrize("step", [7, 14, 28])
+def test_a_crashed_run_goes_on_from_its_last_checkpoint(whole, tmp_path, step):
+    with pytest.raises(Crash):
+        small.train(tmp_path, [at(step, crash)], log_every=7)
+    failed = ae.commands_summary(tmp_path) if hasattr(ae, "commands_summary") else summary(tmp_path)
+    assert (failed["status"], failed["steps"]) == ("failed", step)
+    first = []
+    run = small.train(tmp_path, [lambda point: first.append(point.step)], log_every=7)
+    last = step // CHECKPOINTED * CHECKPOINTED
+    assert first[0] == (last // 7 + 1) * 7
+    assert (run.summary["restarts"], run.summary["lost_steps"]) == (1, step - last)
+    small.assert_identical(small.newest(tmp_path), small.newest(whole))
+    small.assert_identical(run.variables, ae.load(whole).variables)
+
+
+def summary(workdir):
+    return ae.storage.read_json(ae.storage.existing_workdir(workdir) / ae.storage.SUMMARY)
+
+
+def test_sigterm_saves_says_so_and_resumes_where_it_stopped(whole, tmp_path):
+    with pytest.raises(Preempted) as caught:
+        small.train(tmp_path, [at(14, stop(signal.SIGTERM))], log_every=7)
+    assert caught.value.code == 143
+    assert caught.value.step == 14
+    assert (summary(tmp_path)["status"], summary(tmp_path)["steps"]) == ("preempted", 14)
+    assert small.steps_of(tmp_path)[-1] == 14
+    run = small.train(tmp_path, log_every=7)
+    assert (run.summary["status"], run.summary["lost_steps"]) == ("finished", 0)
+    small.assert_identical(small.newest(tmp_path), small.newest(whole))
+
+
+def test_a_run_stopped_again_and_again_ends_the_same(whole, tmp_path):
+    for step in (7, 14, 21):
+        with pytest.raises(Preempted):
+            small.train(tmp_path, [at(step, stop(signal.SIGTERM))], log_every=7)
+    run = small.train(tmp_path, log_every=7)
+    assert run.summary["restarts"] == 3
+    small.assert_identical(small.newest(tmp_path), small.newest(whole))
+
+
+def test_ctrl_c_saves_and_is_passed_on(whole, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        small.train(tmp_path, [at(21, stop(signal.SIGINT))], log_every=7)
+    assert summary(tmp_path)["status"] == "preempted"
+    assert small.steps_of(tmp_path)[-1] == 21
+    small.train(tmp_path, log_every=7)
+    small.assert_identical(small.newest(tmp_path), small.newest(whole))
+
+
+def test_sigterm_at_the_last_step_is_no_preemption(whole, tmp_path):
+    run = small.train(tmp_path, [at(STEPS, stop(signal.SIGTERM))], log_every=7)
+    assert run.summary["status"] == "finished"
+    small.assert_identical(run.variables, ae.load(whole).variables)
+
+
+def test_a_second_signal_reaches_the_handler_from_before(tmp_path):
+    reached = []
+    before = signal.signal(signal.SIGTERM, lambda *_: reached.append(True))
+    try:
+        with pytest.raises(Preempted):
+            small.train(callbacks=[at(7, lambda: [stop(signal.SIGTERM)() for _ in range(2)])])
+        assert reached == [True]
+        os.kill(os.getpid(), signal.SIGTERM)  # and the handler stands again afterwards
+        assert reached == [True, True]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_finished_run_is_left_alone(whole):
+    before, traced = contents(whole), parallel.counts.copy()
+    run = small.train(whole, log_every=7)
+    assert contents(whole) == before
+    assert parallel.counts == traced + parallel.counts.__class__(fetch=1)
+    assert run.summary == summary(whole)
+    small.assert_identical(run.variables, ae.load(whole).variables)
+
+
+def test_fewer_steps_than_taken_leave_a_finished_run_alone(whole):
+    before = contents(whole)
+    small.train(whole, log_every=7, steps=STEPS - 5)
+    assert contents(whole) == before
+
+
+def test_raising_steps_continues_to_where_a_longer_run_ends(tmp_path):
+    small.train(tmp_path / "a", steps=STEPS)
+    more = small.train(tmp_path / "a", steps=STEPS + 15)
+    longer = small.train(tmp_path / "b", steps=STEPS + 15)
+    assert more.summary["steps"] == more.config["training"]["steps"] == STEPS + 15
+    small.assert_identical(small.newest(tmp_path / "a"), small.newest(tmp_path / "b"))
+    assert more.summary["metrics"]["test"] == longer.summary["metrics"]["test"]
+    assert ae.load(tmp_path / "a").config["training"]["steps"] == STEPS + 15
+
+
+def test_cadences_and_dispatch_lengths_may_change_between_starts(whole, tmp_path):
+    with pytest.raises(Preempted):
+        small.train(tmp_path, [at(14, stop(signal.SIGTERM))], log_every=7)
+    changed = {"log_every": 3, "eval_every": 4, "checkpoint_every": 6, "keep_checkpoints": 1}
+    small.train(tmp_path, steps_per_dispatch=2, **changed)
+    small.assert_identical(small.newest(tmp_path), small.newest(whole))
+
+
+def test_a_kill_between_the_last_checkpoint_and_the_summary_is_made_good(whole, tmp_path):
+    run = small.train(tmp_path, log_every=7)
+    (tmp_path / "summary.json").unlink()
+    again = small.train(tmp_path, log_every=7)
+    assert summary(tmp_path)["status"] == "finished"
+    assert again.summary["metrics"]["test"] == run.summary["metrics"]["test"]
+    small.assert_identical(again.variables, run.variables)
+
+
+def test_metrics_of_all_starts_are_read_as_one_run(whole, tmp_path):
+    for step in (14, 28):
+        with pytest.raises(Crash):
+            small.train(tmp_path, [at(step, crash)], log_every=7)
+    small.train(tmp_path, log_every=7)
+    assert {path.name for path in (tmp_path / "metrics").iterdir()} == {
+        "0.jsonl",
+        "10.jsonl",
+        "20.jsonl",
+    }
+    places = lambda workdir: [(p["step"], p["split"]) for p in ae.read_metrics(workdir)]
+    assert places(tmp_path) == places(whole)
+    losses = lambda workdir: [p["loss"] for p in ae.read_metrics(workdir) if p["split"] == "test"]
+    assert losses(tmp_path) == losses(whole)
+
+
+def test_a_run_that_diverged_keeps_its_earlier_checkpoints(tmp_path):
+    sink = {"optimizer": {"learning_rate": 1e30, "schedule": "constant", "warmup_steps": 0}}
+    with pytest.raises(NonFiniteError, match="steps before step"):
+        small.train(tmp_path, max_skipped_in_a_row=3, log_every=1, checkpoint_every=1, **sink)
+    assert summary(tmp_path)["status"] == "failed"
+    assert small.steps_of(tmp_path)
