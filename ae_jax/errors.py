@@ -68,7 +68,7 @@ def nearest(name: object, known: Iterable[str]) -> str:
     """
     known = sorted(known)
     close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-    hint = f"; did you mean '{close[0]}'?" if close else ""
+    hint = f"; did you mean '{close[0]}'?" if close else "."
     return f"{hint} Known: {', '.join(known) if known else 'none'}."
 
 

@@ -210,7 +210,7 @@ def from_config(section: Mapping[str, Any]) -> Objective:
         if not isinstance(node, Mapping):
             raise ConfigError(f"objective.{metric} must be a weight or a mapping, got {node!r}")
         node = dict(node)
-        weight, name = node.pop("weight", 1.0), node.pop("name", metric)
+        weight, name = node.pop("weight", 1.0), str(node.pop("name", metric))
         if isinstance(weight, bool) or not isinstance(weight, numbers.Real):
             raise ConfigError(f"objective.{metric}.weight must be a number, got {weight!r}")
         schedule = node.pop("schedule", None)

@@ -39,7 +39,7 @@ class Session:
         """Opens the workdir, if there is one, and refuses that of another config."""
         self.plan, self.run, self.callbacks = plan, run, callbacks
         self.progress, self.started = progress, started
-        self.workdir = None
+        self.workdir: Any = None
         self.restarts = self.lost_steps = 0
         if workdir is not None:
             self._open(workdir)

@@ -49,7 +49,7 @@ def text(summary: Mapping[str, Any], workdir: Any | None) -> str:
       Several lines.
     """
     lines = [f"{summary['status']} at step {summary['steps']:,} of {summary['wanted_steps']:,}"]
-    for split, metrics in summary["metrics"].items():
+    for split, metrics in _numbers(summary).items():
         shown = (f"{k} {v:.4g}" for k, v in metrics.items() if k not in ("skipped", "grad_norm"))
         lines.append(f"  {split:<5} {', '.join(shown)}")
     rate = summary["examples_per_second"]
@@ -69,7 +69,7 @@ def text(summary: Mapping[str, Any], workdir: Any | None) -> str:
 def hints(summary: Mapping[str, Any], workdir: Any | None) -> list[str]:
     """What to look at and to try next."""
     found = []
-    test, train = (summary["metrics"].get(split, {}) for split in ("test", "train"))
+    test, train = (_numbers(summary).get(split, {}) for split in ("test", "train"))
     if math.isnan(train.get("loss", 0.0)):
         found.append("the loss is not finite: lower optimizer.learning_rate or set clip_norm")
     if 0 <= test.get("kl", math.inf) < 0.1:
@@ -84,6 +84,13 @@ def hints(summary: Mapping[str, Any], workdir: Any | None) -> list[str]:
             found.append("the same command goes on from here")
         found.append(f"next: python scripts/sample.py --workdir={workdir} --num=64")
     return found
+
+
+def _numbers(summary: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """The metrics with NaN for what JSON had to store as null."""
+    number = lambda value: math.nan if value is None else value
+    metrics = summary["metrics"].items()
+    return {split: {k: number(v) for k, v in own.items()} for split, own in metrics}
 
 
 def _version(package: str) -> str | None:

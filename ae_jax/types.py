@@ -232,14 +232,14 @@ class Collectives(NamedTuple):
       sum: tree summed over devices.
       mean: tree averaged over devices.
       gather: tree of `[b, …]` to `[size · b, …]`.
-      index: `() -> ` this device's number, below `size`.
+      number: `() -> ` this device's number, below `size`.
     """
 
     size: int = 1
     sum: Callable[[Any], Any] = _identity
     mean: Callable[[Any], Any] = _identity
     gather: Callable[[Any], Any] = _identity
-    index: Callable[[], Any] = lambda: 0
+    number: Callable[[], Any] = lambda: 0
 
 
 ALONE = Collectives()

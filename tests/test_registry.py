@@ -104,7 +104,7 @@ def test_the_nearest_name_is_named():
 
 
 def test_a_far_off_name_gets_the_list_alone():
-    with pytest.raises(ValueError, match=r"called 'xyzzy' Known: bernoulli, gaussian\.") as error:
+    with pytest.raises(ValueError, match=r"called 'xyzzy'\. Known: bernoulli, gaussian\.") as error:
         registry.LIKELIHOODS.build("xyzzy")
     assert "did you mean" not in str(error.value)
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ae_jax import keys
-from ae_jax.errors import ConfigError, DataError
+from ae_jax.errors import ConfigError, DataError, UnknownNameError, nearest
 from ae_jax.registry import SOURCES
 
 TEST_FRACTION = 0.1
@@ -39,6 +39,9 @@ class Dataset(NamedTuple):
     test: Split
     source: str | None = None
     value_range: tuple[float, float] | None = None
+
+
+SOURCES.part = Dataset
 
 
 def split_mask(size: int, fraction: float) -> np.ndarray:
@@ -89,11 +92,20 @@ def load(source: str, *, test_fraction: float | None = None) -> Dataset:
     """
     kind, _, path = str(source).partition(":")
     options = {} if test_fraction is None else {"test_fraction": test_fraction}
-    if kind in SOURCES.factories or not path or not kind.isidentifier():
+    if kind in SOURCES.factories or not path:
         dataset = SOURCES[kind](*([path] if path else []), **options)
     else:
-        dataset = SOURCES[source](**options)
+        dataset = _users_own(source, kind, options)
     return check(dataset._replace(source=str(source)))
+
+
+def _users_own(source: str, kind: str, options: Mapping[str, Any]) -> Dataset:
+    try:
+        SOURCES[source]
+    except UnknownNameError as error:
+        hint = nearest(kind, SOURCES.factories)
+        raise UnknownNameError(f"no data source is called '{kind}'{hint} Also, {error}") from error
+    return SOURCES.build({"name": source, **options})
 
 
 def as_dataset(data: Any, test: Any = None, test_fraction: float | None = None) -> Dataset:
@@ -114,14 +126,22 @@ def as_dataset(data: Any, test: Any = None, test_fraction: float | None = None) 
         return check(data)
     if isinstance(data, str | os.PathLike):
         return load(os.fspath(data), test_fraction=test_fraction)
-    x = np.asarray(data)
+    x = _as_array(data)
     if test is not None:
-        return check(Dataset(Split(x), Split(np.asarray(test))))
-    if x.ndim == 0 or x.dtype == object:
-        raise DataError(f"data must be an array [n, *event] of numbers, got {data!r:.100}")
+        return check(Dataset(Split(x), Split(_as_array(test))))
     return check(
         Dataset(*split(x, fraction=TEST_FRACTION if test_fraction is None else test_fraction))
     )
+
+
+def _as_array(data: Any) -> np.ndarray:
+    try:
+        x = np.asarray(data)
+    except ValueError as error:  # rows of several lengths
+        raise DataError(f"data must be an array [n, *event] of numbers: {error}") from error
+    if x.ndim == 0 or x.dtype == object:
+        raise DataError(f"data must be an array [n, *event] of numbers, got {data!r:.100}")
+    return x
 
 
 def check(dataset: Dataset) -> Dataset:
@@ -143,8 +163,8 @@ def check(dataset: Dataset) -> Dataset:
 
 def check_array(x: np.ndarray, name: str = "input", allow_empty: bool = False) -> None:
     """Raises DataError unless x is a non-empty, finite, numeric `[n, *event]`."""
-    if not (np.issubdtype(x.dtype, np.number) or x.dtype == np.bool_):
-        raise DataError(f"the {name} data must be numbers, got dtype {x.dtype}")
+    if not (np.issubdtype(x.dtype, np.number) or x.dtype == np.bool_) or np.iscomplexobj(x):
+        raise DataError(f"the {name} data must be real numbers, got dtype {x.dtype}")
     if x.ndim < 2:
         raise DataError(
             f"the {name} data must be [n, *event], got shape {x.shape}; one example is x[None], "

@@ -1,10 +1,11 @@
 """The one dtype rule of the raw mathematics: never less precise than float32."""
 
 import chex
+import jax
 import jax.numpy as jnp
 
 
-def at_least_float32(*arrays: chex.Array) -> tuple[chex.Array, ...]:
+def at_least_float32(*arrays: chex.Numeric) -> tuple[jax.Array, ...]:
     """Casts all arrays to their common type, promoted with float32.
 
     bfloat16 and float16 become float32, integers and booleans become float32, float64 stays. Python

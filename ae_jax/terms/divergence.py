@@ -1,5 +1,7 @@
 """How far the posterior, of one example or of all, is from the prior."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -95,7 +97,7 @@ def mmd(
     flat = lambda v: v.reshape(v.shape[0], -1)
     z, drawn = context.gather((flat(outputs.z[:, 0]), flat(jax.vmap(draw)(context.keys.latent))))
     valid = context.all_valid()
-    options = {} if bandwidths is None else {"bandwidths": bandwidths}
+    options: dict[str, Any] = {} if bandwidths is None else {"bandwidths": bandwidths}
     return losses.mmd(z, drawn, kernel=kernel, valid=valid, valid_y=valid, **options)
 
 
@@ -105,7 +107,7 @@ def _decomposed(outputs: Outputs, context: Context, estimator: str, name: str) -
     flat = lambda v: v.reshape(v.shape[0], -1)
     z = flat(outputs.z[:, 0])
     mean, log_var = context.gather((flat(q.loc), flat(q.log_var)))
-    rows = jnp.arange(z.shape[0]) + context.across.index() * z.shape[0]
+    rows = jnp.arange(z.shape[0]) + context.across.number() * z.shape[0]
     log_q = losses.pairwise_gaussian_log_prob(z, mean, log_var)
     return losses.kl_decomposition(
         log_q,

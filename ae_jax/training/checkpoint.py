@@ -61,14 +61,6 @@ class Checkpoints:
             keep_checkpoints_without_metrics=False,
         )
         policy = preservation.AnyPreservationPolicy([preservation.LatestN(keep), best])
-        options = ocp.CheckpointManagerOptions(
-            preservation_policy=policy,
-            best_fn=lambda metrics: metrics["loss"],
-            best_mode="min",
-            cleanup_tmp_directories=not read_only,
-            read_only=read_only,
-            create=not read_only,
-        )
         handlers = {
             "state": ocp.StandardCheckpointHandler(),
             "meta": ocp.JsonCheckpointHandler(),
@@ -77,6 +69,14 @@ class Checkpoints:
         if is_local(self.folder):
             self.folder = self.folder.resolve()  # Orbax refuses relative paths
         with _quiet():  # Orbax warns that reading only is reading only
+            options = ocp.CheckpointManagerOptions(
+                preservation_policy=policy,
+                best_fn=lambda metrics: metrics["loss"],
+                best_mode="min",
+                cleanup_tmp_directories=not read_only,
+                read_only=read_only,
+                create=not read_only,
+            )
             self.manager = ocp.CheckpointManager(
                 self.folder, item_handlers=handlers, options=options
             )

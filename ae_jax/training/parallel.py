@@ -86,7 +86,7 @@ def collectives(size: int) -> Collectives:
         sum=lambda tree: jax.lax.psum(tree, DEVICE_AXIS),
         mean=lambda tree: jax.lax.pmean(tree, DEVICE_AXIS),
         gather=lambda tree: jax.lax.all_gather(tree, DEVICE_AXIS, tiled=True),
-        index=lambda: jax.lax.axis_index(DEVICE_AXIS),
+        number=lambda: jax.lax.axis_index(DEVICE_AXIS),
     )
 
 
