@@ -8,6 +8,8 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from ae_jax.errors import ConfigError, UnknownNameError, nearest, require_positive_ints
 from ae_jax.objective import Objective
 from ae_jax.recipe import Recipe
@@ -57,7 +59,16 @@ OPEN = {("data", "preprocessing"), ("corruption",), ("objective",), ("optimizer"
 OPEN |= {("model", part) for part in PARTS}
 
 POSITIVE = {
-    "training": ("steps", "batch_size", "log_every", "eval_every", "checkpoint_every"),
+    "training": (
+        "steps",
+        "batch_size",
+        "log_every",
+        "eval_every",
+        "checkpoint_every",
+        "keep_checkpoints",
+        "max_skipped_in_a_row",
+    ),
+    "evaluation": ("images",),
 }
 FREE_ON_RESUME = {
     ("training", name)
@@ -141,8 +152,8 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     result = _merge(DEFAULTS, to_plain(config), ())
     training = result["training"]
-    require_positive_ints(**{f"training.{name}": training[name] for name in POSITIVE["training"]})
-    require_positive_ints(**{"training.keep_checkpoints": training["keep_checkpoints"]})
+    for section, names in POSITIVE.items():
+        require_positive_ints(**{f"{section}.{name}": result[section][name] for name in names})
     for section, name in (
         ("training", "steps_per_dispatch"),
         ("parallel", "devices"),
@@ -200,14 +211,14 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def to_plain(value: Any) -> Any:
-    """Mappings (ConfigDicts too) as dicts, tuples as lists, all the way down."""
+    """Mappings (ConfigDicts too) as dicts, tuples as lists, NumPy's scalars as Python's."""
     if hasattr(value, "to_dict"):
         value = value.to_dict()
     if isinstance(value, Mapping):
         return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [to_plain(item) for item in value]
-    return value
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _node(part: Any) -> Any:

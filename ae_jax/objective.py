@@ -202,6 +202,8 @@ def from_config(section: Mapping[str, Any]) -> Objective:
       UnknownNameError: no term has this name.
       ConfigError: an unknown argument, or no terms at all.
     """
+    if not isinstance(section, Mapping):
+        raise ConfigError(f"objective must map terms to weights, got {section!r}")
     if not section:
         raise ConfigError("the objective has no terms")
     parts = []

@@ -79,6 +79,8 @@ def from_config(section: Mapping[str, Any], steps: int) -> optax.GradientTransfo
       UnknownNameError: no optimizer has this name.
       ConfigError: an argument it does not take, or a value out of range.
     """
+    if not isinstance(section["arguments"], Mapping):
+        raise ConfigError(f"optimizer.arguments is a section, got {section['arguments']!r}")
     name, arguments = section["name"], dict(section["arguments"])
     known = name in OPTIMIZERS.factories
     factory = OPTIMIZERS.factories[name] if known else _other(name)

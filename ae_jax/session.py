@@ -113,7 +113,7 @@ class Session:
         with Reporter(self.workdir, first_step, steps, self.callbacks, self.progress) as reporter:
             loop = Loop(self.plan, state, examples_seen, reporter)
             try:
-                train(loop, self._saver(checkpoints, reporter), self._pictures)
+                progress = train(loop, self._saver(checkpoints, reporter), self._pictures)
                 status = "finished"
             except (Preempted, KeyboardInterrupt):
                 status = "preempted"
@@ -122,7 +122,7 @@ class Session:
                 if checkpoints is not None:
                     checkpoints.wait()
                 self._close(loop, status)
-        self.run.variables = parallel.fetch(loop.state.variables)
+        self.run.variables = progress.state.variables
         self._figures()
         self._say(summary_lib.text(self.run.summary, self.workdir))
         return self.run

@@ -4,6 +4,7 @@ from typing import Any
 from unittest import mock
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
@@ -45,6 +46,13 @@ def vae() -> Any:
     )
 
 
+@ae.term
+def poison(outputs: Any, context: Any, first: int, last: int) -> Any:
+    """NaN at the steps from first to last, both included, and zero at all others."""
+    bad = (context.step >= first) & (context.step <= last)
+    return jnp.where(bad, jnp.nan, jnp.zeros(outputs.log_px.shape[0]))
+
+
 def config(recipe: Any = None, devices: int = 1, **fields: Any) -> dict[str, Any]:
     """A complete config; fields are the training section's, or whole sections."""
     made = ae.config.for_recipe(recipe or vae())
@@ -70,7 +78,7 @@ def train(workdir: Any = None, callbacks: Any = (), figures: bool = False, **fie
 
 def newest(workdir: Any, step: int | None = None) -> dict[str, Any]:
     """The tree of a workdir's newest checkpoint: everything that changes while training."""
-    with Checkpoints(epath.Path(workdir)) as checkpoints:
+    with Checkpoints(epath.Path(workdir), read_only=True) as checkpoints:
         restored = checkpoints.restore(step)
     assert restored is not None
     assert not restored.passed_over
@@ -79,7 +87,7 @@ def newest(workdir: Any, step: int | None = None) -> dict[str, Any]:
 
 def steps_of(workdir: Any) -> list[int]:
     """The steps of a workdir's finished checkpoints."""
-    with Checkpoints(epath.Path(workdir)) as checkpoints:
+    with Checkpoints(epath.Path(workdir), read_only=True) as checkpoints:
         return checkpoints.steps()
 
 

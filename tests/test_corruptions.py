@@ -1,5 +1,7 @@
 """Corruptions: one table of properties for all, moments over 1e5 draws, exact masks."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,7 +27,7 @@ REPLACEMENTS = {
     "token_swapping": corruptions.token_swapping(0.5),
 }
 ALL = NOISES | REPLACEMENTS | {"none": corruptions.none()}
-SHAPES = [(1,), (7,), (5, 3), (7, 5, 1), (3, 4, 5, 2)]
+SHAPES = [(1,), (3, 2, 5, 2)]
 
 
 def example(name, shape, seed=0):
@@ -34,9 +36,15 @@ def example(name, shape, seed=0):
     return jnp.asarray(values, jnp.int32 if name == "token_masking" else jnp.float32)
 
 
-def draw(corruption, x, count, observed=None, seed=0):
-    keys = jax.random.split(jax.random.key(seed), count)
-    return jax.jit(jax.vmap(lambda key: corruption(key, x, observed)))(keys)
+@functools.cache
+def compiled(corruption):
+    return jax.jit(jax.vmap(corruption, (0, None, None)))
+
+
+def draw(corruption, x, count, observed=None):
+    """Draws for one x; a mask is always given, for each kind of call compiles on its own."""
+    observed = np.ones(x.shape, bool) if observed is None else observed
+    return compiled(corruption)(jax.random.split(jax.random.key(0), count), x, observed)
 
 
 def assert_moments(samples, mean, variance, fourth):
@@ -44,51 +52,53 @@ def assert_moments(samples, mean, variance, fourth):
     samples = np.float64(samples)
     count = len(samples)
     assert (np.abs(samples.mean(0) - mean) <= LIMIT * np.sqrt(variance / count)).all()
+    spread = np.square(samples - mean).mean(0)
     error = np.sqrt((fourth - variance**2) / count)
-    assert (np.abs(samples.var(0) - variance) <= LIMIT * error + 1e-6 * variance).all()
+    assert (np.abs(spread - variance) <= LIMIT * error + 1e-6 * variance).all()
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", ALL)
 class TestEveryCorruption:
-    def test_shape_dtype_and_structure(self, name, shape):
-        x, key = example(name, shape), jax.random.key(0)
-        dtypes = [jnp.int32] if name == "token_masking" else [jnp.float32, jnp.bfloat16]
+    def test_shape_and_dtype_without_implicit_promotion(self, name, shape):
+        dtypes = [jnp.uint8, jnp.int32]
+        if name != "token_masking":
+            dtypes = [jnp.float32, jnp.bfloat16, jnp.float16]
         for dtype in dtypes:
-            corrupted, info = ALL[name](key, x.astype(dtype), None)
-            assert corrupted.shape == shape
-            assert corrupted.dtype == dtype
+            x = example(name, shape).astype(dtype)
+            with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+                corrupted, info = jax.eval_shape(ALL[name], jax.random.key(0), x, x > 0)
+            assert (corrupted.shape, corrupted.dtype) == (shape, dtype)
             assert ("mask" in info) == (name in REPLACEMENTS)
+            if "mask" in info:
+                assert (info["mask"].shape, info["mask"].dtype) == (shape, bool)
 
     def test_the_mask_says_what_was_replaced(self, name, shape):
         x = example(name, shape)
         corrupted, info = draw(ALL[name], x, 20)
         if name in REPLACEMENTS:
-            assert info["mask"].dtype == bool
             np.testing.assert_array_equal(info["mask"], corrupted != x)
         elif name == "none":
-            np.testing.assert_array_equal(corrupted, jnp.broadcast_to(x, corrupted.shape))
+            np.testing.assert_array_equal(corrupted, np.broadcast_to(x, corrupted.shape))
         else:
             assert (corrupted != x).all()
 
     def test_unobserved_entries_stay(self, name, shape):
         x = example(name, shape)
         observed = np.random.default_rng(1).random(shape) < 0.5
-        corrupted, info = draw(ALL[name], x, 20, observed)
-        np.testing.assert_array_equal(corrupted[:, ~observed], np.tile(x[~observed], (20, 1)))
+        corrupted, info = map(jax.device_get, draw(ALL[name], x, 20, observed))
+        same = np.broadcast_to(x, corrupted.shape)
+        np.testing.assert_array_equal(corrupted[:, ~observed], same[:, ~observed])
         assert not np.any(info.get("mask", False) & ~observed)
-        everything, _ = draw(ALL[name], x, 20, np.ones(shape, bool))
-        np.testing.assert_array_equal(everything, draw(ALL[name], x, 20)[0])
 
-    def test_same_key_same_result_and_vmap_is_a_loop(self, name, shape):
+    def test_vmap_is_a_loop_and_no_mask_means_all_observed(self, name, shape):
         x = example(name, shape)
-        keys = jax.random.split(jax.random.key(3), 4)
-        together = jax.vmap(ALL[name], (0, None, None))(keys, x, None)
-        for i, key in enumerate(keys):
-            alone = ALL[name](key, x, None)
-            jax.tree.map(lambda a, b, i=i: np.testing.assert_array_equal(a[i], b), together, alone)
-        again = ALL[name](keys[0], x, None)
-        jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[0], b), together, again)
+        alone = jax.jit(ALL[name])
+        together = jax.device_get(draw(ALL[name], x, 20))
+        for i, key in enumerate(jax.random.split(jax.random.key(0), 20)[:3]):
+            one, entry = jax.tree.leaves(alone(key, x, None)), jax.tree.leaves(together)
+            for a, b in zip(one, entry, strict=True):
+                np.testing.assert_allclose(a, b[i], rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", [*NOISES, *REPLACEMENTS])
@@ -130,7 +140,7 @@ def test_entries_of_one_example_are_independent():
         assert (np.abs(correlation) < LIMIT / np.sqrt(DRAWS)).all(), name
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.25, 0.9, 1.0])
+@pytest.mark.parametrize("rate", [0.0, 0.25, 1.0])
 def test_masking_moments(rate):
     masked, info = draw(corruptions.masking(rate, value=-1.5), X, DRAWS)
     for j, entry in enumerate(X):
@@ -161,7 +171,6 @@ def test_token_masking_rate_and_dtype():
         ((9,), 4, (4,)),
         ((6, 2), 5, (5,)),
         ((5, 7, 3), (2, 3), (2, 3)),
-        ((4, 4, 1), 4, (4, 4)),
         ((3, 4, 3, 2), (1, 2, 3), (1, 2, 3)),
     ],
 )
@@ -242,24 +251,25 @@ def test_swapping_everything_draws_every_cycle_equally_often():
     assert (cycles != np.arange(4)).all()
 
 
-def test_rates_of_zero_and_one_are_exact():
-    x = jnp.arange(1.0, 8.0)
-    for factory in (corruptions.masking, corruptions.salt_and_pepper, corruptions.token_swapping):
-        np.testing.assert_array_equal(draw(factory(0.0), x, 100)[0], jnp.tile(x, (100, 1)))
-        assert draw(factory(1.0), x, 100)[1]["mask"].all()
-    np.testing.assert_array_equal(draw(corruptions.gaussian(0.0), x, 2)[0], jnp.tile(x, (2, 1)))
-    np.testing.assert_array_equal(draw(corruptions.uniform(1, 1), x, 2)[0], jnp.tile(x + 1, (2, 1)))
+@pytest.mark.parametrize(
+    ("corruption", "shift"),
+    [
+        (corruptions.gaussian(0.0), 0.0),
+        (corruptions.uniform(1, 1), 1.0),
+        (corruptions.token_swapping(0.0), 0.0),
+    ],
+)
+def test_no_noise_is_exact(corruption, shift):
+    np.testing.assert_array_equal(draw(corruption, X, 3)[0], np.tile(X + np.float32(shift), (3, 1)))
 
 
 def test_gradients_pass_where_x_was_kept():
-    x = jnp.arange(1.0, 6.0)
-    _, info = REPLACEMENTS["masking"](jax.random.key(1), x, None)
-    grad = jax.grad(lambda x: jnp.sum(REPLACEMENTS["masking"](jax.random.key(1), x)[0]))(x)
-    np.testing.assert_array_equal(grad, ~info["mask"])
-    assert 0 < info["mask"].sum() < 5
-    np.testing.assert_array_equal(
-        jax.grad(lambda x: jnp.sum(NOISES["gaussian"](jax.random.key(1), x)[0]))(x), jnp.ones(5)
-    )
+    x, key = jnp.arange(1.0, 21.0), jax.random.key(1)
+    gradient = lambda corruption: jax.grad(lambda x: jnp.sum(corruption(key, x, None)[0]))(x)
+    _, info = ALL["masking"](key, x, None)
+    assert 0 < info["mask"].sum() < 20
+    np.testing.assert_array_equal(gradient(ALL["masking"]), ~info["mask"])
+    np.testing.assert_array_equal(gradient(ALL["gaussian"]), np.ones(20))
 
 
 def test_double_precision_noise_is_drawn_in_double_precision():
@@ -268,13 +278,6 @@ def test_double_precision_noise_is_drawn_in_double_precision():
         noisy, _ = corruptions.gaussian(1.0)(jax.random.key(0), x)
         assert noisy.dtype == jnp.float64
         assert (noisy != noisy.astype(jnp.float32)).mean() > 0.99
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_no_implicit_promotion(name):
-    x = example(name, (4, 3))
-    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
-        jax.eval_shape(ALL[name], jax.random.key(0), x, np.ones((4, 3), bool))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,23 @@
 """Likelihoods p(x | z): log-probability, mean, mode, samples and the check of their support."""
 
 from ae_jax.likelihoods.bernoulli import bernoulli
+from ae_jax.likelihoods.categorical import categorical
+from ae_jax.likelihoods.continuous_bernoulli import continuous_bernoulli
+from ae_jax.likelihoods.discretized_logistic_mixture import discretized_logistic_mixture
 from ae_jax.likelihoods.gaussian import gaussian
+from ae_jax.likelihoods.laplace import laplace
+from ae_jax.likelihoods.mixed import mixed
+from ae_jax.likelihoods.negative_binomial import negative_binomial
+from ae_jax.likelihoods.poisson import poisson
 
-__all__ = ["bernoulli", "gaussian"]
+__all__ = [
+    "bernoulli",
+    "categorical",
+    "continuous_bernoulli",
+    "discretized_logistic_mixture",
+    "gaussian",
+    "laplace",
+    "mixed",
+    "negative_binomial",
+    "poisson",
+]

@@ -29,6 +29,13 @@ from ae_jax.losses.bounds import (
     normalized_importance_weights,
     scale_gradient,
 )
+from ae_jax.losses.categorical import categorical_nll
+from ae_jax.losses.continuous_bernoulli import (
+    continuous_bernoulli_mean,
+    continuous_bernoulli_nll,
+    continuous_bernoulli_quantile,
+)
+from ae_jax.losses.counts import negative_binomial_nll, poisson_nll
 from ae_jax.losses.discrepancy import mmd
 from ae_jax.losses.divergences import (
     capacity,
@@ -41,6 +48,8 @@ from ae_jax.losses.divergences import (
     monte_carlo_kl,
 )
 from ae_jax.losses.gaussian import bounded_log_var, gaussian_nll
+from ae_jax.losses.laplace import laplace_nll
+from ae_jax.losses.logistic_mixture import bits_per_dim, discretized_logistic_mixture_nll
 from ae_jax.losses.reconstruction import (
     absolute_error,
     binary_cross_entropy,
@@ -72,9 +81,14 @@ __all__ = [
     "KLParts",
     "absolute_error",
     "binary_cross_entropy",
+    "bits_per_dim",
     "bounded_log_var",
     "capacity",
+    "categorical_nll",
     "ciwae",
+    "continuous_bernoulli_mean",
+    "continuous_bernoulli_nll",
+    "continuous_bernoulli_quantile",
     "contractive_sigmoid",
     "cosine_distance",
     "dead_unit_auxiliary",
@@ -82,6 +96,7 @@ __all__ = [
     "density_ratio_total_correlation",
     "dip_vae_i",
     "dip_vae_ii",
+    "discretized_logistic_mixture_nll",
     "doubly_reparameterized_bound",
     "elbo",
     "elbo_from_kl",
@@ -104,6 +119,7 @@ __all__ = [
     "kl_von_mises_fisher_uniform",
     "l0_surrogate",
     "l1",
+    "laplace_nll",
     "latent_l2",
     "least_squares_discriminator",
     "least_squares_generator",
@@ -113,6 +129,7 @@ __all__ = [
     "monte_carlo_kl",
     "ms_ssim",
     "ms_ssim_loss",
+    "negative_binomial_nll",
     "non_saturating_discriminator",
     "non_saturating_generator",
     "normalized_importance_weights",
@@ -120,6 +137,7 @@ __all__ = [
     "pairwise_gaussian_log_prob",
     "parameter_l2",
     "permute_dimensions",
+    "poisson_nll",
     "scale_gradient",
     "sparsity_kl",
     "squared_error",

@@ -58,7 +58,9 @@ class TestProperties(LossProperties):
 @pytest.mark.parametrize("logit", EDGES)
 def test_the_generator_keeps_its_gradient_where_the_discriminator_is_sure(logit):
     grad = jax.grad(adversarial.non_saturating_generator)(jnp.float32(logit))
-    np.testing.assert_allclose(grad, -1 / (1 + np.exp(np.clip(logit, -700, 80))), rtol=1e-5, atol=1e-30)
+    np.testing.assert_allclose(
+        grad, -1 / (1 + np.exp(np.clip(logit, -700, 80))), rtol=1e-5, atol=1e-30
+    )
 
 
 def test_the_best_discriminator_gives_the_total_correlation():

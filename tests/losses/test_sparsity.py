@@ -90,7 +90,9 @@ def test_kl_near_its_minimum_keeps_its_digits():
     np.testing.assert_allclose(grad, (float(rho_hat) - rho) / (rho * (1 - rho)), rtol=1e-3)
 
 
-@pytest.mark.parametrize(("rho_hat", "sign"), [(0.0, -1), (1e-9, -1), (1.0, 1), (1.5, 1), (-0.5, -1)])
+@pytest.mark.parametrize(
+    ("rho_hat", "sign"), [(0.0, -1), (1e-9, -1), (1.0, 1), (1.5, 1), (-0.5, -1)]
+)
 def test_gradient_beyond_the_clamp_leads_back(rho_hat, sign):
     value, grad = jax.value_and_grad(sparsity.sparsity_kl, argnums=1)(0.05, jnp.float32(rho_hat))
     assert np.isfinite(value)

@@ -129,7 +129,7 @@ def test_weighted_is_off_by_the_logarithm_of_the_training_set_where_posteriors_o
 @pytest.mark.parametrize("estimator", total_correlation.ESTIMATORS)
 @pytest.mark.parametrize("padding", [0, 2])
 def test_shards_of_rows_against_gathered_columns_give_the_whole(estimator, padding):
-    arrays = [rows for rows in posteriors(np.random.default_rng(7))]
+    arrays = posteriors(np.random.default_rng(7))
     whole = decompose(*arrays, estimator=estimator)
     z, mean, log_var = (np.pad(a, ((0, padding), (0, 0)), constant_values=np.nan) for a in arrays)
     valid = np.arange(5 + padding) < 5

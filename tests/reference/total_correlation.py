@@ -7,8 +7,8 @@ from scipy.special import logsumexp
 def importance_weights(batch_size, num_train, estimator):
     """Row i: the weights of the posteriors in the estimate of q(z_i), own posterior in column i.
 
-    Stratified: f(z, n*, B) = q(z|n*)/N + Σ_{m<M} q(z|n_m)/M + (N − M)/(N M) q(z|n_M), with n_1, …, n_M
-    the others of the batch, in cyclic order ending with the one that follows n*.
+    Stratified: f(z, n*, B) = q(z|n*)/N + Σ_{m<M} q(z|n_m)/M + (N − M)/(N M) q(z|n_M), with n_1 to
+    n_M the others of the batch, in cyclic order ending with the one that follows n*.
     """
     weights = np.empty((batch_size, batch_size))
     others = batch_size - 1

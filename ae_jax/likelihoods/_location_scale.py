@@ -1,0 +1,86 @@
+"""Families with a location and a fixed, learned or predicted scale."""
+
+import math
+from collections.abc import Callable
+
+import jax.numpy as jnp
+
+from ae_jax import losses
+from ae_jax.errors import ConfigError, nearest, require_positive
+from ae_jax.losses._precision import at_least_float32
+from ae_jax.types import Array, Likelihood, PRNGKey
+
+STRETCH = 10.0
+
+
+def _fixed(scale):
+    log_var = 2 * math.log(scale)
+    return lambda key: {}, lambda params, y: (y, jnp.full_like(y, log_var)), 1
+
+
+def _global(scale):
+    # Adam moves a parameter by its learning rate a step, whatever the gradient: stretched, so that
+    # one number keeps up with the networks.
+    def split(params, y):
+        raw = 2 * math.log(scale) + STRETCH * params["shift"]
+        return y, jnp.full_like(y, losses.bounded_log_var(raw))
+
+    return lambda key: {"shift": jnp.zeros(())}, split, 1
+
+
+def _predicted(scale):
+    def split(params, y):
+        mean, raw = jnp.split(y, 2, axis=-1)
+        return mean, losses.bounded_log_var(raw + 2 * math.log(scale))
+
+    return lambda key: {}, split, 2
+
+
+VARIANCES = {"fixed": _fixed, "global": _global, "predicted": _predicted}
+
+
+def location_scale(
+    variance: str,
+    scale: float,
+    nll: Callable[[Array, Array, Array, Array | None], Array],
+    noise: Callable[[PRNGKey, tuple[int, ...], jnp.dtype], Array],
+) -> Likelihood:
+    """A symmetric likelihood of x = location + scale · noise.
+
+    Args:
+      variance: "fixed", "global" (2 log scale + 10 · shift, with shift the parameter) or
+        "predicted" (by the second half of the decoder's last axis, started around `scale`).
+      scale: the one that is fixed or started from, in the data's units.
+      nll: `(x, location, 2 log scale, observed) -> ` nats, of one event.
+      noise: `(key, shape, dtype) -> ` draws of location 0 and scale 1.
+
+    Returns:
+      A Likelihood; the decoder emits the event's shape, its last axis doubled for "predicted".
+
+    Raises:
+      ConfigError: an unknown variance, or a scale that is not above zero.
+    """
+    require_positive(scale=scale)
+    if variance not in VARIANCES:
+        raise ConfigError(f"variance cannot be {variance!r}{nearest(variance, VARIANCES)}")
+    init, split_promoted, width = VARIANCES[variance](scale)
+
+    def split(params, y):
+        return split_promoted(params, *at_least_float32(y))
+
+    def parameter_shape(event_shape):
+        return (*event_shape[:-1], width * event_shape[-1]) if width > 1 else event_shape
+
+    def sample(params, y, key):
+        location, log_var = split(params, y)
+        return location + jnp.exp(0.5 * log_var) * noise(key, location.shape, location.dtype)
+
+    return Likelihood(
+        parameter_shape=parameter_shape,
+        init=init,
+        log_prob=lambda params, y, x, observed: -nll(x, *split(params, y), observed),
+        mean=lambda params, y: split(params, y)[0],
+        mode=lambda params, y: split(params, y)[0],
+        sample=sample,
+        validate=lambda x: None,
+    )

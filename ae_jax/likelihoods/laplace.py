@@ -1,0 +1,34 @@
+"""Laplace observations with fixed, learned or predicted scale."""
+
+import jax
+
+from ae_jax import losses
+from ae_jax.likelihoods._location_scale import location_scale
+from ae_jax.registry import LIKELIHOODS
+from ae_jax.types import Likelihood
+
+
+@LIKELIHOODS.register
+def laplace(variance: str = "fixed", scale: float = 1.0) -> Likelihood:
+    """Log p(x | z) = -Σ [|x - μ| / b + log b + log 2]: absolute error with its constants.
+
+    μ is mean, median and mode; the variance is 2 b². The options are those of `gaussian`, so that
+    one can stand in for the other.
+
+    Args:
+      variance: "fixed" (b = scale), "global" (one learned b, started at scale:
+        2 log b = 2 log scale + 10 · shift, with shift the parameter) or "predicted" (the
+        decoder emits μ and the raw 2 log b side by side on the last axis, started around scale).
+      scale: the mean absolute deviation b, in the data's units.
+
+    Returns:
+      A Likelihood; the decoder emits the event's shape, its last axis doubled for "predicted".
+
+    Raises:
+      ConfigError: an unknown variance, or a scale that is not above zero.
+    """
+
+    def nll(x, location, log_square, observed):
+        return losses.laplace_nll(x, location, 0.5 * log_square, observed)
+
+    return location_scale(variance, scale, nll, jax.random.laplace)

@@ -1,0 +1,111 @@
+"""Log-likelihoods in NumPy and SciPy, entry by entry, as the papers write them.
+
+Each takes the learned parameters, the decoder's output y and x, all float64, and returns for every
+entry of x its log-probability and the sum of the absolute summands that it is made of.
+"""
+
+import numpy as np
+from scipy import special, stats
+
+
+def bounded(raw, bound):
+    """A number kept within ±bound as the library documents it."""
+    return -bound + np.logaddexp(0, 2 * bound - np.logaddexp(0, bound - raw))
+
+
+def bernoulli(params, y, x):
+    ones, zeros = x * special.log_expit(y), (1 - x) * special.log_expit(-y)
+    return ones + zeros, np.abs(ones) + np.abs(zeros)
+
+
+def continuous_bernoulli(params, y, x):
+    log_constant = np.maximum(y, 0) + np.log(special.exprel(-np.abs(y)))
+    return y * x - log_constant, np.abs(y * x) + np.abs(log_constant)
+
+
+def _location_and_log_variance(params, y, variance, scale):
+    if variance == "predicted":
+        y, raw = np.split(y, 2, axis=-1)
+        return y, bounded(raw + 2 * np.log(scale), 20)
+    log_var = 2 * np.log(scale)
+    if variance == "global":
+        log_var = bounded(log_var + 10 * params["shift"], 20)
+    return y, np.full(y.shape, log_var)
+
+
+def gaussian(params, y, x, variance="fixed", scale=1.0):
+    mean, log_var = _location_and_log_variance(params, y, variance, scale)
+    square = ((x - mean) * np.exp(-0.5 * log_var)) ** 2 / 2
+    magnitude = square + np.abs(log_var) / 2 + np.log(2 * np.pi) / 2
+    return stats.norm.logpdf(x, mean, np.exp(0.5 * log_var)), magnitude
+
+
+def laplace(params, y, x, variance="fixed", scale=1.0):
+    location, log_square = _location_and_log_variance(params, y, variance, scale)
+    b = np.exp(0.5 * log_square)
+    magnitude = np.abs(x - location) / b + np.abs(np.log(b)) + np.log(2)
+    return stats.laplace.logpdf(x, location, b), magnitude
+
+
+def categorical(params, y, x, num_classes):
+    assert y.shape[-1] == num_classes
+    picked = np.take_along_axis(y, x[..., None].astype(int), axis=-1)[..., 0]
+    total = special.logsumexp(y, axis=-1)
+    return picked - total, np.abs(picked) + np.abs(total)
+
+
+def poisson(params, y, x):
+    log_rate = bounded(y, 30)
+    rate = np.exp(log_rate)
+    magnitude = rate + np.abs(x * log_rate) + special.gammaln(x + 1)
+    return x * log_rate - rate - special.gammaln(x + 1), magnitude
+
+
+def negative_binomial(params, y, x):
+    """Γ(x + r) / Γ(r) as the product r (r + 1) … (r + x - 1)."""
+    log_mean, log_dispersion = np.split(y, 2, axis=-1)
+    log_mean, r = bounded(log_mean, 30), np.exp(-bounded(log_dispersion, 20))
+    log_odds = log_mean - np.log(r)
+    rising = np.zeros(x.shape)
+    for i in range(int(x.max(initial=0))):
+        rising += np.where(i < x, np.log1p(i / r), 0)
+    summands = (
+        rising - special.gammaln(x + 1),
+        x * log_mean,
+        -(x + r) * np.where(log_odds > 30, log_odds, np.log1p(np.exp(np.minimum(log_odds, 30)))),
+    )
+    return sum(summands), rising + special.gammaln(x + 1) + sum(np.abs(s) for s in summands[1:])
+
+
+def discretized_logistic_mixture(params, y, x, num_mixtures=10, levels=256):
+    """Differences of two distribution functions in logarithms, on the side with more digits."""
+    y = y.reshape(*x.shape, 3, num_mixtures)
+    logits, locations, scales = y[..., 0, :], y[..., 1, :], np.exp(bounded(y[..., 2, :], 7))
+    value, half = 2 * x[..., None] - 1, 1 / (levels - 1)
+    upper = np.where(value >= 1, np.inf, (value + half - locations) / scales)
+    lower = np.where(value <= -1, -np.inf, (value - half - locations) / scales)
+    mirrored = lower + upper > 0
+    upper, lower = np.where(mirrored, -lower, upper), np.where(mirrored, -upper, lower)
+    log_upper, log_lower = special.log_expit(upper), special.log_expit(lower)
+    masses = log_upper + np.log1p(-np.exp(log_lower - log_upper))
+    terms = special.log_softmax(logits, axis=-1) + masses
+    total = special.logsumexp(terms, axis=-1)
+    # Of a distribution function's argument every part counts: (v - μ)/s has a rounding error of v/s.
+    arguments = (np.abs(value) + np.abs(locations) + half) / scales + np.abs(logits)
+    share = np.exp(terms - total[..., None])
+    return total, np.abs(total) + np.sum(share * arguments, axis=-1)
+
+
+def mixed(params, y, x, columns):
+    """Group by group; columns are (oracle, arguments, columns, decoder outputs a column)."""
+    entries, magnitudes = [], []
+    for i, (oracle, arguments, count, width) in enumerate(columns):
+        mine, y = y[..., : count * width], y[..., count * width :]
+        target, x = x[..., :count], x[..., count:]
+        if oracle is categorical:
+            mine = mine.reshape(*target.shape, width)
+        entry, magnitude = oracle(params.get(f"group_{i}", {}), mine, target, **arguments)
+        entries.append(entry)
+        magnitudes.append(magnitude)
+    assert y.shape[-1] == x.shape[-1] == 0
+    return np.concatenate(entries, -1), np.concatenate(magnitudes, -1)

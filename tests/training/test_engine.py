@@ -1,0 +1,199 @@
+"""The compiled programs: traced once, fetched from rarely, and equal to a plain loop."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import ae_jax as ae
+from ae_jax import config as config_lib
+from ae_jax import fitting, keys
+from ae_jax.data.preprocessing import none
+from ae_jax.data.resident import resident, shuffled_index
+from ae_jax.evaluation import evaluation_metrics
+from ae_jax.training import engine, init_state, make_step, parallel
+from ae_jax.training.loop import Loop
+from ae_jax.training.reporting import Reporter
+from ae_jax.types import Context
+from tests import small
+
+BATCH = small.DEFAULTS["batch_size"]
+
+
+def plan_of(**fields):
+    config = config_lib.complete(small.config(**fields))
+    recipe = config_lib.recipe_of(config)
+    return fitting.resolve(config, recipe, small.small_test_data())[2]
+
+
+def loop_of(**fields):
+    plan = plan_of(**fields)
+    state = init_state(plan.model, plan.players, np.zeros(small.WIDTH, np.float32), 0)
+    return Loop(plan, state, 0, Reporter(None, 0, 30, progress=False))
+
+
+@functools.cache
+def counted(**cadence):
+    before = parallel.counts.copy()
+    run = small.train(**cadence)
+    return run, parallel.counts - before
+
+
+@pytest.mark.parametrize(
+    "cadence",
+    [
+        {"log_every": 10, "eval_every": 15, "checkpoint_every": 10},
+        {"log_every": 7, "eval_every": 4, "checkpoint_every": 9},
+        {"log_every": 100, "eval_every": 100, "checkpoint_every": 100, "steps_per_dispatch": 4},
+    ],
+)
+def test_each_program_is_traced_once_whatever_the_cadence(cadence):
+    run, counts = counted(**cadence)
+    assert (counts["trace train"], counts["trace evaluate"]) == (1, 1)
+    assert run.summary["compiles"] == {"train": 1, "evaluate": 1}
+
+
+def test_a_resumed_run_traces_each_program_once_more(tmp_path):
+    small.train(tmp_path, steps=10)
+    run = small.train(tmp_path, steps=30)
+    assert run.summary["compiles"] == {"train": 1, "evaluate": 1}
+
+
+@pytest.mark.parametrize(
+    ("log_every", "eval_every", "checkpoint_every"), [(10, 15, 10), (1, 30, 30), (30, 30, 1)]
+)
+def test_there_is_one_fetch_a_log_an_evaluation_and_a_checkpoint(
+    log_every, eval_every, checkpoint_every
+):
+    cadence = {"log_every": log_every, "eval_every": eval_every}
+    _, counts = counted(**cadence, checkpoint_every=checkpoint_every)
+    needed = sum(30 // every for every in (log_every, eval_every, checkpoint_every))
+    # The run's start fetches its key, its end the state of the returned Run.
+    assert counts["fetch"] == needed + 2
+
+
+@pytest.mark.parametrize("length", [1, 7])
+def test_the_length_of_dispatches_does_not_change_the_result(length):
+    automatic, _ = counted()
+    small.assert_identical(
+        small.train(steps_per_dispatch=length).variables, automatic.variables
+    )
+
+
+def test_state_and_totals_are_donated():
+    loop = loop_of()
+    held = jax.tree.leaves((loop.state.variables, loop.state.optimizer, loop.totals))
+    kept = jax.tree.leaves((loop.data, loop.order_seed, loop.root))
+    loop.dispatch()
+    assert held
+    assert all(leaf.is_deleted() for leaf in held)
+    assert not any(leaf.is_deleted() for leaf in kept)
+
+
+def test_an_upload_within_a_dispatch_is_refused():
+    loop = loop_of()
+    loop.dispatch()
+    loop.order_seed = np.asarray(loop.order_seed)
+    with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
+        loop.dispatch()
+
+
+def test_an_upload_within_an_evaluation_is_refused():
+    loop = loop_of()
+    loop.evaluate()
+    loop.state = loop.state._replace(variables=parallel.fetch(loop.state.variables))
+    with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
+        loop.evaluate()
+
+
+def test_the_log_holds_the_means_of_a_plain_loop_over_the_step():
+    points = []
+    run = small.train(callbacks=[points.append], steps=20, eval_every=100)
+    plan = plan_of(steps=20, eval_every=100)
+    state = init_state(plan.model, plan.players, np.zeros(small.WIDTH, np.float32), 0)
+    step = jax.jit(make_step(plan.model, plan.players, small.TRAIN))
+    x, seed = plan.dataset.train.x, keys.order_seed(state.root)
+    history = []
+    for i in range(20):
+        places = np.arange(BATCH) + i * BATCH
+        index = [
+            int(keys.order(seed, p // small.TRAIN, p % small.TRAIN, small.TRAIN, np))
+            for p in places
+        ]
+        state, metrics = step(state, ae.Batch(plan.preprocessing.apply(x[index])))
+        history.append({name: float(value) for name, value in metrics.items()})
+    logged = [point for point in points if point.split == "train"]
+    assert [point.step for point in logged] == [10, 20]
+    for point, window in zip(logged, (history[:10], history[10:]), strict=True):
+        assert set(point.metrics) - {"examples_per_second"} == set(window[0])
+        for name in window[0]:
+            mean = np.mean([metrics[name] for metrics in window])
+            assert point.metrics[name] == pytest.approx(mean, rel=1e-5, abs=1e-7), name
+    assert small.distance(run.variables.params, state.variables.params) < 1e-5
+
+
+def test_every_example_is_trained_on_once_an_epoch_across_batch_boundaries():
+    seed, size = jnp.uint32(5), small.TRAIN
+    draw = lambda i: shuffled_index(
+        seed, jnp.uint32(0), jnp.uint32(i * BATCH), jnp.arange(BATCH, dtype=jnp.uint32), size
+    )
+    drawn = np.concatenate([draw(i) for i in range(8)])[: 2 * size]
+    assert sorted(drawn[:size]) == sorted(drawn[size:]) == list(range(size))
+    assert list(drawn[:size]) != list(drawn[size:])
+
+
+@pytest.mark.parametrize("size", [1, 16, 37])
+@pytest.mark.parametrize("devices", [1, 2, 4, 8])
+def test_evaluation_counts_every_example_exactly_once(devices, size):
+    x = small.arrays()[:size]
+    values = evaluated(devices, x)
+    assert values.keys() == by_hand(size).keys()
+    for name, value in by_hand(size).items():
+        assert float(values[name]) == pytest.approx(value, rel=2e-6), name
+
+
+def model_and_variables():
+    model, objective = small.vae().build(ae.Spec((small.WIDTH,), "real"))
+    return model, objective, model.init(jax.random.key(3), np.zeros(small.WIDTH, np.float32))
+
+
+def evaluated(devices, x):
+    model, objective, variables = model_and_variables()
+    strategy = parallel.pmap(jax.devices()[:devices])
+    run = engine.evaluation_program(model, objective, none(), strategy, BATCH, small.TRAIN)
+    split = strategy.place(resident(ae.data.Split(x)))
+    place = strategy.place
+    return run(place(variables), place(jax.random.key(9)), place(np.int32(0)), split)
+
+
+@functools.cache
+def by_hand(size):
+    """The mean of each metric over single examples, without jit, batches or padding."""
+    model, objective, variables = model_and_variables()
+    rows = []
+    for i, x in enumerate(small.arrays()[:size]):
+        own = keys.for_examples(jax.random.key(9), None, jnp.array([i], jnp.uint32))
+        batch = ae.Batch(jnp.asarray(x)[None])
+        outputs, _ = model.forward(variables, batch, own)
+        context = Context(model, variables, batch, own, jnp.int32(0), small.TRAIN)
+        metrics = objective(outputs, context)[1] | evaluation_metrics(outputs, context)
+        rows.append({name: float(np.squeeze(value)) for name, value in metrics.items()})
+    return {name: np.mean([row[name] for row in rows]) for name in rows[0]}
+
+
+def test_evaluation_is_deterministic_and_independent_of_when_it_happens():
+    loop = loop_of()
+    loop.evaluate()
+    first = dict(loop.metrics["test"])
+    loop.evaluate()
+    assert loop.metrics["test"] == first
+    loop.dispatch()
+    loop.evaluate()
+    assert loop.metrics["test"] != first
+
+
+def test_evaluating_more_or_less_often_does_not_change_training():
+    often = small.train(eval_every=1, steps_per_dispatch=1)
+    small.assert_identical(often.variables, counted()[0].variables)
