@@ -110,10 +110,18 @@ def for_recipe(recipe: Recipe) -> dict[str, Any]:
 
 
 def config_dict(recipe: Recipe) -> Any:
-    """`for_recipe` as an ml_collections ConfigDict, for config files."""
+    """`for_recipe` as an ml_collections ConfigDict, for config files.
+
+    Lists are tuples and None has a type, so that every field can be set on the command line.
+    """
     import ml_collections
 
-    return ml_collections.ConfigDict(for_recipe(recipe))
+    config = ml_collections.ConfigDict(_tuples(for_recipe(recipe)))
+    for section, fields in DEFAULTS.items():
+        for name in OPTIONAL if isinstance(fields, Mapping) else ():
+            if name in fields and fields[name] is None:
+                config[section][name] = ml_collections.config_dict.placeholder(OPTIONAL[name])
+    return config
 
 
 def variant(config: Any, name: str) -> Any:
@@ -219,6 +227,12 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [to_plain(item) for item in value]
     return value.item() if isinstance(value, np.generic) else value
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
 
 
 def _node(part: Any) -> Any:

@@ -15,7 +15,7 @@ from ae_jax import optimizers, registry
 from ae_jax.choices import choose, choose_preprocessing, display_range, spec_of
 from ae_jax.data.dataset import Dataset, as_dataset
 from ae_jax.data.dataset import load as load_data
-from ae_jax.errors import ConfigError
+from ae_jax.errors import ConfigError, PartError
 from ae_jax.recipe import Recipe
 from ae_jax.run import Run, as_recipe
 from ae_jax.training import parallel
@@ -64,6 +64,7 @@ def fit(
 
     Raises:
       ConfigError: an option out of range, before anything is compiled.
+      PartError: a model or optimizer that is none.
       DataError: data that are empty, not finite, or outside the likelihood's range.
       ShapeError: parts whose shapes do not meet.
       WorkdirError: the workdir cannot be written or belongs to another config.
@@ -86,6 +87,11 @@ def fit(
     if isinstance(optimizer, Mapping):
         config["optimizer"] |= optimizer
     elif optimizer is not None:
+        if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
+            raise PartError(
+                "optimizer must be an optax optimizer or a mapping such as {'name': 'adam', "
+                f"'learning_rate': 1e-3}}, got {optimizer!r:.200}"
+            )
         config["optimizer"]["name"] = config_lib.CUSTOM
     custom = None if isinstance(optimizer, Mapping) else optimizer
     dataset = as_dataset(data, test)

@@ -11,10 +11,11 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import registry
-from ae_jax.errors import ConfigError, PartError
+from ae_jax.errors import ConfigError, PartError, require_positive_ints
 from ae_jax.types import Array, Context, Node, Outputs
 
 Schedule = Callable[[Any], Any]
+RESERVED = ("loss", "grad_norm", "skipped")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,10 +92,13 @@ class Objective:
         """Holds the terms.
 
         Raises:
-          ConfigError: two terms share a name.
+          ConfigError: two terms share a name, or one has a name of the step's own metrics.
         """
         self.terms = tuple(terms)
         names = [term.name for term in self.terms]
+        for name in RESERVED:
+            if name in names:
+                raise ConfigError(f"no term can be called '{name}': the step reports that itself")
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ConfigError(
@@ -263,6 +267,7 @@ def term(
         known = registry.TERMS.factories.get(fn.__name__) is factory
         node = registry.to_node(fn.__name__ if known else path, bound.arguments)
         samples = bound.arguments.get("samples", 1)
+        require_positive_ints(samples=samples)
         single = Term(
             fn=BoundTerm(fn, frozen),
             name=name or fn.__name__,

@@ -277,7 +277,7 @@ def load(
     from ae_jax.training.checkpoint import Checkpoints, variables_of
 
     path = storage.existing_workdir(workdir)
-    stored = storage.read_json(path / storage.CONFIG)
+    stored = storage.read_config(path)
     config, spec = stored["config"], stored["spec"]
     spec = Spec(tuple(spec["event_shape"]), spec["kind"])
     recipe = (

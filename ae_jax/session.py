@@ -48,12 +48,10 @@ class Session:
         from ae_jax import storage
 
         self.workdir = storage.open_workdir(workdir)
-        file = self.workdir / storage.CONFIG
         plain = config_lib.to_plain(self.plan.config)
-        if file.exists():
-            if "config" not in (old := storage.read_json(file)):
-                raise WorkdirError(f"'{file}' is not that of a run")
-            if found := config_lib.differences(old["config"], plain):
+        if (self.workdir / storage.CONFIG).exists():
+            old = storage.read_config(self.workdir)["config"]
+            if found := config_lib.differences(old, plain):
                 raise WorkdirError(
                     f"'{self.workdir}' holds a run of another config: {'; '.join(found)}. Take "
                     "another workdir, or the same config"

@@ -76,6 +76,19 @@ def read_json(path: epath.Path) -> Any:
         raise WorkdirError(f"'{path}' is damaged: {error}") from error
 
 
+def read_config(workdir: epath.Path) -> dict[str, Any]:
+    """What the config.json of a run holds.
+
+    Raises:
+      WorkdirError: it is damaged, or that of something else.
+    """
+    file = workdir / CONFIG
+    stored = read_json(file)
+    if not isinstance(stored, dict) or not {"config", "spec"} <= stored.keys():
+        raise WorkdirError(f"'{file}' is not that of a run: it has no 'config' and 'spec'")
+    return stored
+
+
 def is_local(path: Any) -> bool:
     """Whether the store is a local file system, which can append and rename."""
     return "://" not in os.fspath(path)

@@ -29,8 +29,13 @@ class Node(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """The config form, `{"name": …, argument: value, …}`, with nested nodes as dicts."""
-        thaw = lambda value: value.to_dict() if isinstance(value, Node) else value
-        return {"name": self.name} | {key: thaw(value) for key, value in self.kwargs}
+        return {"name": self.name} | {key: _thaw(value) for key, value in self.kwargs}
+
+
+def _thaw(value: Any) -> Any:
+    if isinstance(value, Node):
+        return value.to_dict()
+    return tuple(map(_thaw, value)) if isinstance(value, tuple) else value
 
 
 class Spec(NamedTuple):

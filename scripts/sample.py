@@ -4,6 +4,7 @@ python scripts/sample.py --workdir=runs/vae_digits --num=64 --seed=0
 """
 
 import io
+import sys
 
 import numpy as np
 from absl import flags
@@ -21,10 +22,13 @@ def main() -> None:
     run = ae.load(WORKDIR.value)
     x = run.dataset().test.x
     sets = {
-        "samples": run.sample(NUM.value, seed=SEED.value),
         "interpolations": latents.interpolations(run, x[:8], x[8:16]),
         "traversals": latents.traversals(run, x[0]),
     }
+    if run.has_prior:
+        sets["samples"] = run.sample(NUM.value, seed=SEED.value)
+    else:
+        print("no samples: this model has no prior to draw codes from", file=sys.stderr)
     folder = storage.existing_workdir(WORKDIR.value) / storage.FIGURES
     low, high = run.display_range
     for name, values in sets.items():

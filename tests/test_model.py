@@ -107,7 +107,7 @@ def test_samples_differ_between_draws_steps_and_examples(vae):
 
 def test_the_first_samples_are_the_same_whatever_their_number(vae):
     few, many = (forward(*vae, samples=k)[0].z for k in (1, 3))
-    np.testing.assert_allclose(many[:, :1], few, rtol=1e-6)
+    np.testing.assert_allclose(many[:, :1], few, rtol=1e-5, atol=1e-6)
 
 
 def test_compiling_does_not_change_the_result(vae):
@@ -163,12 +163,15 @@ EVENTS = [(1,), (7,), (3, 5), (8, 8, 1), (3, 37, 53)]
 
 def shapes_of(event, samples, variance):
     model = model_of(likelihood=ae.likelihoods.gaussian(variance), event_shape=event)
-    x = jnp.zeros((2, *event))
-    variables = jax.eval_shape(model.init, jax.random.key(0), x[0])
-    run = functools.partial(model.forward, samples=samples)
-    outputs, _ = jax.eval_shape(run, variables, ae.Batch(x), example_keys(range(2)))
-    decoded = jax.eval_shape(model.decode, variables, outputs.z[:, 0])
-    return outputs.z.shape, outputs.log_px.shape, decoded.shape
+
+    def run(key):
+        x = jnp.zeros((2, *event))
+        variables = model.init(key, x[0])
+        keys = keys_lib.for_examples(key, 0, jnp.arange(2))
+        outputs, _ = model.forward(variables, ae.Batch(x), keys, samples=samples)
+        return outputs.z, outputs.log_px, model.decode(variables, outputs.z[:, 0])
+
+    return tuple(leaf.shape for leaf in jax.eval_shape(run, jax.random.key(0)))
 
 
 @pytest.mark.parametrize("event", EVENTS)
@@ -178,7 +181,7 @@ def test_any_event_shape_comes_back(event, variance):
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=4).map(tuple), st.integers(1, 3))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_any_drawn_event_shape_comes_back(event, samples):
     assert shapes_of(event, samples, "global") == ((2, samples, LATENT), (2, samples), (2, *event))
 

@@ -83,6 +83,12 @@ def test_two_terms_of_one_name_are_refused_and_renaming_helps():
     assert set(value(both)[1]) == {"loss", "code_power", "code_l1"}
 
 
+@pytest.mark.parametrize("name", ["loss", "grad_norm", "skipped"])
+def test_the_names_of_the_steps_own_metrics_are_taken(name):
+    with pytest.raises(ae.errors.ConfigError, match=f"no term can be called '{name}'"):
+        code_power(name=name)
+
+
 @pytest.mark.parametrize(("other", "match"), [(1, "plus int"), ("kl", "plus str")])
 def test_only_objectives_can_be_added(other, match):
     with pytest.raises(ae.errors.PartError, match=match):

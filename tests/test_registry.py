@@ -33,6 +33,8 @@ ARGUMENTS = {
     "high": 16.0,
     "rate": 0.25,
     "mask_token": 3,
+    "num_classes": 5,
+    "columns": (("gaussian", 3), ("bernoulli", 2)),
     "patch": 2,
     "init_value": 1.0,
     "end_value": 0.0,
@@ -89,22 +91,30 @@ def test_nodes_nest():
     assert registry.BOTTLENECKS.build(part.node.to_dict()).node == part.node
 
 
+def test_nodes_nest_in_sequences_too():
+    part = ae.likelihoods.mixed([("gaussian", 3), (ae.likelihoods.categorical(5), 2)])
+    pairs = part.node.to_dict()["columns"]
+    assert pairs == (("gaussian", 3), ({"name": "categorical", "num_classes": 5}, 2))
+    assert registry.LIKELIHOODS.build(part.node.to_dict()).node == part.node
+
+
 def test_a_bare_name_means_all_defaults_and_a_part_passes_through():
     assert registry.LIKELIHOODS.build("bernoulli").node == Node("bernoulli")
     part = ae.likelihoods.gaussian(scale=2.0)
     assert registry.LIKELIHOODS.build(part) is part
 
 
-def test_the_nearest_name_is_named():
+def test_the_nearest_name_is_named_with_all_the_others():
     with pytest.raises(ae.errors.UnknownNameError) as error:
         registry.LIKELIHOODS.build({"name": "bernouli"})
+    known = ", ".join(sorted(registry.LIKELIHOODS.factories))
     assert str(error.value) == (
-        "no likelihood is called 'bernouli'; did you mean 'bernoulli'? Known: bernoulli, gaussian."
+        f"no likelihood is called 'bernouli'; did you mean 'bernoulli'? Known: {known}."
     )
 
 
 def test_a_far_off_name_gets_the_list_alone():
-    with pytest.raises(ValueError, match=r"called 'xyzzy'\. Known: bernoulli, gaussian\.") as error:
+    with pytest.raises(ValueError, match=r"called 'xyzzy'\. Known: bernoulli, .*gaussian") as error:
         registry.LIKELIHOODS.build("xyzzy")
     assert "did you mean" not in str(error.value)
 
@@ -113,9 +123,7 @@ def test_a_far_off_name_gets_the_list_alone():
     "call",
     [
         ae.likelihoods.gaussian,
-        functools.partial(
-            lambda **arguments: registry.LIKELIHOODS.build({"name": "gaussian", **arguments})
-        ),
+        lambda **arguments: registry.LIKELIHOODS.build({"name": "gaussian", **arguments}),
     ],
 )
 def test_an_unknown_argument_gets_the_nearest(call):

@@ -50,7 +50,7 @@ def loss(weights, context, x):
 
 def measured(context, weights, x):
     value, gradient = jax.value_and_grad(loss)(weights, context, x)
-    return context.across.mean((value, gradient, context.share(x))) + (context.mean(x),)
+    return (*context.across.mean((value, gradient, context.share(x))), context.mean(x))
 
 
 @functools.cache

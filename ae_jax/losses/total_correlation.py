@@ -20,7 +20,7 @@ from ae_jax.losses._arguments import require_same_shape
 from ae_jax.losses._precision import at_least_float32
 
 # A posterior this many standard deviations away has density zero in any precision; without the
-# bound its square, and with it the gradient, overflows.
+# bound its logarithm overflows, and differences of logarithms are NaN.
 _FARTHEST = 1e9
 
 

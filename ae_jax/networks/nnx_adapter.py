@@ -57,7 +57,8 @@ def from_nnx(factory: Callable[..., nnx.Module]) -> Coder:
         )
 
     def build(key):
-        module = factory(rngs=nnx.Rngs(params=key, dropout=key))
+        default = jax.random.fold_in(key, 0)
+        module = factory(rngs=nnx.Rngs(default=default, params=key, dropout=key))
         if not isinstance(module, nnx.Module):
             raise PartError(f"the factory must return an nnx.Module, got {module!r:.200}")
         for _, child in nnx.iter_modules(module):
@@ -95,10 +96,11 @@ def from_nnx(factory: Callable[..., nnx.Module]) -> Coder:
                 child.axis_name = normalisation_axes()  # pyright: ignore[reportAttributeAccessIssue]
         offered = {"train": train, "deterministic": not train}
         offered |= {"observed": observed, "extras": extras, "info": info}
-        y = module(x, **accepted(type(module).__call__, offered))
+        call = nnx.capture(module, nnx.Intermediate)
+        y, sown = call(x, **accepted(type(module).__call__, offered))
         activations = {
             name: value[-1] if isinstance(value, tuple) else value
-            for name, value in _sown(nnx.pop(module, nnx.Intermediate)).items()
+            for name, value in _sown(sown).items()
         }
         return y, activations, _flat(split(module)[3]) if train else state
 

@@ -1,7 +1,6 @@
 """Bounds on log p(x) with several latent samples an example; each is a whole objective."""
 
 import jax
-import jax.numpy as jnp
 
 from ae_jax import losses
 from ae_jax.errors import ConfigError, PartError, require_positive_ints
@@ -19,44 +18,42 @@ def iwae(
     reparameterised ones (Tucker et al. 2019), whose noise does not grow with k, at the price of a
     second pass through the decoder.
     """
-    require_positive_ints(samples=samples)
+    log_weights = _log_weights(outputs, "iwae", samples)
     if doubly_reparameterized:
-        return -_doubly_reparameterized(outputs, context)
-    return -jax.vmap(losses.importance_weighted_bound)(_log_weights(outputs, "iwae"))
+        return -_doubly_reparameterized(outputs, context, samples)
+    return -jax.vmap(losses.importance_weighted_bound)(log_weights)
 
 
 @registered()
 def miwae(outputs: Outputs, context: Context, samples: int, groups: int) -> Array:
     """-mean over `groups` of the IWAE bound with samples / groups each (Rainforth et al. 2018)."""
     del context
-    require_positive_ints(samples=samples, groups=groups)
+    require_positive_ints(groups=groups)
     if samples % groups:
         raise ConfigError(f"groups must divide samples, got groups={groups}, samples={samples}")
-    log_weights = _log_weights(outputs, "miwae")
-    split = log_weights.reshape(-1, groups, log_weights.shape[1] // groups)
-    return -jax.vmap(losses.miwae)(split)
+    log_weights = _log_weights(outputs, "miwae", samples)
+    return -jax.vmap(losses.miwae)(log_weights.reshape(-1, groups, samples // groups))
 
 
 @registered()
 def ciwae(outputs: Outputs, context: Context, samples: int, beta: float = 0.5) -> Array:
     """-(β ELBO + (1 - β) IWAE), nats (Rainforth et al. 2018)."""
     del context
-    require_positive_ints(samples=samples)
-    log_weights = _log_weights(outputs, "ciwae")
+    log_weights = _log_weights(outputs, "ciwae", samples)
     return -jax.vmap(lambda w: losses.ciwae(w, beta))(log_weights)
 
 
-def _log_weights(outputs: Outputs, name: str) -> Array:
+def _log_weights(outputs: Outputs, name: str, samples: int) -> Array:
+    """Log p(x, z) / q(z | x) of the first so many: another term may have asked for more."""
     if outputs.log_qz is None or outputs.log_pz is None:
         raise PartError(
             f"the term '{name}' needs a bottleneck with a posterior density and a prior, such as "
             "ae.bottlenecks.gaussian"
         )
-    return outputs.log_px + outputs.log_pz - outputs.log_qz
+    return (outputs.log_px + outputs.log_pz - outputs.log_qz)[:, :samples]
 
 
-def _doubly_reparameterized(outputs: Outputs, context: Context) -> Array:
-    _log_weights(outputs, "iwae")  # the same demands on the bottleneck
+def _doubly_reparameterized(outputs: Outputs, context: Context, samples: int) -> Array:
     model, batch = context.model, context.batch
     prior, (likelihood, _) = model.prior(context.variables), part(context, "likelihood")
 
@@ -78,5 +75,5 @@ def _doubly_reparameterized(outputs: Outputs, context: Context) -> Array:
         dict(batch.extras),
         dict(outputs.info),
         outputs.posterior,
-        jnp.asarray(outputs.z),
+        outputs.z[:, :samples],
     )

@@ -35,7 +35,13 @@ class Restricted:
         extras = context.batch.extras
         if self.label not in extras:
             raise PartError(f"the batch has no '{self.label}'{nearest(self.label, extras)}")
-        return jnp.where(extras[self.label] == self.equals, self.inner(outputs, context), 0.0)
+        labels, value = extras[self.label], self.inner(outputs, context)
+        if jnp.shape(labels) != jnp.shape(value):
+            raise PartError(
+                f"where needs one '{self.label}' and one loss an example, got shapes "
+                f"{jnp.shape(labels)} and {jnp.shape(value)}"
+            )
+        return jnp.where(labels == self.equals, value, 0.0)
 
 
 def detached(objective: Objective) -> Objective:

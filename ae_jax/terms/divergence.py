@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from ae_jax import losses
 from ae_jax.distributions import DiagonalGaussian, kl_divergence
-from ae_jax.errors import PartError
+from ae_jax.errors import PartError, require_positive_ints
 from ae_jax.terms._registered import registered
 from ae_jax.types import Array, Context, Outputs
 
@@ -31,17 +31,17 @@ def kl(outputs: Outputs, context: Context) -> Array:
 @registered()
 def monte_carlo_kl(outputs: Outputs, context: Context, samples: int = 1) -> Array:
     """Log q(z | x) - log p(z), nats, averaged over `samples` latent samples; may be negative."""
-    del context, samples
-    return _monte_carlo(outputs, "monte_carlo_kl")
+    del context
+    return _monte_carlo(outputs, "monte_carlo_kl", samples)
 
 
-def _monte_carlo(outputs: Outputs, name: str) -> Array:
+def _monte_carlo(outputs: Outputs, name: str, samples: int | None = None) -> Array:
     if outputs.log_qz is None or outputs.log_pz is None:
         raise PartError(
             f"the term '{name}' needs a bottleneck with a posterior density and a prior, such as "
             "ae.bottlenecks.gaussian"
         )
-    return jnp.mean(outputs.log_qz - outputs.log_pz, axis=1)
+    return jnp.mean((outputs.log_qz - outputs.log_pz)[:, :samples], axis=1)
 
 
 @registered(batch_coupled=True)
@@ -71,7 +71,8 @@ def capacity(
     Takes the place of `kl`. C is `target` from step `steps` on.
     """
     mean_kl = context.mean(kl().terms[0].per_example(outputs, context))
-    risen = jnp.minimum(context.step / max(steps, 1), 1.0)
+    require_positive_ints(steps=steps)
+    risen = jnp.minimum(context.step / steps, 1.0)
     return losses.capacity(mean_kl, target * risen, gamma)
 
 

@@ -73,4 +73,4 @@ def ms_ssim(
 
 
 def _image_loss(loss: Callable[..., Array], **options) -> Callable[..., Array]:
-    return lambda x, y, observed: loss(x, y, **options)
+    return lambda x, y, observed: loss(x, y, observed, **options)

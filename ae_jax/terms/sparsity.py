@@ -5,10 +5,11 @@ import jax.numpy as jnp
 
 from ae_jax import losses
 from ae_jax.errors import ConfigError, PartError
+from ae_jax.networks.mlp import ACTIVATIONS, activation_function
 from ae_jax.terms._registered import CODE, layer, registered
 from ae_jax.types import Array, Context, Outputs
 
-BETWEEN_ZERO_AND_ONE = ("sigmoid", None)
+UNBOUNDED = [function for name, function in ACTIVATIONS.items() if name != "sigmoid"]
 
 
 @registered(batch_coupled=True)
@@ -38,8 +39,9 @@ def sparsity(
         raise ConfigError(f"rho must lie in (0, 1), got {rho!r}")
     total = jnp.zeros(())
     for name in layers:
+        activations = layer(outputs, name)
         _require_sigmoid(context, name)
-        rho_hat = context.mean(layer(outputs, name))
+        rho_hat = context.mean(activations)
         if running:
             rho_hat = _running(context, name, rho_hat)
         total = total + losses.sparsity_kl(rho, rho_hat)
@@ -50,7 +52,7 @@ def sparsity(
 def l1(outputs: Outputs, context: Context, layers: tuple[str, ...] = (CODE,)) -> Array:
     """Σ_j |h_j| over the named layers."""
     del context
-    return sum(jnp.sum(jnp.abs(layer(outputs, name)), axis=1) for name in layers)  # pyright: ignore
+    return sum(jax.vmap(losses.l1)(layer(outputs, name)) for name in layers)  # pyright: ignore
 
 
 @registered(units="units")
@@ -59,9 +61,7 @@ def l0(
 ) -> Array:
     """Σ_j tanh(scale · |h_j|): a smooth count of the units in use."""
     del context
-    if not scale > 0:
-        raise ConfigError(f"scale must be above 0, got {scale!r}")
-    count = lambda h: jnp.sum(jnp.tanh(scale * jnp.abs(h)), axis=1)
+    count = jax.vmap(lambda h: losses.l0_surrogate(h, scale))
     return sum(count(layer(outputs, name)) for name in layers)  # pyright: ignore
 
 
@@ -90,7 +90,8 @@ def _require_sigmoid(context: Context, name: str) -> None:
         return
     coder = model.decoder if name.startswith("decoder/") else model.encoder
     activation = dict(coder.node.kwargs).get("activation") if coder.node is not None else None
-    if activation not in BETWEEN_ZERO_AND_ONE:
+    function = None if activation is None else activation_function(activation)
+    if function in UNBOUNDED:
         raise PartError(
             f"the term 'sparsity' needs units in (0, 1), but the layer '{name}' has "
             f"{activation} units: use activation='sigmoid', or ae.terms.l1"

@@ -14,6 +14,7 @@ PROBE_DRAW = 2**31 - 2  # beside the numbers of latent samples in an example's l
 def _jacobian_norm(fn, x: Array, key: Array, probes: int | None) -> Array:
     """‖∂fn/∂x‖²_F: exact, or Hutchinson's estimate with so many probes."""
     if probes is None:
+        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         return jnp.sum(jnp.square(jax.jacrev(fn)(x)))
     return losses.hutchinson_jacobian_norm(fn, x, key, probes)
 
@@ -56,17 +57,20 @@ def decoder_gradient(outputs: Outputs, context: Context, probes: int | None = 1)
     Hutchinson's unbiased estimate, or exact with probes=None.
     """
     _check_probes(probes)
-    model, (likelihood, _) = context.model, part(context, "likelihood")
+    model, batch = context.model, context.batch
+    likelihood, _ = part(context, "likelihood")
 
-    def one(z, extras, key):
+    def one(z, observed, extras, info, key):
         def reconstructed(z):
-            y, _, _ = model.decoder.apply(*part(context, "decoder"), z, extras=extras)
+            y, _, _ = model.decoder.apply(
+                *part(context, "decoder"), z, observed=observed, extras=extras, info=info
+            )
             return model.likelihood.mean(likelihood, y)
 
         return _jacobian_norm(reconstructed, z, key, probes)
 
-    extras = dict(context.batch.extras)
-    return jax.vmap(one)(outputs.z[:, 0], extras, _probe_keys(context))
+    extras, info = dict(batch.extras), dict(outputs.info)
+    return jax.vmap(one)(outputs.z[:, 0], batch.observed, extras, info, _probe_keys(context))
 
 
 @registered(units="squared code units")

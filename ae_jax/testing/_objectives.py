@@ -14,6 +14,7 @@ from ae_jax.model import Autoencoder, autoencoder
 from ae_jax.objective import Objective
 from ae_jax.testing._report import COUNTS, Findings, Report, usable
 from ae_jax.training import parallel
+from ae_jax.training.diagnostics import gradients_by_name
 from ae_jax.types import ALONE, Array, Batch, Context, Outputs, Shape, Tree, Variables
 
 STEP, NUM_TRAIN = 7, 1000
@@ -48,12 +49,13 @@ def check_term(
 ) -> Report:
     """Checks a term, or any objective, as the library's own are checked.
 
-    On an untrained model, with a batch of which some examples are padding and some entries are not
-    observed: values and gradients are finite; jit and vmap change nothing; there is one compilation
-    a shape; bfloat16 inputs give float32 losses; permuting the batch with its keys permutes the
-    loss of each example; padded examples and unobserved entries cost nothing, whatever they hold;
-    doubling the objective doubles loss and gradient; and loss and gradient are the same, to 1e-5 of
-    their norm, on 1, 2, 4 and 8 devices, or on as many of these as there are.
+    On an untrained model with every parameter moved by 0.25, and a batch of which some examples are
+    padding and some entries are not observed: values and gradients are finite; jit and vmap change
+    nothing; there is one compilation a shape; bfloat16 inputs give float32 losses; permuting the
+    batch with its keys permutes the loss of each example; padded examples and unobserved entries
+    cost nothing, whatever they hold; doubling the objective doubles loss and gradient; and loss and
+    gradient are the same, to 1e-5 of their norm, on 1, 2, 4 and 8 devices, or on as many of these
+    as there are.
 
     Args:
       objective: of one term or more, e.g. `my_term(rho=0.05)`.
@@ -81,11 +83,11 @@ def check_term(
     """
     names = ", ".join(term.name for term in objective.terms)
     found, model = Findings(f"the objective of {names}"), model or small_model(event_shape)
-    variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros(event_shape))
-    batch, dirty = example_batch(model, variables, event_shape, batch_size, extras, missing)
+    jit = functools.partial(jax.jit, compiler_options=dict(compiler_options or {}))
+    variables = jit(functools.partial(_variables, model, event_shape))()
+    batch, dirty = example_batch(jit, model, variables, event_shape, batch_size, extras, missing)
     keys = keys_lib.for_examples(jax.random.key(1), STEP, jnp.arange(batch_size))
     evaluate = functools.partial(_evaluate, model)
-    jit = functools.partial(jax.jit, compiler_options=dict(compiler_options or {}))
 
     order = np.random.default_rng(0).permutation(batch_size)
     shuffled = jax.tree.map(lambda leaf: leaf[order], (batch, keys))
@@ -94,18 +96,24 @@ def check_term(
     base, doubled, permuted, padded = _all_at_once(found, jit, evaluate, variables, variants)
 
     valid = np.asarray(batch.valid)
-    found.finite("finite", {"the loss": base.metrics} | {
-        f"the gradient of '{name}'": tree for name, tree in base.gradients.items()
-    })
+    found.finite(
+        "finite",
+        {"the loss": base.metrics}
+        | {f"the gradient of '{name}'": tree for name, tree in base.gradients.items()},
+    )
     _compare(found, "padding", padded, base)
     _compare(found, "permutation", permuted, base)
     rows = lambda each: {name: np.where(valid, value, 0)[order] for name, value in each.items()}
     moved = {name: np.where(valid[order], value, 0) for name, value in permuted.each.items()}
     found.all_equal("permutation", moved, rows(base.each), "'{}' of each example")
     _check_weights(found, objective, base, doubled)
-    _check_plain(found, objective, Context(
-        model, variables, batch, keys, jnp.int32(STEP), NUM_TRAIN
-    ), base, dirty)
+    _check_plain(
+        found,
+        objective,
+        Context(model, variables, batch, keys, jnp.int32(STEP), NUM_TRAIN),
+        base,
+        dirty,
+    )
     _check_precision(found, evaluate, objective, variables, batch, keys)
     counts = usable(devices, batch_size)
     for count in counts:
@@ -122,6 +130,7 @@ def small_model(event_shape: Shape) -> Autoencoder:
 
 
 def example_batch(
+    jit: Callable,
     model: Autoencoder,
     variables: Variables,
     event_shape: Shape,
@@ -139,7 +148,7 @@ def example_batch(
     own = variables.params.get("likelihood", {})
     y = rng.normal(size=(2 * size, *likelihood.parameter_shape(event_shape))).astype(np.float32)
     keys = jax.random.split(jax.random.key(2), 2 * size)
-    drawn = jax.jit(jax.vmap(likelihood.sample, (None, 0, 0)))(own, y, keys)
+    drawn = jit(jax.vmap(likelihood.sample, (None, 0, 0)))(own, y, keys)
     x, other = jnp.split(drawn, 2)
     observed = jnp.asarray(rng.random(x.shape) < 0.8) if missing else None
     x = x if observed is None else jnp.where(observed, x, 0)
@@ -172,6 +181,12 @@ def on_each_device(
     return jit(strategy.compile("check", shard))
 
 
+def _variables(model: Autoencoder, event_shape: Shape) -> Variables:
+    """Untrained, but with no parameter at zero and codes away from a prior's centre."""
+    variables = model.init(jax.random.key(0), jnp.zeros(event_shape))
+    return variables._replace(params=jax.tree.map(lambda p: p + 0.25, variables.params))
+
+
 def _evaluate(
     model: Autoencoder,
     objective: Objective,
@@ -190,7 +205,7 @@ def _evaluate(
         metrics = {**metrics, "loss": loss}
         return metrics, (metrics, each, outputs)
 
-    gradients, (metrics, each, outputs) = jax.jacrev(losses, has_aux=True)(variables.params)
+    gradients, (metrics, each, outputs) = gradients_by_name(losses, variables.params)
     return Found(metrics, gradients, each, outputs)
 
 
@@ -208,8 +223,8 @@ def _all_at_once(found, jit, evaluate, variables, variants) -> list[Found]:
         objectives, batches, keys = jax.tree.map(stack, *order)
         results = compiled(objectives, variables, batches, keys)
     found.holds("one compile", len(traces) == 1, f"{len(traces)} compilations for one shape")
-    results = jax.tree.map(np.asarray, results)
-    return [jax.tree.map(lambda leaf: leaf[i], results) for i in range(len(variants))]
+    pick = lambda i: jax.tree.map(lambda leaf: np.asarray(leaf[i]), results)
+    return [pick(i) for i in range(len(variants))]
 
 
 def _compare(found: Findings, check: str, got: Found, wanted: Found) -> None:

@@ -49,7 +49,8 @@ class Findings:
         error = distance(got, wanted)
         self.errors[check] = max(error, self.errors.get(check, 0.0))
         if not error <= tolerance:
-            numbers = f" ({_short(got)}, not {_short(wanted)})" if np.ndim(wanted) == 0 else ""
+            scalar = jax.tree_util.all_leaves([wanted]) and np.ndim(wanted) == 0
+            numbers = f" ({_short(got)}, not {_short(wanted)})" if scalar else ""
             self.failures.append(f"{check}: {what} is off by {100 * error:.3g}%{numbers}")
 
     def all_equal(self, check: str, got: Mapping, wanted: Mapping, what: str) -> None:

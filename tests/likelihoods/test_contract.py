@@ -11,23 +11,27 @@ import pytest
 import ae_jax as ae
 from ae_jax import config
 from ae_jax.registry import LIKELIHOODS
-from tests.likelihoods.cases import (
-    CASES,
-    Case,
-    compiled,
-    extreme_batch,
-    on_device,
-    random_batch,
-)
+from tests.likelihoods.cases import CASES, Case, compiled, examples, extremes
 from tests.losses.properties import PRECISIONS, assert_close, finite_differences
 
-BATCH, DRAWS = 16, 20_000
+BATCH, DRAWS = 32, 20_000
 UNDERFLOW = 1e-30  # what float32 flushes to zero, times 1e5
 
 
-@pytest.fixture(params=CASES, ids=lambda case: case.id)
+@pytest.fixture(params=CASES, ids=lambda case: case.id, scope="module")  # groups tests by case
 def case(request) -> Case:
     return request.param
+
+
+def log_probs_and_gradients(case, y, x, mask, dtype=np.float32):
+    arguments = jax.tree.map(lambda v: jnp.asarray(v, dtype), (case.params, y, x))
+    return compiled(case.id, "gradients")(*arguments, mask)
+
+
+def assert_equals_reference(case, actual, y, x, mask, tolerance):
+    for value, *example in zip(actual, y, x, mask, strict=True):
+        expected, magnitude = case.reference(case.params, *example)
+        assert_close(value, expected, magnitude + UNDERFLOW, tolerance)
 
 
 def test_every_registered_likelihood_is_in_the_table_and_exported():
@@ -56,47 +60,48 @@ def test_shapes_agree_for_every_event(case):
 
 @PRECISIONS
 def test_log_prob_equals_the_reference(case, dtype, tolerance):
-    batches = [random_batch(case, shape, BATCH) for shape in case.shapes]
-    if dtype == np.float64:
-        batches = batches[:1]
     with jax.enable_x64(dtype == np.float64):
-        for y, x in [*batches, extreme_batch(case)]:
+        for y, x in examples(case, case.shapes[0], BATCH), extremes(case, BATCH):
             mask = np.random.default_rng(2).random(x.shape) < 0.8
-            params, outputs, target = on_device(dtype, case.params, y, x)
-            actual = compiled(case.id, "log_prob")(params, outputs, target, mask)
+            actual, _ = log_probs_and_gradients(case, y, x, mask, dtype)
             assert actual.dtype == dtype
-            for value, *example in zip(actual, y, x, mask, strict=True):
-                expected, magnitude = case.reference(params, *example)
-                assert_close(value, expected, magnitude + UNDERFLOW, tolerance)
+            assert_equals_reference(case, actual, y, x, mask, tolerance)
+
+
+def test_log_prob_equals_the_reference_for_events_of_other_shapes(case):
+    for shape in case.shapes[1:]:
+        y, x = examples(case, shape, 4)
+        mask = np.random.default_rng(2).random(x.shape) < 0.8
+        actual = compiled(case.id, "log_prob")(case.params, y, x, mask)
+        assert_equals_reference(case, actual, y, x, mask, 1e-5)
 
 
 def test_gradients_equal_finite_differences_of_the_reference(case):
-    y, x = (v[0] for v in random_batch(case, case.shapes[0], 1))
+    y, x = examples(case, case.shapes[0], BATCH)
     leaves, tree = jax.tree.flatten(case.params)
 
     def reference(outputs, *leaves):
-        return case.reference(jax.tree.unflatten(tree, leaves), outputs, x)[0]
+        return case.reference(jax.tree.unflatten(tree, leaves), outputs, x[0])[0]
 
-    arrays = tuple(np.asarray(v, np.float64) for v in (y, *leaves))
-    wanted = finite_differences(reference, arrays)
+    wanted = finite_differences(reference, tuple(np.asarray(v, float) for v in (y[0], *leaves)))
     with jax.enable_x64(True):
-        params, outputs, target = on_device(np.float64, case.params, y[None], x[None])
-        mask = np.ones(target.shape, bool)
-        _, (by_params, by_y) = compiled(case.id, "gradients")(params, outputs, target, mask)
+        _, (by_params, by_y) = log_probs_and_gradients(
+            case, y, x, np.ones(x.shape, bool), np.float64
+        )
     for got, expected in zip([by_y, *jax.tree.leaves(by_params)], wanted, strict=True):
         scale = max(1.0, float(np.abs(expected).max()))
         np.testing.assert_allclose(got[0], expected, rtol=0, atol=1e-6 * scale)
 
 
 def test_value_and_gradient_are_finite_at_extremes(case):
-    y, x = extreme_batch(case)
-    results = compiled(case.id, "gradients")(case.params, y, x, np.ones(x.shape, bool))
+    y, x = extremes(case, BATCH)
+    results = log_probs_and_gradients(case, y, x, np.ones(x.shape, bool))
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(results))
 
 
 def test_jit_and_vmap_change_nothing(case):
-    y, x = random_batch(case, case.shapes[0], BATCH)
-    together = compiled(case.id, "log_prob")(case.params, y, x, np.ones(x.shape, bool))
+    y, x = examples(case, case.shapes[0], BATCH)
+    together, _ = log_probs_and_gradients(case, y, x, np.ones(x.shape, bool))
     for i in range(2):
         alone = case.part.log_prob(case.params, jnp.asarray(y[i]), jnp.asarray(x[i]), None)
         _, magnitude = case.reference(case.params, y[i], x[i])
@@ -104,61 +109,69 @@ def test_jit_and_vmap_change_nothing(case):
 
 
 def test_bfloat16_is_computed_in_float32(case):
-    y, x = (jnp.asarray(v[0], jnp.bfloat16) for v in random_batch(case, case.shapes[0], 1))
-    actual = case.part.log_prob(case.params, y, x, None)
-    rounded = (v.astype(jnp.float32) for v in (y, x))
+    half = [jnp.asarray(v, jnp.bfloat16) for v in examples(case, case.shapes[0], BATCH)]
+    mask = np.ones(half[1].shape, bool)
+    actual = compiled(case.id, "log_prob")(case.params, *half, mask)
     assert actual.dtype == jnp.float32
-    assert actual == case.part.log_prob(case.params, *rounded, None)
+    expected, _ = log_probs_and_gradients(case, *half, mask)
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_unobserved_entries_cost_nothing(case):
-    """Neither the entries alone nor all of an example, whatever x holds there."""
-    y, x = random_batch(case, case.shapes[0], 64)
+    """Neither single entries nor a whole example, whatever x holds there."""
+    y, x = examples(case, case.shapes[0], BATCH)
     mask = np.random.default_rng(3).random(x.shape) < 0.5
     mask[-1] = False
-    evaluate = functools.partial(compiled(case.id, "gradients"), case.params, y)
-    values, gradients = evaluate(x, mask)
+    evaluate = functools.partial(log_probs_and_gradients, case, y, mask=mask)
+    values, gradients = evaluate(x)
     assert values[-1] == 0
     assert not any(np.any(leaf[-1]) for leaf in jax.tree.leaves(gradients))
     for garbage in (np.nan, np.inf, -1e30):
-        dirty = evaluate(np.where(mask, x, np.float32(garbage)), mask)
+        dirty = evaluate(np.where(mask, x, np.float32(garbage)))
         jax.tree.map(np.testing.assert_array_equal, dirty, (values, gradients))
 
 
-def test_samples_have_the_mean_and_lie_in_the_support(case):
-    for seed in range(2):
-        y = jnp.asarray(case.outputs(np.random.default_rng(seed), case.shapes[0]))
-        keys = jax.random.split(jax.random.key(seed), DRAWS)
-        samples = np.asarray(compiled(case.id, "draw")(case.params, y, keys), np.float64)
-        case.part.validate(samples[:100].astype(np.float32))
-        case.part.validate(np.asarray(case.part.mode(case.params, y))[None])
-        mean = np.asarray(case.part.mean(case.params, y))
-        z = (samples.mean(0) - mean) / (samples.std(0) / np.sqrt(DRAWS))
-        assert (np.abs(z) < 5).all(where=case.has_mean), z
+def in_double(case, what, y, *more):
+    with jax.enable_x64(True):
+        arguments = jax.tree.map(lambda v: jnp.asarray(v, float), (case.params, y, *more))
+        return jax.tree.map(np.asarray, compiled(case.id, what)(*arguments))
 
 
-def test_it_sums_to_one_with_its_mean_mode_and_samples_second_moment(case):
+def test_it_sums_to_one_around_its_mean_and_mode(case):
     if case.support is None:
         pytest.skip("more than one entry")
     points, weights = case.support
     for seed in range(3):
         y = case.outputs(np.random.default_rng(seed), (1,))
-        with jax.enable_x64(True):
-            params, outputs, x = on_device(np.float64, case.params, y, points[:, None])
-            log_prob = np.asarray(compiled(case.id, "table")(params, outputs, x))
-            mode = case.part.mode(params, outputs)
-            at_mode = float(case.part.log_prob(params, outputs, mode, None))
-            mean = float(case.part.mean(params, outputs)[0])
+        log_prob = in_double(case, "table", y, points[:, None])
+        mean, _, log_prob_of_mode = in_double(case, "summary", y)
         probability = weights * np.exp(log_prob)
         np.testing.assert_allclose(probability.sum(), 1, rtol=0, atol=1e-6)
-        assert at_mode >= log_prob.max() - 1e-9
+        assert log_prob_of_mode >= log_prob.max() - 1e-9
         if case.has_mean is True:
-            np.testing.assert_allclose(mean, probability @ points, rtol=0, atol=1e-5)
-        keys = jax.random.split(jax.random.key(seed), DRAWS)
-        draws = np.asarray(compiled(case.id, "draw")(case.params, y, keys), np.float64)
-        squares = draws.ravel() ** 2
-        z = (squares.mean() - probability @ points**2) / (squares.std() / np.sqrt(DRAWS))
-        assert abs(z) < 5
+            np.testing.assert_allclose(mean, [probability @ points], rtol=0, atol=1e-5)
+
+
+def test_samples_lie_in_the_support_and_have_its_moments(case):
+    shape = case.shapes[0] if case.support is None else (1,)
+    keys = jax.random.split(jax.random.key(0), DRAWS)
+    for seed in range(3):
+        y = case.outputs(np.random.default_rng(seed), shape)
+        samples = np.asarray(compiled(case.id, "draw")(case.params, y, keys))
+        mean, mode, _ = in_double(case, "summary", y)
+        case.part.validate(samples)
+        case.part.validate(mode[None])
+        assert (np.abs(deviations(samples, mean)) < 5).all(where=case.has_mean)
+        if case.support is not None:
+            points, weights = case.support
+            second = weights * np.exp(in_double(case, "table", y, points[:, None])) @ points**2
+            assert np.abs(deviations(samples.astype(float) ** 2, second)) < 5
+
+
+def deviations(samples, expected):
+    """How far the samples' mean is from what is expected, in standard errors."""
+    samples = samples.astype(float)
+    return (samples.mean(0) - expected) / (samples.std(0) / np.sqrt(len(samples)))
 
 
 def test_a_value_outside_is_refused_with_its_place(case):

@@ -34,6 +34,7 @@ def extreme_posteriors():
         yield mean + np.exp(log_var / 2) * noise, mean, zero + log_var
     yield noise, 1e3 * mean, zero
     yield zero, zero, zero - 100.0
+    yield noise, mean, zero - 100.0  # squared distances overflow, but for the bound
     yield zero, zero, np.linspace(-100.0, 100.0, 15).reshape(5, 3)
 
 

@@ -27,9 +27,9 @@ def importance_weights(batch_size, num_train, estimator):
     return weights
 
 
-def gaussian_log_density(z, mean, log_var):
-    """Log density and the sum of its absolute summands, elementwise."""
-    square = (z - mean) ** 2 / np.exp(log_var)
+def gaussian_log_density(z, mean, log_var, farthest=1e9):
+    """Log density and the sum of its absolute summands, elementwise, at bounded deviations."""
+    square = np.minimum((z - mean) ** 2 / np.exp(log_var), farthest**2)
     constant = np.log(2 * np.pi)
     return -(square + log_var + constant) / 2, (square + np.abs(log_var) + constant) / 2
 
@@ -41,7 +41,8 @@ def decomposition(z, mean, log_var, *, num_train, estimator):
     values, scales = np.empty((3, size)), np.empty((3, size))
     for i in range(size):
         log_q, scale_q = gaussian_log_density(z[i], mean, log_var)  # [posterior, dimension]
-        log_p, scale_p = gaussian_log_density(z[i], np.zeros(dimensions), np.zeros(dimensions))
+        zero = np.zeros(dimensions)
+        log_p, scale_p = gaussian_log_density(z[i], zero, zero, farthest=np.inf)
 
         def log_mixture(logs, scales_of_logs, own=i):
             terms = log_weights[own] + logs

@@ -198,6 +198,17 @@ def test_a_run_restarts_from_the_checkpoint_before_a_damaged_one(finished, tmp_p
     small.assert_identical(small.newest(tmp_path), small.newest(finished))
 
 
+def test_metrics_of_steps_that_are_trained_again_are_replaced(tmp_path):
+    fields = {"checkpoint_every": 5, "keep_checkpoints": 9, "eval_every": 100}
+    for steps in (10, 20):
+        small.train(tmp_path, steps=steps, log_every=5, **fields)
+    for step in (10, 15, 20):
+        truncate(folder(tmp_path, step))
+    small.train(tmp_path, steps=30, log_every=5, **fields)
+    trained = [point["step"] for point in ae.read_metrics(tmp_path) if point["split"] == "train"]
+    assert trained == [5, 10, 15, 20, 25, 30]
+
+
 def test_a_finished_run_whose_last_checkpoint_is_damaged_trains_it_again(finished, tmp_path):
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     truncate(folder(tmp_path, 20))

@@ -1,0 +1,142 @@
+"""The contract of recipes: what they build, store and train."""
+
+import functools
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from ae_jax import config
+from ae_jax.recipe import Recipe
+from ae_jax.testing._objectives import NUM_TRAIN, example_batch, on_each_device
+from ae_jax.testing._report import COUNTS, Findings, Report, distance, usable
+from ae_jax.training.state import TrainState, init_state
+from ae_jax.training.step import make_step, single_player
+from ae_jax.types import ALONE, Array, Batch, Shape, Spec
+
+
+def check_recipe(
+    recipe: Callable[..., Recipe],
+    *arguments: Any,
+    event_shape: Shape = (6,),
+    kind: str = "real",
+    batch_size: int = 16,
+    devices: Sequence[int] = COUNTS,
+    compiler_options: Mapping[str, Any] | None = None,
+    **parts: Any,
+) -> Report:
+    """Checks a recipe as the library's own are checked.
+
+    Every number among its arguments changes what it builds; its config form survives JSON, if it
+    has one; and one training step of it keeps the form of its state, is finite, moves the
+    parameters, does not see padding, and has the same metrics, gradients and state, to 1e-5 of
+    their norm, on 1, 2, 4 and 8 devices, or on as many of these as there are, and under vmap.
+
+    Args:
+      recipe: a function that returns a Recipe.
+      *arguments: for it, e.g. the size of the latent.
+      event_shape: of one example.
+      kind: of the data, as in `ae.Spec`.
+      batch_size: a multiple of the device counts.
+      devices: the device counts compared.
+      compiler_options: for XLA, which can halve the time of the check.
+      **parts: the recipe's keyword arguments.
+
+    Returns:
+      A Report.
+
+    Raises:
+      AssertionError: with every check that failed, and by how much.
+    """
+    found = Findings(f"the recipe {getattr(recipe, '__name__', recipe)}")
+    made = recipe(*arguments, **parts)
+    _check_arguments(found, recipe, inspect.signature(recipe).bind(*arguments, **parts))
+    _check_round_trip(found, made)
+
+    model, objective = made.build(Spec(tuple(event_shape), kind))
+    jit = functools.partial(jax.jit, compiler_options=dict(compiler_options or {}))
+    example, optimizer = jnp.zeros(event_shape), _keeping_gradients()
+    variables = jax.eval_shape(model.init, jax.random.key(0), example)
+    players = single_player(objective, optimizer, variables)
+    state = jit(lambda: init_state(model, players, example, seed=0))()
+    batch, dirty = example_batch(jit, model, state.variables, event_shape, batch_size)
+    step = make_step(model, players, NUM_TRAIN)
+    _check_form(found, step, state, batch)
+
+    places = jnp.arange(batch_size, dtype=jnp.uint32)
+    run = functools.partial(_run, step)
+    both = jax.tree.map(lambda *leaves: jnp.stack(leaves), batch, dirty)
+    together = jit(jax.vmap(run, in_axes=(None, 0, None)))(state, both, places)
+    pick = lambda i: jax.tree.map(lambda leaf: np.asarray(leaf[i]), together)
+    plain, padded = pick(0), pick(1)
+    found.finite("finite", plain)
+    moved = distance(plain["parameters"], state.variables.params)
+    found.holds("a step", moved > 0, "it leaves the parameters where they were")
+    _compare(found, "padding", padded, plain)
+    counts = usable(devices, batch_size)
+    per_shard = lambda device, state, rows, across: run(state, *rows, across)
+    for count in counts:
+        shared = on_each_device(jit, count, per_shard)(state, (batch, places))
+        _compare(found, "vmap" if count == 1 else f"{count} devices", shared, plain)
+    return found.report(counts)
+
+
+def _keeping_gradients() -> optax.GradientTransformation:
+    """Gradient descent whose state is the gradient: differences of parameters would round it."""
+    return optax.chain(optax.trace(decay=0.0), optax.scale(-0.1))
+
+
+def _run(
+    step: Callable, state: TrainState, batch: Batch, places: Array, across: Any = ALONE
+) -> dict[str, Any]:
+    new, metrics = step(state, batch, places, across)
+    return {
+        **{f"'{name}'": value for name, value in metrics.items()},
+        "the gradient": new.optimizer,
+        "the new state": new.variables.state,
+        "parameters": new.variables.params,
+    }
+
+
+def _compare(found: Findings, check: str, got: Mapping, wanted: Mapping) -> None:
+    found.all_equal(check, got, wanted, "{}")
+
+
+def _check_arguments(found: Findings, recipe: Callable, bound: inspect.BoundArguments) -> None:
+    """Each number among the arguments, moved alone, changes what is built."""
+    bound.apply_defaults()
+    before = _built(recipe, bound)
+    for name, value in bound.arguments.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        other = 2 * value if isinstance(value, int) else value / 2 or 0.5
+        changed = inspect.BoundArguments(bound.signature, dict(bound.arguments) | {name: other})
+        same = _built(recipe, changed) == before
+        found.holds("arguments", not same, f"{name}={other!r} builds the same as {name}={value!r}")
+
+
+def _built(recipe: Callable, bound: inspect.BoundArguments) -> Any:
+    made = recipe(*bound.args, **bound.kwargs)
+    terms = [(term.name, float(term.scale), term.fn) for term in made.objective.terms]
+    shape = made.bottleneck.latent_shape
+    return config.for_recipe(made), terms, shape
+
+
+def _check_round_trip(found: Findings, made: Recipe) -> None:
+    section = config.for_recipe(made)
+    if config.CUSTOM in (section["objective"], section["corruption"], *section["model"].values()):
+        return  # made of Python objects that no config can hold
+    again = config.for_recipe(config.recipe_of(json.loads(json.dumps(section))))
+    found.holds("config", again == section, f"{section} comes back from JSON as {again}")
+
+
+def _check_form(found: Findings, step: Callable, state: TrainState, batch: Batch) -> None:
+    """A step takes and returns the same tree of shapes and types, as loops on the device need."""
+    form = lambda tree: jax.tree.map(lambda leaf: (jnp.shape(leaf), leaf.dtype), tree)
+    before, after = form(state), form(jax.eval_shape(step, state, batch)[0])
+    found.holds("form", before == after, f"a step turns {before} into {after}")
