@@ -114,13 +114,13 @@ def config_dict(recipe: Recipe) -> Any:
 
     Lists are tuples and None has a type, so that every field can be set on the command line.
     """
-    import ml_collections
+    from ml_collections import config_dict
 
-    config = ml_collections.ConfigDict(_tuples(for_recipe(recipe)))
+    config: Any = config_dict.ConfigDict(_tuples(for_recipe(recipe)))
     for section, fields in DEFAULTS.items():
         for name in OPTIONAL if isinstance(fields, Mapping) else ():
             if name in fields and fields[name] is None:
-                config[section][name] = ml_collections.config_dict.placeholder(OPTIONAL[name])
+                config[section][name] = config_dict.placeholder(OPTIONAL[name])
     return config
 
 

@@ -16,6 +16,7 @@ from scipy.special import expit
 import ae_jax as ae
 from ae_jax import keys as keys_lib
 from ae_jax.bottlenecks.identity import identity
+from tests import fast
 
 BATCH, WIDTH, LATENT = 5, 6, 2
 RNG = np.random.default_rng(0)
@@ -35,9 +36,13 @@ def example_keys(places=range(BATCH), step=0):
     return keys_lib.for_examples(jax.random.key(1), step, jnp.array(places, jnp.uint32))
 
 
+def init(model):
+    return fast.jit(model.init)(jax.random.key(0), X[0])
+
+
 @functools.cache
 def compiled(model, samples):
-    return jax.jit(functools.partial(model.forward, samples=samples, train=True))
+    return fast.jit(functools.partial(model.forward, samples=samples, train=True))
 
 
 def forward(model, variables, x=X, samples=1, keys=None, **batch):
@@ -48,7 +53,7 @@ def forward(model, variables, x=X, samples=1, keys=None, **batch):
 @pytest.fixture(scope="module")
 def vae():
     model = model_of()
-    return model, jax.jit(model.init)(jax.random.key(0), X[0])
+    return model, init(model)
 
 
 @pytest.mark.parametrize("k", [1, 3])
@@ -80,7 +85,7 @@ def test_log_densities_are_scipys(vae):
 
 def test_the_bernoulli_model_is_scipys_and_a_deterministic_one_has_no_densities():
     model = model_of(ae.bottlenecks.identity(LATENT), ae.likelihoods.bernoulli())
-    outputs, _ = forward(model, model.init(jax.random.key(0), X[0]), np.round(X))
+    outputs, _ = forward(model, init(model), np.round(X))
     p = expit(np.asarray(outputs.parameters[:, 0], np.float64))
     expected = stats.bernoulli.logpmf(np.round(X), p).sum(-1)
     np.testing.assert_allclose(outputs.log_px[:, 0], expected, rtol=1e-5)
@@ -152,7 +157,7 @@ def test_encode_and_decode_need_their_own_parts_only(vae):
 
 def test_decode_gives_the_mean_of_the_likelihood():
     model = model_of(likelihood=ae.likelihoods.bernoulli())
-    variables = model.init(jax.random.key(0), X[0])
+    variables = init(model)
     z = RNG.normal(size=(3, LATENT)).astype(np.float32)
     parameters = model.decode_parameters(variables, z)
     np.testing.assert_allclose(model.decode(variables, z), expit(parameters), rtol=1e-5)
@@ -226,7 +231,7 @@ def test_parts_in_the_wrong_place_are_refused():
 def test_the_encoder_sees_the_corrupted_x_and_the_likelihood_the_clean_one():
     corruption = ae.corruptions.masking(0.5, value=-1.0)
     model = model_of(corruption=corruption)
-    variables = model.init(jax.random.key(0), X[0])
+    variables = init(model)
     outputs, _ = forward(model, variables)
     corrupted, info = jax.vmap(corruption)(example_keys().corruption, X)
     np.testing.assert_array_equal(outputs.corrupted, corrupted)
@@ -243,7 +248,7 @@ def test_statistics_of_the_bottleneck_are_summed_over_valid_examples():
         stats=lambda state, posterior, z: {"codes": z[0], "count": jnp.ones((), jnp.int32)}
     )
     model = model_of(counted)
-    variables = model.init(jax.random.key(0), X[0])
+    variables = init(model)
     valid = np.array([True, False, True, True, False])
     x = np.where(valid[:, None], X, np.nan)
     sums = forward(model, variables, x, valid=jnp.asarray(valid))[1]["bottleneck"]

@@ -12,6 +12,7 @@ from scipy.special import expit
 import ae_jax as ae
 from ae_jax import keys as keys_lib
 from ae_jax.registry import TERMS
+from tests import fast
 
 BATCH, WIDTH, LATENT, SAMPLES = 5, 6, 2, 4
 RNG = np.random.default_rng(0)
@@ -35,8 +36,8 @@ def passed():
         ae.Batch(jnp.asarray(X)),
         keys_lib.for_examples(jax.random.key(0), 0, jnp.arange(5)),
     )
-    variables = jax.jit(model.init)(jax.random.key(1), X[0])
-    forward = jax.jit(functools.partial(model.forward, samples=SAMPLES))
+    variables = fast.jit(model.init)(jax.random.key(1), X[0])
+    forward = fast.jit(functools.partial(model.forward, samples=SAMPLES))
     outputs, _ = forward(variables, batch, keys)
     return outputs, ae.Context(model, variables, batch, keys, jnp.int32(0), 100)
 
@@ -129,7 +130,7 @@ def test_the_weight_of_the_kl_reaches_the_gradient_of_the_encoder():
 
         return jax.grad(loss)(context.variables.params)
 
-    rebuilt = jax.jit(gradient)
+    rebuilt = fast.jit(gradient)
     by_weight = [
         rebuilt(ae.terms.reconstruction() + jnp.float32(weight) * ae.terms.kl())
         for weight in (0.0, 1.0, 3.0)

@@ -75,10 +75,14 @@ def location_scale(
         location, log_var = split(params, y)
         return location + jnp.exp(0.5 * log_var) * noise(key, location.shape, location.dtype)
 
+    def log_prob(params, y, x, observed):
+        location, log_var = split(params, y)
+        return -nll(x, location, log_var, observed)
+
     return Likelihood(
         parameter_shape=parameter_shape,
         init=init,
-        log_prob=lambda params, y, x, observed: -nll(x, *split(params, y), observed),
+        log_prob=log_prob,
         mean=lambda params, y: split(params, y)[0],
         mode=lambda params, y: split(params, y)[0],
         sample=sample,

@@ -62,8 +62,9 @@ def discretized_logistic_mixture(num_mixtures: int = 10, levels: int = 256) -> L
         return [logits, locations, losses.bounded_log_var(raw, LOG_SCALE_BOUND)]
 
     def log_prob(params, y, x, observed):
+        logits, locations, log_scales = split(y)
         nll = losses.discretized_logistic_mixture_nll
-        return -nll(x, *split(y), observed, levels=levels)
+        return -nll(x, logits, locations, log_scales, observed, levels=levels)
 
     def mode(params, y):
         logits, locations, log_scales = split(y)

@@ -78,8 +78,12 @@ def mixed(columns: Sequence[tuple[Any, int]]) -> Likelihood:
         return params.get(group.name, {}), y[group.outputs].reshape(group.shape)
 
     def log_prob(params, y, x, observed):
-        of = lambda v, g: None if v is None else v[g.columns]
-        return sum(g.part.log_prob(*own(g, params, y), of(x, g), of(observed, g)) for g in groups)
+        total = jnp.zeros(())
+        for group in groups:
+            seen = None if observed is None else observed[group.columns]
+            own_params, own_y = own(group, params, y)
+            total = total + group.part.log_prob(own_params, own_y, x[group.columns], seen)
+        return total
 
     def joined(method: str):
         def join(params, y, *keys):

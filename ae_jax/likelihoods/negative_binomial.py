@@ -21,11 +21,11 @@ def negative_binomial() -> Likelihood:
     gamma-distributed, and the Poisson likelihood where α is small. The decoder emits log m and
     log α side by side on a doubled last axis; they are kept smoothly within ±30 and ±20. Data are
     counts 0, 1, 2, … as they are, which float32 holds up to 2²⁴: use `preprocessing.none()`. The
-    mode is ⌊m (1 - α)⌋, 0 for α ≥ 1; gamma rates beyond 2³⁰ are sampled as 2³⁰.
+    mode is ⌊m (1 - α)⌋, 0 for α ≥ 1.
     """
 
     def split(y):
-        log_mean, log_dispersion = jnp.split(*at_least_float32(y), 2, axis=-1)
+        log_mean, log_dispersion = jnp.split(at_least_float32(y)[0], 2, axis=-1)
         return bounded_log_mean(log_mean), losses.bounded_log_var(log_dispersion)
 
     def log_prob(params, y, x, observed):

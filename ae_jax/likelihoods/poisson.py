@@ -16,8 +16,8 @@ def poisson() -> Likelihood:
 
     The decoder emits the event's shape; log λ is its output, kept smoothly within ±30, so that
     values and gradients stay finite. Data are counts 0, 1, 2, … as they are, which float32 holds
-    up to 2²⁴: use `preprocessing.none()`. The mean is λ, the mode ⌊λ⌋; rates beyond 2³⁰ are sampled
-    as 2³⁰.
+    up to 2²⁴: use `preprocessing.none()`. The mean is λ, the mode ⌊λ⌋; samples of rates above 2¹⁸
+    are rounded normal ones.
 
     Example:
       >>> import jax.numpy as jnp

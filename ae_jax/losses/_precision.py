@@ -17,5 +17,6 @@ def at_least_float32(*arrays: chex.Numeric) -> tuple[jax.Array, ...]:
     Returns:
       The arrays, in the order given, all of one dtype.
     """
-    dtype = jnp.promote_types(jnp.result_type(*arrays), jnp.float32)
+    with jax.numpy_dtype_promotion("standard"):  # promoting is what this is for
+        dtype = jnp.promote_types(jnp.result_type(*arrays), jnp.float32)
     return tuple(jnp.asarray(array, dtype) for array in arrays)

@@ -247,7 +247,7 @@ def _check_plain(
     found: Findings, objective: Objective, context: Context, base: Found, dirty: Batch
 ) -> None:
     """Without jit, the padding left out; then with other values where nothing was observed."""
-    rows = np.flatnonzero(context.batch.valid)
+    rows = np.flatnonzero(np.asarray(context.batch.valid))
     take = functools.partial(jax.tree.map, lambda leaf: jnp.asarray(leaf[rows]))
     outputs, batch = take(base.outputs), take(context.batch)._replace(valid=None)
     context = context._replace(batch=batch, keys=take(context.keys))

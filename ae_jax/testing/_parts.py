@@ -56,7 +56,8 @@ def check_coder(
     keys = keys_lib.for_examples(jax.random.key(1), 0, jnp.arange(batch_size)).dropout
     params, state = jit(coder.init)(jax.random.key(0), x[0])
 
-    shape = jax.eval_shape(lambda: coder.apply(params, state, x[0])[0]).shape
+    evaluate = jax.vmap(lambda x: coder.apply(params, state, x)[0], axis_name=BATCH_AXIS)
+    shape = jax.eval_shape(evaluate, x).shape[1:]
     found.holds("shape", shape == output_shape, f"it emits {shape}, not {output_shape}")
     if found.failures:
         return found.report()
@@ -73,10 +74,8 @@ def check_coder(
     new = plain["the new state"]
     found.holds("form", form(new) == form(state), f"state {form(state)} becomes {form(new)}")
 
-    alone = lambda x: coder.apply(params, state, x)[0]
-    batched = jax.vmap(alone, axis_name=BATCH_AXIS)
-    single = {f"example {i}": batched(x[i : i + 1])[0] for i in (0, batch_size - 1)}
-    rows = jit(batched)(x)
+    single = {f"example {i}": evaluate(x[i : i + 1])[0] for i in (0, batch_size - 1)}
+    rows = jit(evaluate)(x)
     together = {name: rows[int(name.split()[1])] for name in single}
     found.all_equal("jit and vmap", together, single, "the output of {} in evaluation")
     counts = usable(devices, batch_size)
@@ -95,6 +94,7 @@ def _train_coder(
 
     def loss(params):
         one = lambda x, key: coder.apply(params, state, x, key=key, train=True)[::2]
+        y: Any
         y, new = jax.vmap(one, axis_name=BATCH_AXIS, out_axes=(0, None))(x, keys)
         return jnp.mean(jnp.sum(jnp.tanh(y + bend), axis=range(1, y.ndim))), (y, new)
 

@@ -79,7 +79,7 @@ def check_recipe(
     found.holds("a step", moved > 0, "it leaves the parameters where they were")
     _compare(found, "padding", padded, plain)
     counts = usable(devices, batch_size)
-    per_shard = lambda device, state, rows, across: run(state, *rows, across)
+    per_shard = lambda device, state, rows, across: run(state, rows[0], rows[1], across)
     for count in counts:
         shared = on_each_device(jit, count, per_shard)(state, (batch, places))
         _compare(found, "vmap" if count == 1 else f"{count} devices", shared, plain)

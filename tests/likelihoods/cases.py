@@ -11,6 +11,7 @@ import ae_jax as ae
 from ae_jax.types import Likelihood, Shape
 from tests.reference import likelihoods as oracles
 
+DRAWS = 20_000
 SHAPES = ((3,), (1,), (5, 7, 3))
 EXTREMES = (0.0, 1e-6, -1e-6, 1.0, -1.0, 20.0, -20.0, 88.0, -88.0, 1e4, -1e4)
 

@@ -50,7 +50,7 @@ def test_bfloat16_logits_do_not_round_the_index():
 
 def test_samples_have_the_frequencies_of_the_softmax():
     keys = jax.random.split(jax.random.key(0), 20_000)
-    draws = np.asarray(jax.vmap(lambda key: LIKELIHOOD.sample({}, LOGITS, key))(keys))
+    draws = np.asarray(jax.jit(jax.vmap(LIKELIHOOD.sample, (None, None, 0)))({}, LOGITS, keys))
     for column, logits in zip(draws.T, LOGITS.astype(float), strict=True):
         counted = np.bincount(column.astype(int), minlength=5)
         assert stats.chisquare(counted, 20_000 * softmax(logits)).pvalue > 1e-4

@@ -27,16 +27,11 @@ CASES = [
 
 
 @pytest.mark.parametrize(("variance", "y", "params", "b"), CASES)
-def test_log_prob_is_scipys_and_samples_deviate_by_the_scale(variance, y, params, b):
+def test_log_prob_is_scipys(variance, y, params, b):
     likelihood = ae.likelihoods.laplace(variance, scale=0.5)
     assert likelihood.parameter_shape((3, 4)) == y.shape
     expected = stats.laplace(LOCATION, b).logpdf(X).sum()
     np.testing.assert_allclose(likelihood.log_prob(params, y, X, None), expected, rtol=2e-6)
-    keys = jax.random.split(jax.random.key(0), 50_000)
-    draws = np.asarray(jax.jit(jax.vmap(lambda k: likelihood.sample(params, y, k)))(keys), float)
-    # |x - μ| is exponential: its mean and standard deviation are b.
-    z = (np.abs(draws - LOCATION).mean(0) / b - 1) * np.sqrt(50_000)
-    assert np.abs(z).max() < 4.5
 
 
 def test_it_starts_at_the_scale():

@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 import ae_jax as ae
+from tests.likelihoods.cases import DRAWS, compiled
 
 LIKELIHOOD = ae.likelihoods.poisson()
 
@@ -39,10 +40,16 @@ def test_wild_log_rates_are_bounded():
     np.testing.assert_allclose(mean, np.exp([-30.0, 16.0, 30.0]), rtol=2e-5)
 
 
-def test_huge_rates_are_sampled_without_overflow():
-    draw = LIKELIHOOD.sample({}, jnp.array([10.0, 20.0, 1e4]), jax.random.key(0))
-    rates = np.array([np.exp(10), np.exp(20), 2.0**30])
-    assert (np.abs(draw - rates) < 6 * np.sqrt(rates) + 64).all()
+@pytest.mark.parametrize("log_rate", [4.0, 12.4, 12.5, 19.0, 1e4])
+def test_huge_rates_are_sampled_with_mean_and_deviation(log_rate):
+    """Whose skewness, 1 / √λ, is small, so that chi-square bounds the deviation."""
+    y, keys = np.float32([log_rate]), jax.random.split(jax.random.key(1), DRAWS)
+    draws = np.asarray(compiled("poisson", "draw")({}, y, keys), float)
+    rate = float(LIKELIHOOD.mean({}, y)[0])
+    assert (draws == np.rint(draws)).all()
+    z = (draws - rate) / np.sqrt(rate)
+    assert abs(z.mean()) < 5 / np.sqrt(DRAWS) + 1e-6 * np.sqrt(rate)  # float32's part
+    assert abs(z.std() - 1) < 5 / np.sqrt(2 * DRAWS)
 
 
 def test_mode_is_the_rate_rounded_down():

@@ -8,6 +8,7 @@ from flax import linen as nn
 from flax import nnx
 
 import ae_jax as ae
+from tests import fast
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(3, 2)).astype(np.float32)
@@ -71,7 +72,7 @@ def dropouts():
     """By flavour: `(key, train) -> (output, mask of the first dropout, of the second)`."""
 
     def of(coder):
-        params, state = jax.jit(coder.init)(KEY, X)
+        params, state = fast.jit(coder.init)(KEY, X)
         run = lambda key, train: coder.apply(params, state, X, key=key, train=train)[0]
         return jax.jit(run, static_argnames="train")
 
@@ -80,21 +81,21 @@ def dropouts():
 
 def test_a_linen_coder_is_the_module():
     module, coder = LinenNet(), ae.from_linen(LinenNet())
-    params, state = coder.init(KEY, X)
+    params, state = fast.jit(coder.init)(KEY, X)
     assert jax.tree.leaves(state) == []
     expected = module.apply({"params": params}, X, deterministic=True)
     y, _, after = coder.apply(params, state, X)
     for one, other in zip(y, expected, strict=True):
         np.testing.assert_array_equal(one, other)
     assert jax.tree.leaves(after) == []
-    different, _ = coder.init(jax.random.key(1), X)
+    different, _ = fast.jit(coder.init)(jax.random.key(1), X)
     kernel = lambda tree: tree["Dense_0"]["kernel"]
     assert not np.allclose(kernel(params), kernel(different))
 
 
 def test_an_nnx_coder_is_the_module():
     coder = ae.from_nnx(NnxNet)
-    params, state = coder.init(KEY, X)
+    params, state = fast.jit(coder.init)(KEY, X)
     assert jax.tree.leaves(state) == []
     assert set(params) == {
         "inner/dense/kernel",
@@ -107,14 +108,14 @@ def test_an_nnx_coder_is_the_module():
     module.out.kernel[...] = params["out/kernel"]
     (expected, _, _), _ = nnx.capture(module, nnx.Intermediate)(X)
     np.testing.assert_allclose(coder.apply(params, state, X)[0][0], expected, rtol=1e-6)
-    different, _ = coder.init(jax.random.key(1), X)
+    different, _ = fast.jit(coder.init)(jax.random.key(1), X)
     assert not np.allclose(params["out/kernel"], different["out/kernel"])
 
 
 @BOTH
 def test_sown_values_are_named_by_their_path(flavour):
     coder = CODERS[flavour]()
-    params, state = coder.init(KEY, X)
+    params, state = fast.jit(coder.init)(KEY, X)
     _, activations, _ = coder.apply(params, state, X)
     inner = {"linen": "LinenInner_0", "nnx": "inner"}[flavour]
     assert set(activations) == {"hidden", f"{inner}/input"}
@@ -189,7 +190,7 @@ class NnxTakesAll(NnxTakes):
 )
 def test_a_module_gets_the_arguments_it_names_and_no_other(flavour, coder):
     observed, extras = X > 0, {"label": 3}
-    params, state = coder.init(KEY, X)
+    params, state = fast.jit(coder.init)(KEY, X)
     options = {"observed": observed, "extras": extras, "info": {"mask": observed}}
     coder.apply(params, state, X, train=True, **options)
     assert SEEN[flavour] == {"train": True, "observed": observed, "extras": extras}
@@ -202,7 +203,7 @@ def test_a_module_gets_the_arguments_it_names_and_no_other(flavour, coder):
     [("linen", ae.from_linen(LinenTakesAll())), ("nnx", ae.from_nnx(NnxTakesAll))],
 )
 def test_a_module_with_open_keywords_gets_all(flavour, coder):
-    params, state = coder.init(KEY, X)
+    params, state = fast.jit(coder.init)(KEY, X)
     coder.apply(params, state, X, train=True, info={"mask": 1})
     assert SEEN[flavour] == {
         "train": True,

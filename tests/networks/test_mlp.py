@@ -7,6 +7,7 @@ import pytest
 
 import ae_jax as ae
 from ae_jax.networks.mlp import ACTIVATIONS
+from tests import fast
 
 RNG = np.random.default_rng(0)
 
@@ -21,7 +22,7 @@ def shapes(tree):
 
 def test_parameters_have_the_shapes_of_the_layers():
     coder = ae.networks.mlp((16, 4)).bind((3, 2))
-    params, state = coder.init(jax.random.key(0), jnp.zeros((2, 5)))
+    params, state = fast.jit(coder.init)(jax.random.key(0), jnp.zeros((2, 5)))
     assert jax.tree.leaves(state) == []
     assert shapes(params) == {
         "dense_0": {"kernel": (10, 16), "bias": (16,)},
@@ -41,9 +42,9 @@ def test_weights_start_with_a_variance_of_one_over_the_width():
 def test_an_mlp_is_products_and_activations():
     coder = ae.networks.mlp((5, 4), "tanh").bind((2, 3))
     x = RNG.normal(size=(3, 2)).astype(np.float32)
-    params, state = coder.init(jax.random.key(1), x)
+    params, state = fast.jit(coder.init)(jax.random.key(1), x)
     params = jax.tree.map(lambda p: p + 0.1, params)  # biases that matter
-    y, activations, _ = jax.jit(coder.apply)(params, state, x)
+    y, activations, _ = fast.jit(coder.apply)(params, state, x)
     layer = lambda name, h: h @ params[name]["kernel"] + params[name]["bias"]
     first = np.tanh(layer("dense_0", x.ravel()))
     second = np.tanh(layer("dense_1", first))
@@ -56,7 +57,7 @@ def test_an_mlp_is_products_and_activations():
 def test_linear_is_one_matrix_product():
     coder = ae.networks.linear().bind((7,))
     x = RNG.normal(size=(5, 3)).astype(np.float32)
-    params, state = coder.init(jax.random.key(2), x)
+    params, state = fast.jit(coder.init)(jax.random.key(2), x)
     assert set(params) == {"output"}
     y, activations, _ = coder.apply(params, state, x)
     assert activations == {}
@@ -91,7 +92,7 @@ def test_any_shape_in_and_out(event):
 def test_activations_by_name_by_path_and_as_functions(activation, expected):
     coder = ae.networks.mlp((6,), activation).bind((1,))
     x = np.float32([1.5, -0.5])
-    params, state = coder.init(jax.random.key(0), x)
+    params, state = fast.jit(coder.init)(jax.random.key(0), x)
     hidden = coder.apply(params, state, x)[1]["hidden_0"]
     before = x @ np.asarray(params["dense_0"]["kernel"], np.float64)
     assert (before > 0).any()

@@ -13,6 +13,7 @@ from flax import nnx
 import ae_jax as ae
 from ae_jax import keys as keys_lib
 from ae_jax.training import init_state, make_step, parallel
+from tests import fast
 
 RNG = np.random.default_rng(0)
 BATCH, WIDTH, UNITS, LATENT = 16, 6, 5, 2
@@ -74,7 +75,7 @@ def game_of(flavour):
     )
     objective = ae.terms.reconstruction() + ae.terms.latent_l2()
     players = (ae.Player(("decoder", "encoder"), objective, optax.sgd(1e-2)),)
-    return model, players, jax.jit(lambda: init_state(model, players, X[0], 0))()
+    return model, players, fast.jit(lambda: init_state(model, players, X[0], 0))()
 
 
 def model_of(flavour):
@@ -85,7 +86,7 @@ def model_of(flavour):
 @functools.cache
 def forward(flavour, train):
     model, _ = model_of(flavour)
-    return jax.jit(functools.partial(model.forward, train=train, samples=2))
+    return fast.jit(functools.partial(model.forward, train=train, samples=2))
 
 
 def keys():
@@ -159,7 +160,7 @@ def test_evaluation_uses_the_stored_statistics_and_keeps_them(flavour):
 @FLAVOURS
 def test_encoding_one_example_is_encoding_it_among_others(flavour):
     model, variables = model_of(flavour)
-    encode = jax.jit(model.encode)
+    encode = fast.jit(model.encode)
     np.testing.assert_allclose(
         encode(variables, X[:1]), encode(variables, X)[:1], rtol=1e-5, atol=1e-6
     )

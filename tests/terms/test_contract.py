@@ -1,0 +1,112 @@
+"""Every registered term keeps the public contract, grouped by the model that it is made for."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+import ae_jax as ae
+from ae_jax import terms
+from ae_jax.registry import TERMS
+from ae_jax.testing import check_term
+from tests import fast
+
+NETWORK = ae.networks.mlp((8,), "sigmoid")
+EVERY_LAYER = ("code", "hidden_0", "decoder/hidden_0")
+
+
+class Group(NamedTuple):
+    """Terms that share a model and so one compilation.
+
+    Attributes:
+      objective: their sum.
+      bottleneck: None for the suite's own variational model.
+      event_shape: of one example.
+      devices: the counts compared.
+    """
+
+    objective: ae.Objective
+    bottleneck: object = None
+    event_shape: tuple[int, ...] = (6,)
+    devices: Sequence[int] = (1, 8)
+
+
+GROUPS = {
+    "reconstructions": Group(
+        terms.reconstruction()
+        + terms.squared_error()
+        + terms.absolute_error()
+        + terms.huber(delta=0.5)
+        + terms.cosine()
+        + terms.detached(terms.squared_error(name="watched"))
+        + terms.where(terms.squared_error(name="restricted"), "label", equals=1),
+    ),
+    "bounds": Group(
+        terms.kl()
+        + terms.monte_carlo_kl(samples=2)
+        + terms.iwae(samples=4)
+        + terms.iwae(samples=3, doubly_reparameterized=True, name="doubly_reparameterized")
+        + terms.miwae(samples=4, groups=2)
+        + terms.ciwae(samples=4)
+    ),
+    "maps": Group(
+        terms.contractive()
+        + terms.decoder_gradient()
+        + terms.latent_l2()
+        + terms.weight_l2()
+        + terms.orthogonality()
+    ),
+    "batch-coupled": Group(
+        terms.free_bits(threshold=0.1)
+        + terms.capacity(target=5.0, steps=100)
+        + terms.mmd()
+        + terms.mutual_information()
+        + terms.total_correlation()
+        + terms.dimension_wise_kl()
+        + terms.dip_i()
+        + terms.dip_ii(),
+        devices=(1, 2, 4, 8),
+    ),
+    "sparse": Group(
+        terms.sparsity(rho=0.05, layers=EVERY_LAYER)
+        + terms.sparsity(rho=0.05, running=True, name="running")
+        + terms.l1(layers=EVERY_LAYER)
+        + terms.l0(),
+        ae.bottlenecks.sparse(3),
+        devices=(1, 2, 4, 8),
+    ),
+    "images": Group(
+        terms.ssim() + terms.ms_ssim(weights=(1.0,)),
+        ae.bottlenecks.identity(3),
+        (11, 12, 1),
+    ),
+}
+
+
+def test_every_registered_term_is_in_the_table():
+    ours = {name for name, f in TERMS.factories.items() if f.__module__.startswith("ae_jax.")}
+    names = {term.name for group in GROUPS.values() for term in group.objective.terms}
+    assert ours <= names
+    assert ours | {"detached", "where"} == set(ae.terms.__all__)
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_the_contract(name):
+    group = GROUPS[name]
+    model = None
+    if group.bottleneck is not None:
+        likelihood, shape = ae.likelihoods.bernoulli(), group.event_shape
+        parts = NETWORK, NETWORK, group.bottleneck, likelihood
+        model = ae.autoencoder(*parts, event_shape=shape)
+    report = check_term(
+        group.objective,
+        model=model,
+        event_shape=group.event_shape,
+        extras={"label": np.arange(16) % 2},
+        devices=group.devices,
+        compiler_options=fast.options(),
+    )
+    assert report.devices == tuple(group.devices)
+    assert "unobserved entries" in report.errors
+    print(report)
