@@ -41,9 +41,7 @@ def small_test_data() -> ae.data.Dataset:
 def vae() -> Any:
     """A variational autoencoder with 16 hidden units and two latents."""
     network = ae.networks.mlp((16,))
-    return ae.recipes.vae(
-        2, encoder=network, decoder=network, likelihood=ae.likelihoods.gaussian()
-    )
+    return ae.recipes.vae(2, encoder=network, decoder=network, likelihood=ae.likelihoods.gaussian())
 
 
 @ae.term

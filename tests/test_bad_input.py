@@ -84,9 +84,17 @@ BAD_FIELDS = [
     ("model.decoder", {"name": "no.such:thing"}, "cannot import 'no.such:thing'"),
     ("model.bottleneck", {"name": "gausian", "latent_dim": 2}, "did you mean 'gaussian'?"),
     ("model.bottleneck", {"name": "gaussian", "latent_dim": 0}, "latent_dim must be a positive"),
-    ("model.bottleneck", {"name": "gaussian", "latent_dim": -2}, "number or a shape of them, got -2"),
+    (
+        "model.bottleneck",
+        {"name": "gaussian", "latent_dim": -2},
+        "number or a shape of them, got -2",
+    ),
     ("model.likelihood", {"name": "bernouli"}, "did you mean 'bernoulli'?"),
-    ("model.likelihood", {"name": "gaussian", "scale": 0.0}, "scale must be a positive number, got 0"),
+    (
+        "model.likelihood",
+        {"name": "gaussian", "scale": 0.0},
+        "scale must be a positive number, got 0",
+    ),
     ("corruption", {"name": "gausian"}, "did you mean 'gaussian'?"),
     ("objective", {"kll": 1.0}, "no term is called 'kll'; did you mean 'kl'?"),
     ("objective", {}, "the objective has no terms"),
@@ -210,9 +218,9 @@ def test_a_workdir_that_cannot_be_written_is_refused(tmp_path, below):
 
 def test_a_workdir_of_another_config_is_refused_with_the_differences(tmp_path):
     stored = small.config(optimizer={"learning_rate": 2e-3}, seed=4)
-    resolved = ae.fitting.resolve(
-        ae.config.complete(stored), small.vae(), small.small_test_data()
-    )[0]
+    resolved = ae.fitting.resolve(ae.config.complete(stored), small.vae(), small.small_test_data())[
+        0
+    ]
     workdir = ae.storage.open_workdir(tmp_path)
     ae.storage.write_json(workdir / "config.json", {"config": resolved, "spec": {}})
     with pytest.raises(WorkdirError, match="another config") as caught:

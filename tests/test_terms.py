@@ -80,7 +80,7 @@ def test_kl_agrees_with_its_monte_carlo_estimate():
     draws = 20_000
     loc = np.asarray(outputs.posterior.loc, np.float64)[:, None]
     sigma = np.exp(0.5 * np.asarray(outputs.posterior.log_var, np.float64))[:, None]
-    z = loc + sigma * RNG.normal(size=(BATCH, draws, LATENT))
+    z = loc + sigma * np.random.default_rng(1).normal(size=(BATCH, draws, LATENT))
     ratios = (stats.norm(loc, sigma).logpdf(z) - stats.norm.logpdf(z)).sum(-1)
     error = ratios.std(1) / np.sqrt(draws)
     closed = np.asarray(per_example(ae.terms.kl(), outputs, context))

@@ -12,12 +12,13 @@ import numpy as np
 import optax
 
 from ae_jax import config
+from ae_jax.model import Autoencoder
 from ae_jax.recipe import Recipe
 from ae_jax.testing._objectives import NUM_TRAIN, example_batch, on_each_device
 from ae_jax.testing._report import COUNTS, Findings, Report, distance, usable
 from ae_jax.training.state import TrainState, init_state
 from ae_jax.training.step import make_step, single_player
-from ae_jax.types import ALONE, Array, Batch, Shape, Spec
+from ae_jax.types import ALONE, Array, Batch, Shape, Spec, Variables
 
 
 def check_recipe(
@@ -43,7 +44,7 @@ def check_recipe(
       event_shape: of one example.
       kind: of the data, as in `ae.Spec`.
       batch_size: a multiple of the device counts.
-      devices: the device counts compared.
+      devices: the device counts compared; none for what needs no compilation alone.
       compiler_options: for XLA, which can halve the time of the check.
       **parts: the recipe's keyword arguments.
 
@@ -57,33 +58,49 @@ def check_recipe(
     made = recipe(*arguments, **parts)
     _check_arguments(found, recipe, inspect.signature(recipe).bind(*arguments, **parts))
     _check_round_trip(found, made)
-
     model, objective = made.build(Spec(tuple(event_shape), kind))
-    jit = functools.partial(jax.jit, compiler_options=dict(compiler_options or {}))
-    example, optimizer = jnp.zeros(event_shape), _keeping_gradients()
-    variables = jax.eval_shape(model.init, jax.random.key(0), example)
-    players = single_player(objective, optimizer, variables)
-    state = jit(lambda: init_state(model, players, example, seed=0))()
-    batch, dirty = example_batch(jit, model, state.variables, event_shape, batch_size)
+    players = single_player(objective, _keeping_gradients(), _shapes_of(model, event_shape))
     step = make_step(model, players, NUM_TRAIN)
-    _check_form(found, step, state, batch)
+    init = lambda: init_state(model, players, jnp.zeros(event_shape), seed=0)
+    x = jax.ShapeDtypeStruct((batch_size, *event_shape), jnp.float32)
+    _check_form(found, step, jax.eval_shape(init), Batch(x))  # pyright: ignore
+    counts = usable(devices, batch_size)
+    if counts:
+        jit = functools.partial(jax.jit, compiler_options=dict(compiler_options or {}))
+        state = jit(init)()
+        batches = example_batch(jit, model, state.variables, event_shape, batch_size)
+        _check_step(found, jit, step, state, batches, counts)
+    return found.report(counts)
 
-    places = jnp.arange(batch_size, dtype=jnp.uint32)
+
+def _check_step(
+    found: Findings,
+    jit: Callable,
+    step: Callable,
+    state: TrainState,
+    batches: tuple[Batch, Batch],
+    counts: Sequence[int],
+) -> None:
+    """One step: finite, moving, blind to padding, the same under vmap and on any devices."""
     run = functools.partial(_run, step)
-    both = jax.tree.map(lambda *leaves: jnp.stack(leaves), batch, dirty)
+    places = jnp.arange(batches[0].x.shape[0], dtype=jnp.uint32)
+    both = jax.tree.map(lambda *leaves: jnp.stack(leaves), *batches)
     together = jit(jax.vmap(run, in_axes=(None, 0, None)))(state, both, places)
     pick = lambda i: jax.tree.map(lambda leaf: np.asarray(leaf[i]), together)
     plain, padded = pick(0), pick(1)
     found.finite("finite", plain)
     moved = distance(plain["parameters"], state.variables.params)
     found.holds("a step", moved > 0, "it leaves the parameters where they were")
-    _compare(found, "padding", padded, plain)
-    counts = usable(devices, batch_size)
-    per_shard = lambda device, state, rows, across: run(state, rows[0], rows[1], across)
+    found.all_equal("padding", padded, plain, "{}")
+    per_shard = lambda device, state, rows, across: run(state, *rows, across)
     for count in counts:
-        shared = on_each_device(jit, count, per_shard)(state, (batch, places))
-        _compare(found, "vmap" if count == 1 else f"{count} devices", shared, plain)
-    return found.report(counts)
+        shared = on_each_device(jit, count, per_shard)(state, (batches[0], places))
+        check = "vmap" if count == 1 else f"{count} devices"
+        found.all_equal(check, shared, plain, "{}")
+
+
+def _shapes_of(model: Autoencoder, event_shape: Shape) -> Variables:
+    return jax.eval_shape(model.init, jax.random.key(0), jnp.zeros(event_shape))
 
 
 def _keeping_gradients() -> optax.GradientTransformation:
@@ -101,10 +118,6 @@ def _run(
         "the new state": new.variables.state,
         "parameters": new.variables.params,
     }
-
-
-def _compare(found: Findings, check: str, got: Mapping, wanted: Mapping) -> None:
-    found.all_equal(check, got, wanted, "{}")
 
 
 def _check_arguments(found: Findings, recipe: Callable, bound: inspect.BoundArguments) -> None:

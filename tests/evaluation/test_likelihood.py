@@ -49,8 +49,14 @@ def run(exact):
     assert all(jax.tree.leaves(jax.tree.map(same, params, dict(variables.params))))
     config = ae.config.complete(small.config(recipe))
     return Run(
-        model, objective, variables._replace(params=params), config, none(),
-        ae.Spec((WIDTH,), "real"), 100, (0.0, 1.0),
+        model,
+        objective,
+        variables._replace(params=params),
+        config,
+        none(),
+        ae.Spec((WIDTH,), "real"),
+        100,
+        (0.0, 1.0),
     )
 
 

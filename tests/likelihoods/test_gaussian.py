@@ -14,8 +14,8 @@ MEAN, RAW, X = (RNG.normal(size=SHAPE).astype(np.float32) for _ in range(3))
 SHIFT = 0.07
 DRAWS = 50_000
 
-# Each: the variance, the decoder's output, the learned parameters, and the σ it must mean at
-# scale 0.5: log σ² = 2 log scale, plus 10 · shift where global, plus the raw output where predicted.
+# Each: the variance, the decoder's output, the learned parameters, and the σ it must mean at scale
+# 0.5: log σ² = 2 log scale, plus 10 · shift where global, plus the raw output where predicted.
 CASES = [
     pytest.param("fixed", MEAN, {}, np.full(SHAPE, 0.5), id="fixed"),
     pytest.param(
@@ -41,7 +41,7 @@ def test_the_log_probability_is_scipys_constants_included(variance, y, params, s
 
 @pytest.mark.parametrize(("variance", "y", "params", "sigma"), CASES)
 def test_unobserved_entries_do_not_count_whatever_they_hold(variance, y, params, sigma):
-    observed = RNG.random(SHAPE) < 0.5
+    observed = np.random.default_rng(1).random(SHAPE) < 0.5
     garbage = np.where(observed, X, np.nan).astype(np.float32)
     expected = stats.norm(MEAN, sigma).logpdf(X)[observed].sum()
     _, log_prob = likelihood_of(variance)

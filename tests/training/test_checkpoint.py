@@ -12,8 +12,8 @@ from etils import epath
 
 import ae_jax as ae
 from ae_jax.errors import CheckpointError
-from ae_jax.training import init_state, parallel, single_player
 from ae_jax.training import checkpoint as lib
+from ae_jax.training import init_state, parallel, single_player
 from tests import small
 
 

@@ -77,9 +77,7 @@ def test_there_is_one_fetch_a_log_an_evaluation_and_a_checkpoint(
 @pytest.mark.parametrize("length", [1, 7])
 def test_the_length_of_dispatches_does_not_change_the_result(length):
     automatic, _ = counted()
-    small.assert_identical(
-        small.train(steps_per_dispatch=length).variables, automatic.variables
-    )
+    small.assert_identical(small.train(steps_per_dispatch=length).variables, automatic.variables)
 
 
 def test_state_and_totals_are_donated():

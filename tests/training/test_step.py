@@ -150,8 +150,10 @@ def test_a_player_that_moves_every_second_step_moves_only_then():
     step = jax.jit(make_step(model, players, 100))
     for turn in range(4):
         old, (state, metrics) = state, step(state, batch())
-        change = {k: small.distance(state.variables.params[k], old.variables.params[k])
-                  for k in ("encoder", "decoder")}
+        change = {
+            k: small.distance(state.variables.params[k], old.variables.params[k])
+            for k in ("encoder", "decoder")
+        }
         assert change["encoder"] > 0
         assert (change["decoder"] > 0) == (turn % 2 == 0)
         if turn % 2:
