@@ -1,4 +1,4 @@
-"""Eight simulated devices, full matmul precision, no two collective programs in flight, one cache."""
+"""Eight simulated devices, full matmul precision, no two collectives in flight, one cache."""
 
 import atexit
 import os

@@ -11,6 +11,7 @@ from etils import epath
 import ae_jax as ae
 from ae_jax.registry import SOURCES
 from ae_jax.session import Session
+from ae_jax.training import TrainState
 from ae_jax.training.checkpoint import Checkpoints
 
 TRAIN, TEST, WIDTH = 61, 37, 6  # sizes that no batch and no device count divides
@@ -72,6 +73,26 @@ def train(workdir: Any = None, callbacks: Any = (), figures: bool = False, **fie
         return ae.fit_config(made, workdir, callbacks=callbacks, progress=False)
     with mock.patch.object(Session, "_figures"):
         return ae.fit_config(made, workdir, callbacks=callbacks, progress=False)
+
+
+def filled_state(model: Any, players: Any, seed: int = 0) -> TrainState:
+    """A state of random parameters, without compiling what draws the model's own."""
+    rng = np.random.default_rng(seed)
+    example = np.zeros(WIDTH, np.float32)
+    variables = jax.eval_shape(model.init, jax.random.key(0), example)
+    draw = lambda leaf: jnp.asarray(0.4 * rng.normal(size=leaf.shape), leaf.dtype)
+    params = jax.tree.map(draw, variables.params)
+    own = lambda player: {name: params[name] for name in player.params}
+    zero = np.int32(0)
+    return TrainState(
+        variables=ae.Variables(params, {}),
+        optimizer={player.name: player.optimizer.init(own(player)) for player in players},
+        average={},
+        root=jax.random.key(seed),
+        step=zero,
+        skipped=zero,
+        skipped_in_a_row=zero,
+    )
 
 
 def newest(workdir: Any, step: int | None = None) -> dict[str, Any]:

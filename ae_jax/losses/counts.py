@@ -88,7 +88,7 @@ def negative_binomial_nll(
 
 
 def _log_factorial(count: jax.Array) -> jax.Array:
-    """The value of log x!, exactly 0 for 0 and 1: gammaln is 5e-7 off there, and most counts are 0."""
+    """`log x!`, exactly 0 for 0 and 1: gammaln is 5e-7 off there, and most counts are 0."""
     return jnp.where((count == 0) | (count == 1), jnp.zeros_like(count), gammaln(count + 1))
 
 

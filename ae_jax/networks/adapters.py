@@ -1,4 +1,4 @@
-"""Any Flax Linen module as a `Coder`."""
+"""Any Flax Linen or NNX module as a `Coder`."""
 
 import inspect
 from collections.abc import Callable
@@ -122,3 +122,30 @@ def from_linen(module: nn.Module) -> Coder:
         return y, activations, jax.tree.map(jnp.asarray, {**state, **changed})
 
     return Coder(init, apply)
+
+
+def from_nnx(factory: Callable[..., Any]) -> Coder:
+    """A Flax NNX module, written for one example, as a Coder.
+
+    The module's `__call__(x)` may also take any of `train`, `deterministic`, `observed`, `extras`,
+    `info` by name; `train()` and `eval()` are set for it, dropout keys are reseeded from our
+    streams, values sown as `nnx.Intermediate` become named activations, every other variable is
+    state. A BatchNorm must have `axis_name="batch"`.
+
+    Args:
+      factory: the module's class, or any function of `rngs` that returns the module.
+
+    Returns:
+      A Coder.
+
+    Raises:
+      PartError: the factory does not return an NNX module, or a BatchNorm lacks its axis name.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> from flax import nnx
+      >>> decoder = ae.from_nnx(lambda rngs: nnx.Linear(32, 64, rngs=rngs))
+    """
+    from ae_jax.networks.nnx_adapter import adapt
+
+    return adapt(factory)

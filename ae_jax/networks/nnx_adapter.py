@@ -1,4 +1,4 @@
-"""Any Flax NNX module as a `Coder`."""
+"""Any Flax NNX module as a `Coder`; imported when first used, since flax.nnx takes its time."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,28 +28,8 @@ def _fill(state: Any, values: dict[str, jax.Array]) -> Any:
     return nnx.from_flat_state(filled)
 
 
-def from_nnx(factory: Callable[..., nnx.Module]) -> Coder:
-    """A Flax NNX module, written for one example, as a Coder.
-
-    The module's `__call__(x)` may also take any of `train`, `deterministic`, `observed`, `extras`,
-    `info` by name; `train()` and `eval()` are set for it, dropout keys are reseeded from our
-    streams, values sown as `nnx.Intermediate` become named activations, every other variable is
-    state. A BatchNorm must have `axis_name="batch"`.
-
-    Args:
-      factory: the module's class, or any function of `rngs` that returns the module.
-
-    Returns:
-      A Coder.
-
-    Raises:
-      PartError: the factory does not return an NNX module, or a BatchNorm lacks its axis name.
-
-    Example:
-      >>> import ae_jax as ae
-      >>> from flax import nnx
-      >>> decoder = ae.from_nnx(lambda rngs: nnx.Linear(32, 64, rngs=rngs))
-    """
+def adapt(factory: Callable[..., nnx.Module]) -> Coder:
+    """See `ae_jax.from_nnx`."""
     if isinstance(factory, nnx.Module) or not callable(factory):
         raise PartError(
             "from_nnx takes a class or a function of rngs, so that parameters are drawn from the "

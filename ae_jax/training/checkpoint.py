@@ -106,7 +106,8 @@ class Checkpoints:
         args = ocp.args.Composite(state=ocp.args.StandardSave(tree), meta=ocp.args.JsonSave(meta))
         loss = math.nan if metrics is None else metrics["loss"]
         scored = {"loss": loss} if math.isfinite(loss) else None
-        self.manager.save(step, args=args, metrics=scored)
+        with _quiet():  # it also warns of every checkpoint that has no metrics
+            self.manager.save(step, args=args, metrics=scored)
 
     def wait(self) -> None:
         """Returns once everything started is durable."""

@@ -13,17 +13,17 @@ from etils import epath
 import ae_jax as ae
 from ae_jax.errors import CheckpointError
 from ae_jax.training import checkpoint as lib
-from ae_jax.training import init_state, parallel, single_player
+from ae_jax.training import parallel, single_player
 from tests import small
 
 
-def make_state(width=6, optimizer=None, step=0):
-    model, objective = small.vae().build(ae.Spec((width,), "real"))
-    example = np.zeros(width, np.float32)
-    variables = jax.eval_shape(model.init, jax.random.key(0), example)
-    players = single_player(objective, optimizer or optax.adam(1e-3), variables)
-    state = jax.jit(lambda key: init_state(model, players, example, key))(jax.random.key(7))
-    return parallel.fetch(state)._replace(step=np.int32(step))
+def make_state(hidden=16, optimizer=None):
+    network = ae.networks.mlp((hidden,))
+    recipe = small.vae()._replace(encoder=network, decoder=network)
+    model, objective = recipe.build(ae.Spec((small.WIDTH,), "real"))
+    names = ae.Variables({"decoder": 0, "encoder": 0}, {})
+    players = single_player(objective, optimizer or optax.adam(1e-3), names)
+    return parallel.fetch(small.filled_state(model, players, seed=7))
 
 
 @pytest.fixture(scope="module")
@@ -172,12 +172,12 @@ def test_foreign_files_and_folders_do_no_harm(state, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("width", "optimizer", "shapes"),
-    [(7, None, r"\(6,\), expected \(7,\)"), (6, optax.sgd(1e-3), r"\(\), expected None")],
+    ("hidden", "optimizer", "shapes"),
+    [(7, None, r"\(16,\), expected \(7,\)"), (16, optax.sgd(1e-3), r"\(\), expected None")],
 )
-def test_a_checkpoint_of_another_model_or_optimizer_is_refused(state, width, optimizer, shapes):
+def test_a_checkpoint_of_another_model_or_optimizer_is_refused(state, hidden, optimizer, shapes):
     with pytest.raises(CheckpointError, match=f"another model or optimizer: .* has shape {shapes}"):
-        lib.from_tree(lib.to_tree(state), make_state(width, optimizer))
+        lib.from_tree(lib.to_tree(state), make_state(hidden, optimizer))
 
 
 @pytest.fixture(scope="module")

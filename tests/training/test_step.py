@@ -10,7 +10,7 @@ import pytest
 
 import ae_jax as ae
 from ae_jax import keys
-from ae_jax.training import TrainState, init_state, make_step, parallel, single_player
+from ae_jax.training import init_state, make_step, parallel, single_player
 from ae_jax.types import Collectives
 from tests import small
 
@@ -35,8 +35,8 @@ def players_of(model, objective, optimizer):
     return single_player(objective, optimizer, variables)
 
 
-def start(model, players, seed=0) -> TrainState:
-    return init_state(model, players, np.zeros(WIDTH, np.float32), seed)
+def initialised(model, players):
+    return jax.eval_shape(lambda x: init_state(model, players, x, 0), np.zeros(WIDTH, np.float32))
 
 
 def by_hand(params, x):
@@ -60,8 +60,8 @@ def by_hand(params, x):
 def test_one_step_is_the_hand_written_gradient_and_optax_update():
     model, objective = linear_autoencoder()
     players = players_of(model, objective, optax.sgd(0.05))
-    state = start(model, players)
-    after, metrics = make_step(model, players, 100)(state, batch())
+    state = small.filled_state(model, players)
+    after, metrics = jax.jit(make_step(model, players, 100))(state, batch())
     loss, grads = by_hand(state.variables.params, np.float64(batch().x))
     expected = jax.tree.map(lambda p, g: np.float64(p) - 0.05 * g, state.variables.params, grads)
     assert small.distance(after.variables.params, expected) < 1e-6
@@ -76,7 +76,7 @@ def test_several_adam_steps_are_those_of_optax_on_hand_written_gradients():
     model, objective = linear_autoencoder()
     optimizer = optax.adam(1e-2)
     players = players_of(model, objective, optimizer)
-    state = start(model, players)
+    state = small.filled_state(model, players)
     step = jax.jit(make_step(model, players, 100))
     params = state.variables.params
     own = optimizer.init(params)
@@ -91,10 +91,10 @@ def test_several_adam_steps_are_those_of_optax_on_hand_written_gradients():
 def test_padding_has_no_part_in_loss_or_gradients():
     model, objective = linear_autoencoder()
     players = players_of(model, objective, optax.sgd(0.05))
-    state = start(model, players)
+    state = small.filled_state(model, players)
     padded = batch(valid=jnp.arange(BATCH) < 11)
     padded = padded._replace(x=padded.x.at[11:].set(1e3))
-    after, metrics = make_step(model, players, 100)(state, padded)
+    after, metrics = jax.jit(make_step(model, players, 100))(state, padded)
     loss, grads = by_hand(state.variables.params, np.float64(padded.x[:11]))
     expected = jax.tree.map(lambda p, g: np.float64(p) - 0.05 * g, state.variables.params, grads)
     assert float(metrics["loss"]) == pytest.approx(loss, rel=1e-6)
@@ -111,11 +111,11 @@ def spread(outputs, context):
     return pairs / jnp.sum(valid) ** 2 + jnp.sum(context.mean(z) ** 2)
 
 
-@pytest.mark.parametrize("devices", [2, 4])
+@pytest.mark.parametrize("devices", [4])
 def test_shards_with_collectives_are_the_whole_batch_on_one_device(devices):
     model, objective = small.vae().build(ae.Spec((WIDTH,), "real"))
     players = players_of(model, objective + 0.3 * spread(), optax.sgd(0.05))
-    state = start(model, players)
+    state = small.filled_state(model, players)
     step = make_step(model, players, 100)
     valid = jnp.arange(BATCH) % 5 != 3  # unevenly over the devices
     whole, metrics = jax.jit(step)(state, batch(valid))
@@ -146,7 +146,7 @@ def test_a_player_that_moves_every_second_step_moves_only_then():
         ae.Player(("encoder",), objective, optax.sgd(0.05), name="first"),
         ae.Player(("decoder",), 2 * objective, optax.sgd(0.05, momentum=0.9), 2, "second"),
     )
-    state = start(model, players)
+    state = small.filled_state(model, players)
     step = jax.jit(make_step(model, players, 100))
     for turn in range(4):
         old, (state, metrics) = state, step(state, batch())
@@ -167,7 +167,7 @@ def test_players_move_in_turn_each_from_where_the_one_before_left():
         ae.Player(("encoder",), objective, optax.sgd(0.05), name="first"),
         ae.Player(("decoder",), objective, optax.sgd(0.05), name="second"),
     )
-    state = start(model, players)
+    state = small.filled_state(model, players)
     after, metrics = jax.jit(make_step(model, players, 100))(state, batch())
     x, params = np.float64(batch().x), state.variables.params
     move = lambda p, g: np.float64(p) - 0.05 * g
@@ -184,7 +184,7 @@ def test_the_noise_of_a_step_hangs_on_seed_step_and_place_alone():
     model, objective = small.vae().build(ae.Spec((WIDTH,), "real"))
     players = players_of(model, objective, optax.sgd(0.0))
     step = jax.jit(make_step(model, players, 100))
-    state = start(model, players)
+    state = small.filled_state(model, players)
     loss = lambda state, places=None: float(step(state, batch(), places)[1]["reconstruction"])
     same = loss(state)
     assert loss(state) == same
@@ -199,7 +199,7 @@ def test_the_noise_of_a_step_hangs_on_seed_step_and_place_alone():
 def test_parameters_that_nobody_moves_or_that_do_not_exist_are_refused():
     model, objective = linear_autoencoder()
     with pytest.raises(ae.errors.ConfigError, match="no player moves the parameters decoder"):
-        start(model, (ae.Player(("encoder",), objective, optax.sgd(1.0)),))
+        initialised(model, (ae.Player(("encoder",), objective, optax.sgd(1.0)),))
     wrong = (ae.Player(("encoder", "decodr"), objective, optax.sgd(1.0)),)
     with pytest.raises(ae.errors.ConfigError, match="'decodr'.*did you mean 'decoder'"):
-        start(model, wrong)
+        initialised(model, wrong)
