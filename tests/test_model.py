@@ -140,6 +140,9 @@ def test_encode_gives_the_mean_or_a_sample(vae):
     sampled, again = (encode(variables, X, key) for _ in range(2))
     np.testing.assert_array_equal(sampled, again)
     assert np.abs(sampled - loc).min() > 1e-4
+    posterior = forward(*vae)[0].posterior
+    own = fast.jit(jax.vmap(lambda q, i: q.sample(jax.random.fold_in(key, i))))
+    np.testing.assert_allclose(sampled, own(posterior, jnp.arange(BATCH)), rtol=1e-5, atol=1e-6)
     fewer = encode(variables, X[:2], key)
     np.testing.assert_allclose(fewer, sampled[:2], rtol=1e-5, atol=1e-6)
     other = encode(variables, X, jax.random.key(4))

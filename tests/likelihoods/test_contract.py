@@ -90,7 +90,7 @@ def test_gradients_equal_finite_differences_of_the_reference(case):
         )
     for got, expected in zip([by_y, *jax.tree.leaves(by_params)], wanted, strict=True):
         scale = max(1.0, float(np.abs(expected).max()))
-        np.testing.assert_allclose(got[0], expected, rtol=0, atol=1e-6 * scale)
+        np.testing.assert_allclose(np.asarray(got)[0], expected, rtol=0, atol=1e-6 * scale)
 
 
 def test_value_and_gradient_are_finite_at_extremes(case):
