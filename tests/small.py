@@ -1,5 +1,7 @@
 """A tiny data set, its models and runs, shared by the tests of whole runs."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
@@ -11,7 +13,7 @@ from etils import epath
 import ae_jax as ae
 from ae_jax.registry import SOURCES
 from ae_jax.session import Session
-from ae_jax.training import TrainState
+from ae_jax.training import TrainState, loop
 from ae_jax.training.checkpoint import Checkpoints
 
 TRAIN, TEST, WIDTH = 61, 37, 6  # sizes that no batch and no device count divides
@@ -93,6 +95,29 @@ def filled_state(model: Any, players: Any, seed: int = 0) -> TrainState:
         skipped=zero,
         skipped_in_a_row=zero,
     )
+
+
+@contextlib.contextmanager
+def compiled_once() -> Iterator[None]:
+    """Within it, runs of the same model, devices and default optimizer share their programs."""
+    programs: dict[Any, Any] = {}
+
+    def shared(build):
+        def program(model, what, preprocessing, strategy, *sizes):
+            parts = (model.encoder, model.decoder, model.bottleneck, model.likelihood)
+            nodes = tuple(part.node for part in (*parts, preprocessing))
+            key = (build, nodes, len(strategy.devices), sizes)
+            if key not in programs:
+                programs[key] = build(model, what, preprocessing, strategy, *sizes)
+            return programs[key]
+
+        return program
+
+    with (
+        mock.patch.object(loop, "train_program", shared(loop.train_program)),
+        mock.patch.object(loop, "evaluation_program", shared(loop.evaluation_program)),
+    ):
+        yield
 
 
 def newest(workdir: Any, step: int | None = None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from ae_jax.distributions import (
     standard_normal,
 )
 from ae_jax.types import Distribution
+from tests import fast
 
 RNG = np.random.default_rng(0)
 SHAPE = (2, 3)
@@ -22,7 +23,7 @@ POINT = Deterministic(jnp.asarray(LOC))
 DRAWS = 100_000
 
 
-@jax.jit
+@fast.jit
 def draw(q, key):
     return jax.vmap(q.sample)(jax.random.split(key, DRAWS))
 
@@ -80,7 +81,7 @@ def test_the_closed_form_of_kl_agrees_with_monte_carlo(prior):
     def log_ratio(z):
         return GAUSSIAN.log_prob(z) - prior.log_prob(z)
 
-    ratios = np.asarray(jax.jit(jax.vmap(log_ratio))(draw(GAUSSIAN, jax.random.key(3))))
+    ratios = np.asarray(fast.jit(jax.vmap(log_ratio))(draw(GAUSSIAN, jax.random.key(3))))
     closed = kl_divergence(GAUSSIAN, prior)
     error = ratios.std() / np.sqrt(DRAWS)
     assert abs(ratios.mean(dtype=np.float64) - closed) < 4 * error

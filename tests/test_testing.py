@@ -14,6 +14,7 @@ import ae_jax as ae
 from ae_jax import testing
 from ae_jax.bottlenecks.sparse import sparse
 from ae_jax.likelihoods.gaussian import gaussian
+from ae_jax.testing._batches import small_model
 from tests import fast
 
 NETWORK = ae.networks.mlp((8,), "sigmoid")
@@ -328,7 +329,7 @@ def test_corruptions(corruption, options):
 
 def test_the_norms_of_terms_are_those_of_each_alone():
     objective = ae.terms.reconstruction() + 4.0 * ae.terms.kl(schedule=lambda step: (step + 1) / 8)
-    model = testing._objectives.small_model((6,))
+    model = small_model((6,))
     x = np.random.default_rng(0).normal(size=(8, 6)).astype(np.float32)
     players = lambda terms: ae.training.single_player(terms, optax.sgd(0.1), variables)
     variables = jax.eval_shape(model.init, jax.random.key(0), x[0])

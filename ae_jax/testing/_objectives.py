@@ -8,19 +8,35 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax import bottlenecks, likelihoods, networks
 from ae_jax import keys as keys_lib
-from ae_jax.model import Autoencoder, autoencoder
+from ae_jax.model import Autoencoder
 from ae_jax.objective import Objective
+from ae_jax.testing._batches import (
+    NUM_TRAIN,
+    example_batches,
+    moved_variables,
+    on_devices,
+    small_model,
+)
 from ae_jax.testing._report import COUNTS, Findings, Report, usable
-from ae_jax.training import parallel
 from ae_jax.training.diagnostics import gradients_by_name
-from ae_jax.types import ALONE, Array, Batch, Context, Outputs, Shape, Tree, Variables
+from ae_jax.types import ALONE, Array, Batch, Collectives, Context, Outputs, Shape, Tree, Variables
 
-STEP, NUM_TRAIN = 7, 1000
+STEP = 7
 
 
-class Found(NamedTuple):
+class _Case(NamedTuple):
+    """An objective and what it is evaluated on; `padded` differs from `batch` in its padding."""
+
+    model: Autoencoder
+    objective: Objective
+    variables: Variables
+    batch: Batch
+    padded: Batch
+    keys: keys_lib.ExampleKeys
+
+
+class _Found(NamedTuple):
     """What one evaluation of an objective gives.
 
     Attributes:
@@ -74,117 +90,20 @@ def check_term(
     Raises:
       AssertionError: with every check that failed, and by how much.
       PartError: the term returns another shape than it declared.
-
-    Example:
-      >>> import ae_jax as ae
-      >>> report = ae.testing.check_term(ae.terms.latent_l2(), devices=(1,))
-      >>> "vmap" in report.errors
-      True
     """
-    names = ", ".join(term.name for term in objective.terms)
-    found, model = Findings(f"the objective of {names}"), model or small_model(event_shape)
+    model = model or small_model(event_shape)
+    found = Findings("the objective of " + ", ".join(term.name for term in objective.terms))
     jit = functools.partial(jax.jit, compiler_options=dict(compiler_options or {}))
-    variables = jit(functools.partial(_variables, model, event_shape))()
-    batch, dirty = example_batch(jit, model, variables, event_shape, batch_size, extras, missing)
+    variables = jit(functools.partial(moved_variables, model, event_shape))()
+    batches = example_batches(jit, model, variables, event_shape, batch_size, extras, missing)
     keys = keys_lib.for_examples(jax.random.key(1), STEP, jnp.arange(batch_size))
-    evaluate = functools.partial(_evaluate, model)
-
-    order = np.random.default_rng(0).permutation(batch_size)
-    shuffled = jax.tree.map(lambda leaf: leaf[order], (batch, keys))
-    variants = [(objective, batch, keys), (2.0 * objective, batch, keys)]
-    variants += [(objective, *shuffled), (objective, dirty, keys)]
-    base, doubled, permuted, padded = _all_at_once(found, jit, evaluate, variables, variants)
-
-    valid = np.asarray(batch.valid)
-    found.finite(
-        "finite",
-        {"the loss": base.metrics}
-        | {f"the gradient of '{name}'": tree for name, tree in base.gradients.items()},
-    )
-    _compare(found, "padding", padded, base)
-    _compare(found, "permutation", permuted, base)
-    rows = lambda each: {name: np.where(valid, value, 0)[order] for name, value in each.items()}
-    moved = {name: np.where(valid[order], value, 0) for name, value in permuted.each.items()}
-    found.all_equal("permutation", moved, rows(base.each), "'{}' of each example")
-    _check_weights(found, objective, base, doubled)
-    _check_plain(
-        found,
-        objective,
-        Context(model, variables, batch, keys, jnp.int32(STEP), NUM_TRAIN),
-        base,
-        dirty,
-    )
-    _check_precision(found, evaluate, objective, variables, batch, keys)
+    case = _Case(model, objective, variables, *batches, keys)
+    base = _check_variants(found, jit, case)
+    _check_plain(found, case, base)
+    _check_precision(found, case)
     counts = usable(devices, batch_size)
-    for count in counts:
-        shared = _on_devices(jit, evaluate, count)(objective, variables, batch, keys)
-        _compare(found, "vmap" if count == 1 else f"{count} devices", shared, base)
+    _check_devices(found, jit, case, base, counts)
     return found.report(counts)
-
-
-def small_model(event_shape: Shape) -> Autoencoder:
-    """A variational model of one sigmoid layer a network and three latents."""
-    network = networks.mlp((8,), activation="sigmoid")
-    parts = bottlenecks.gaussian(3), likelihoods.gaussian()
-    return autoencoder(network, network, *parts, event_shape=event_shape)
-
-
-def example_batch(
-    jit: Callable,
-    model: Autoencoder,
-    variables: Variables,
-    event_shape: Shape,
-    size: int,
-    extras: Mapping[str, Any] | None = None,
-    missing: bool = True,
-) -> tuple[Batch, Batch]:
-    """A batch in the likelihood's support with padding unevenly spread, and one padded otherwise.
-
-    Returns:
-      Two batches that differ only in what their padded examples and unobserved entries hold; the
-      second's unobserved entries are the first's wherever the encoder would see them: everywhere.
-    """
-    likelihood, rng = model.likelihood, np.random.default_rng(0)
-    own = variables.params.get("likelihood", {})
-    y = rng.normal(size=(2 * size, *likelihood.parameter_shape(event_shape))).astype(np.float32)
-    keys = jax.random.split(jax.random.key(2), 2 * size)
-    drawn = jit(jax.vmap(likelihood.sample, (None, 0, 0)))(own, y, keys)
-    x, other = jnp.split(drawn, 2)
-    observed = jnp.asarray(rng.random(x.shape) < 0.8) if missing else None
-    x = x if observed is None else jnp.where(observed, x, 0)
-    valid = np.arange(size) < np.ceil(0.6 * size)
-    valid[1] = False
-    index = jnp.arange(size, dtype=jnp.uint32)
-    extras = {name: jnp.asarray(value) for name, value in (extras or {}).items()}
-    batch = Batch(x, observed, jnp.asarray(valid), index, extras)
-    where = valid.reshape(-1, *[1] * len(event_shape))
-    return batch, batch._replace(x=jnp.where(where, x, other))
-
-
-def on_each_device(
-    jit: Callable, count: int, per_shard: Callable[..., Tree]
-) -> Callable[..., Tree]:
-    """`(whole, shared) -> tree`: a function of one device's rows of `shared`, on so many devices.
-
-    Args:
-      jit: compiles.
-      count: of devices.
-      per_shard: `(device, whole, rows, across) -> tree`, the same on every device.
-    """
-    strategy = parallel.pmap(jax.devices()[:count])
-
-    def shard(device, whole, shared):
-        size = len(jax.tree.leaves(shared)[0]) // count
-        rows = lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, device * size, size)
-        return per_shard(device, whole, jax.tree.map(rows, shared), strategy.across)
-
-    return jit(strategy.compile("check", shard))
-
-
-def _variables(model: Autoencoder, event_shape: Shape) -> Variables:
-    """Untrained, but with no parameter at zero and codes away from a prior's centre."""
-    variables = model.init(jax.random.key(0), jnp.zeros(event_shape))
-    return variables._replace(params=jax.tree.map(lambda p: p + 0.25, variables.params))
 
 
 def _evaluate(
@@ -193,8 +112,8 @@ def _evaluate(
     variables: Variables,
     batch: Batch,
     keys: keys_lib.ExampleKeys,
-    across: Any = ALONE,
-) -> Found:
+    across: Collectives = ALONE,
+) -> _Found:
     def losses(params):
         inner = variables._replace(params=params)
         samples = objective.samples
@@ -206,83 +125,103 @@ def _evaluate(
         return metrics, (metrics, each, outputs)
 
     gradients, (metrics, each, outputs) = gradients_by_name(losses, variables.params)
-    return Found(metrics, gradients, each, outputs)
+    return _Found(metrics, gradients, each, outputs)
 
 
-def _all_at_once(found, jit, evaluate, variables, variants) -> list[Found]:
+def _check_variants(found: Findings, jit: Callable, case: _Case) -> _Found:
+    """The objective as it is, doubled, of a permuted batch, of other padding, under one vmap."""
+    objective, batch, keys = case.objective, case.batch, case.keys
+    valid = np.asarray(batch.valid)
+    order = np.random.default_rng(0).permutation(len(valid))
+    shuffled = jax.tree.map(lambda leaf: leaf[order], (batch, keys))
+    variants = [(objective, batch, keys), (2.0 * objective, batch, keys)]
+    variants += [(objective, *shuffled), (objective, case.padded, keys)]
+    base, doubled, permuted, padded = _all_at_once(found, jit, case, variants)
+
+    slopes = {f"the gradient of '{name}'": tree for name, tree in base.gradients.items()}
+    found.finite("finite", {"the loss": base.metrics, **slopes})
+    _compare(found, "padding", padded, base)
+    _compare(found, "permutation", permuted, base)
+    wanted = {name: np.where(valid, value, 0)[order] for name, value in base.each.items()}
+    moved = {name: np.where(valid[order], value, 0) for name, value in permuted.each.items()}
+    found.all_equal("permutation", moved, wanted, "'{}' of each example")
+
+    twice = functools.partial(jax.tree.map, lambda leaf: 2 * leaf)
+    of = "of twice the objective"
+    found.equal("doubling", doubled.metrics["loss"], twice(base.metrics["loss"]), f"the loss {of}")
+    wanted = twice(base.gradients["loss"])
+    found.equal("doubling", doubled.gradients["loss"], wanted, f"the gradient {of}")
+    total = sum(term.weight(STEP) * base.metrics[term.name] for term in objective.terms)
+    found.equal("weights", base.metrics["loss"], total, "the loss against its weighted terms")
+    return base
+
+
+def _all_at_once(
+    found: Findings, jit: Callable, case: _Case, variants: Sequence[tuple]
+) -> list[_Found]:
     """Every variant under one jit and vmap; a second call must not compile again."""
-    traces = []
+    traces, evaluate = [], functools.partial(_evaluate, case.model)
 
     def traced(*arguments):
         traces.append(arguments)
         return jax.vmap(evaluate, in_axes=(0, None, 0, 0))(*arguments)
 
-    compiled = jit(traced)
+    compiled, results = jit(traced), None
     stack = lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves])
     for order in (variants[::-1], variants):
         objectives, batches, keys = jax.tree.map(stack, *order)
-        results = compiled(objectives, variables, batches, keys)
+        results = compiled(objectives, case.variables, batches, keys)
     found.holds("one compile", len(traces) == 1, f"{len(traces)} compilations for one shape")
     pick = lambda i: jax.tree.map(lambda leaf: np.asarray(leaf[i]), results)
     return [pick(i) for i in range(len(variants))]
 
 
-def _compare(found: Findings, check: str, got: Found, wanted: Found) -> None:
+def _compare(found: Findings, check: str, got: _Found, wanted: _Found) -> None:
     found.all_equal(check, got.metrics, wanted.metrics, "'{}'")
     found.all_equal(check, got.gradients, wanted.gradients, "the gradient of '{}'")
 
 
-def _check_weights(found: Findings, objective: Objective, base: Found, doubled: Found) -> None:
-    for what, once, twice in (
-        ("the loss", base.metrics, doubled.metrics),
-        ("the gradient", base.gradients, doubled.gradients),
-    ):
-        wanted = jax.tree.map(lambda leaf: 2 * leaf, once["loss"])
-        found.equal("doubling", twice["loss"], wanted, f"{what} of twice the objective")
-    total = sum(term.weight(STEP) * base.metrics[term.name] for term in objective.terms)
-    found.equal("weights", base.metrics["loss"], total, "the loss against its weighted terms")
-
-
-def _check_plain(
-    found: Findings, objective: Objective, context: Context, base: Found, dirty: Batch
-) -> None:
+def _check_plain(found: Findings, case: _Case, base: _Found) -> None:
     """Without jit, the padding left out; then with other values where nothing was observed."""
-    rows = np.flatnonzero(np.asarray(context.batch.valid))
+    rows = np.flatnonzero(np.asarray(case.batch.valid))
     take = functools.partial(jax.tree.map, lambda leaf: jnp.asarray(leaf[rows]))
-    outputs, batch = take(base.outputs), take(context.batch)._replace(valid=None)
-    context = context._replace(batch=batch, keys=take(context.keys))
-    metrics = objective(outputs, context)[1]
+    outputs, batch, keys = take((base.outputs, case.batch._replace(valid=None), case.keys))
+    step = jnp.int32(STEP)
+    context = Context(case.model, case.variables, batch, keys, step, NUM_TRAIN)
+    metrics = case.objective(outputs, context)[1]
     found.all_equal("jit, padding left out", metrics, base.metrics, "'{}'")
     if batch.observed is not None:
-        x = jnp.where(batch.observed, batch.x, 3 + 2 * dirty.x[rows])
-        moved = objective(outputs, context._replace(batch=batch._replace(x=x)))[1]
+        other = jnp.where(batch.observed, batch.x, 3 + 2 * batch.x[::-1])
+        context = context._replace(batch=batch._replace(x=other))
+        moved = case.objective(outputs, context)[1]
         found.all_equal("unobserved entries", moved, metrics, "'{}'")
 
 
-def _check_precision(found, evaluate, objective, variables, batch, keys) -> None:
+def _check_precision(found: Findings, case: _Case) -> None:
     def half(leaf):
         floating = jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
         return jnp.asarray(leaf, jnp.bfloat16) if floating else leaf
 
-    variables = variables._replace(params=jax.tree.map(half, variables.params))
-    batch = batch._replace(x=half(batch.x))
-    result = jax.eval_shape(evaluate, objective, variables, batch, keys)
+    params = jax.tree.map(half, case.variables.params)
+    batch = case.batch._replace(x=half(case.batch.x))
+    evaluate = functools.partial(_evaluate, case.model)
+    variables = case.variables._replace(params=params)
+    result = jax.eval_shape(evaluate, case.objective, variables, batch, case.keys)
     for name, value in result.each.items():
         precise = value.dtype in (jnp.float32, jnp.float64)
         found.holds("bfloat16", precise, f"'{name}' is {value.dtype} where inputs are bfloat16")
 
 
-def _on_devices(jit: Callable, evaluate: Callable[..., Found], count: int) -> Callable[..., Found]:
-    def per_shard(device, whole, rows, across):
-        del device
-        result = evaluate(*whole, *rows, across)
-        metrics, gradients = across.mean((result.metrics, result.gradients))
-        return metrics, gradients
+def _check_devices(
+    found: Findings, jit: Callable, case: _Case, base: _Found, counts: Sequence[int]
+) -> None:
+    def per_shard(whole, rows, across):
+        (objective, variables), (batch, keys) = whole, rows
+        result = _evaluate(case.model, objective, variables, batch, keys, across)
+        return across.mean((result.metrics, result.gradients))
 
-    compiled = on_each_device(jit, count, per_shard)
-
-    def call(objective, variables, batch, keys):
-        metrics, gradients = compiled((objective, variables), (batch, keys))
-        return Found(metrics, gradients, {}, None)  # pyright: ignore[reportArgumentType]
-
-    return call
+    for count in counts:
+        whole, shared = (case.objective, case.variables), (case.batch, case.keys)
+        metrics, gradients = on_devices(jit, count, per_shard)(whole, shared)
+        result = base._replace(metrics=metrics, gradients=gradients)
+        _compare(found, "vmap" if count == 1 else f"{count} devices", result, base)

@@ -11,7 +11,7 @@ import numpy as np
 from ae_jax import keys as keys_lib
 from ae_jax.errors import DataError
 from ae_jax.networks.adapters import BATCH_AXIS
-from ae_jax.testing._objectives import on_each_device
+from ae_jax.testing._batches import on_devices
 from ae_jax.testing._report import COUNTS, Findings, Report, usable
 from ae_jax.types import ALONE, Coder, Likelihood, Network, Shape, Tree
 
@@ -79,9 +79,8 @@ def check_coder(
     together = {name: rows[int(name.split()[1])] for name in single}
     found.all_equal("jit and vmap", together, single, "the output of {} in evaluation")
     counts = usable(devices, batch_size)
-    per_shard = lambda device, whole, rows, across: run(whole, rows, across)
     for count in counts:
-        shared = on_each_device(jit, count, per_shard)((params, state), (x, keys))
+        shared = on_devices(jit, count, run)((params, state), (x, keys))
         found.all_equal(f"{count} devices", shared, plain, "{}")
     return found.report(counts)
 

@@ -14,7 +14,7 @@ import optax
 from ae_jax import config
 from ae_jax.model import Autoencoder
 from ae_jax.recipe import Recipe
-from ae_jax.testing._objectives import NUM_TRAIN, example_batch, on_each_device
+from ae_jax.testing._batches import NUM_TRAIN, example_batches, on_devices
 from ae_jax.testing._report import COUNTS, Findings, Report, distance, usable
 from ae_jax.training.state import TrainState, init_state
 from ae_jax.training.step import make_step, single_player
@@ -68,7 +68,7 @@ def check_recipe(
     if counts:
         jit = functools.partial(jax.jit, compiler_options=dict(compiler_options or {}))
         state = jit(init)()
-        batches = example_batch(jit, model, state.variables, event_shape, batch_size)
+        batches = example_batches(jit, model, state.variables, event_shape, batch_size)
         _check_step(found, jit, step, state, batches, counts)
     return found.report(counts)
 
@@ -92,9 +92,9 @@ def _check_step(
     moved = distance(plain["parameters"], state.variables.params)
     found.holds("a step", moved > 0, "it leaves the parameters where they were")
     found.all_equal("padding", padded, plain, "{}")
-    per_shard = lambda device, state, rows, across: run(state, *rows, across)
+    per_shard = lambda state, rows, across: run(state, rows[0], rows[1], across)
     for count in counts:
-        shared = on_each_device(jit, count, per_shard)(state, (batches[0], places))
+        shared = on_devices(jit, count, per_shard)(state, (batches[0], places))
         check = "vmap" if count == 1 else f"{count} devices"
         found.all_equal(check, shared, plain, "{}")
 

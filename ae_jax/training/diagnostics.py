@@ -39,14 +39,8 @@ def term_gradient_norms(
       ‖∂(weight · term)/∂params‖ over all parameters, by the term's name, scalars.
 
     Example:
-      >>> import ae_jax as ae, jax, optax
-      >>> model, objective = ae.recipes.vae(2).build(ae.Spec((4,), "real"))
-      >>> variables = jax.eval_shape(model.init, jax.random.key(0), jax.numpy.zeros(4))
-      >>> players = ae.training.single_player(objective, optax.adam(1e-3), variables)
-      >>> state = ae.training.init_state(model, players, jax.numpy.zeros(4), seed=0)
-      >>> batch = ae.Batch(jax.numpy.ones((8, 4)))
-      >>> sorted(ae.training.term_gradient_norms(model, objective, state, batch))
-      ['kl', 'reconstruction']
+      norms = jax.jit(lambda *now: ae.training.term_gradient_norms(model, objective, *now))
+      norms(state, batch)  # {"reconstruction": …, "kl": …}
     """
     keys = keys_lib.for_examples(state.root, state.step, jnp.arange(batch.x.shape[0]))
     num_train = batch.x.shape[0] if num_train is None else num_train

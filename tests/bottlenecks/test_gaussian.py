@@ -9,6 +9,7 @@ import pytest
 
 import ae_jax as ae
 from ae_jax.losses import bounded_log_var
+from tests import fast
 
 DRAWS = 100_000
 
@@ -41,7 +42,7 @@ def test_samples_have_the_mean_and_the_variance_of_the_posterior():
     bottleneck = ae.bottlenecks.gaussian(3)
     posterior = bottleneck.posterior({}, {}, features_of(loc, log_var))
     keys = jax.random.split(jax.random.key(0), DRAWS)
-    sampled = jax.jit(jax.vmap(lambda key: bottleneck.latent({}, {}, posterior, key)))(keys)
+    sampled = fast.jit(jax.vmap(lambda key: bottleneck.latent({}, {}, posterior, key)))(keys)
     z, var = np.asarray(sampled, np.float64), np.exp(log_var)
     np.testing.assert_array_less(np.abs(z.mean(0) - loc), 5 * np.sqrt(var / DRAWS))
     np.testing.assert_array_less(np.abs(z.var(0) / var - 1), 5 * np.sqrt(2 / DRAWS))
@@ -57,10 +58,10 @@ def test_without_a_key_the_latent_is_the_mean():
 
 def test_the_bound_of_the_log_variance_is_invisible_where_it_matters():
     raw = np.linspace(-6, 6, 1001, dtype=np.float32)[1:-1]
-    bounded = jax.jit(bounded_log_var)(raw)
+    bounded = fast.jit(bounded_log_var)(raw)
     # The formula's own distance is softplus(-14) = 8.3e-7; the rest is float32 near 20 and 40.
     np.testing.assert_allclose(bounded, raw, rtol=0, atol=5e-6)
-    exact = jax.jit(lambda v: bounded_log_var(v.astype(jnp.float64)))
+    exact = fast.jit(lambda v: bounded_log_var(v.astype(jnp.float64)))
     with jax.enable_x64(True):
         np.testing.assert_allclose(exact(jnp.asarray(raw, jnp.float64)), raw, rtol=0, atol=1e-6)
 
@@ -75,7 +76,7 @@ def test_samples_density_and_divergence_are_finite_for_any_features(raw):
         prior = bottleneck.prior({}, {})
         return q.log_prob(z) + prior.log_prob(z) + ae.distributions.kl_divergence(q, prior)
 
-    value, gradient = jax.jit(jax.value_and_grad(everything))(jnp.array([0.5, raw]))
+    value, gradient = fast.jit(jax.value_and_grad(everything))(jnp.array([0.5, raw]))
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()
     log_var = bottleneck.posterior({}, {}, jnp.array([0.5, raw])).log_var

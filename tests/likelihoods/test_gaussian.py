@@ -1,5 +1,7 @@
 """The Gaussian likelihood with its three variances, against SciPy."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from scipy import stats
 
 import ae_jax as ae
+from tests import fast
 
 RNG = np.random.default_rng(0)
 SHAPE = (3, 4)
@@ -28,14 +31,19 @@ CASES = [
 
 
 def likelihood_of(variance):
-    likelihood = ae.likelihoods.gaussian(variance, scale=0.5)
-    return likelihood, jax.jit(likelihood.log_prob)
+    return ae.likelihoods.gaussian(variance, scale=0.5)
+
+
+@functools.cache
+def value_and_gradient(variance):
+    """`(params, y, x, observed)` to log p and its gradient by y."""
+    return fast.jit(jax.value_and_grad(likelihood_of(variance).log_prob, argnums=1))
 
 
 @pytest.mark.parametrize(("variance", "y", "params", "sigma"), CASES)
 def test_the_log_probability_is_scipys_constants_included(variance, y, params, sigma):
     expected = stats.norm(MEAN, sigma).logpdf(X).sum()
-    got = likelihood_of(variance)[1](params, y, X, None)
+    got, _ = value_and_gradient(variance)(params, jnp.asarray(y), X, None)
     np.testing.assert_allclose(got, expected, rtol=2e-6)
 
 
@@ -44,10 +52,7 @@ def test_unobserved_entries_do_not_count_whatever_they_hold(variance, y, params,
     observed = np.random.default_rng(1).random(SHAPE) < 0.5
     garbage = np.where(observed, X, np.nan).astype(np.float32)
     expected = stats.norm(MEAN, sigma).logpdf(X)[observed].sum()
-    _, log_prob = likelihood_of(variance)
-    value, gradient = jax.value_and_grad(log_prob, argnums=1)(
-        params, jnp.asarray(y), garbage, observed
-    )
+    value, gradient = value_and_gradient(variance)(params, jnp.asarray(y), garbage, observed)
     np.testing.assert_allclose(value, expected, rtol=2e-6)
     assert np.isfinite(gradient).all()
     np.testing.assert_array_equal(np.asarray(gradient)[:, :4][~observed], 0)
@@ -55,11 +60,11 @@ def test_unobserved_entries_do_not_count_whatever_they_hold(variance, y, params,
 
 @pytest.mark.parametrize(("variance", "y", "params", "sigma"), CASES)
 def test_mean_mode_and_the_moments_of_samples(variance, y, params, sigma):
-    likelihood, _ = likelihood_of(variance)
+    likelihood = likelihood_of(variance)
     np.testing.assert_array_equal(likelihood.mean(params, y), MEAN)
     np.testing.assert_array_equal(likelihood.mode(params, y), MEAN)
     keys = jax.random.split(jax.random.key(0), DRAWS)
-    draws = jax.jit(jax.vmap(lambda key: likelihood.sample(params, y, key)))(keys)
+    draws = fast.jit(jax.vmap(lambda key: likelihood.sample(params, y, key)))(keys)
     draws = np.asarray(draws, np.float64)
     assert np.abs((draws.mean(0) - MEAN) / sigma * np.sqrt(DRAWS)).max() < 4.5
     assert np.abs((draws.var(0) / sigma**2 - 1) / np.sqrt(2 / DRAWS)).max() < 4.5
@@ -95,7 +100,7 @@ def test_the_global_variance_is_learned_to_the_error():
     """At its optimum σ² is the mean squared error, where the gradient is zero."""
     likelihood = ae.likelihoods.gaussian("global")
     shift = np.log(np.mean((X - MEAN) ** 2)) / 10
-    gradient = jax.jit(jax.grad(likelihood.log_prob))
+    gradient = fast.jit(jax.grad(likelihood.log_prob))
     at = lambda offset: gradient({"shift": jnp.float32(shift + offset)}, MEAN, X, None)["shift"]
     np.testing.assert_allclose(at(0), 0, atol=1e-3)
     assert at(-0.01) > 1
@@ -104,9 +109,8 @@ def test_the_global_variance_is_learned_to_the_error():
 
 @pytest.mark.parametrize("raw", [-1e4, -100.0, 100.0, 1e4])
 def test_extreme_predicted_variances_have_finite_value_and_gradient(raw):
-    _, log_prob = likelihood_of("predicted")
     y = jnp.array([0.0, raw])
-    value, gradient = jax.value_and_grad(log_prob, argnums=1)({}, y, jnp.ones(1), None)
+    value, gradient = value_and_gradient("predicted")({}, y, jnp.ones(1), None)
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()
 

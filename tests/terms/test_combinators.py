@@ -84,3 +84,9 @@ def test_a_batch_coupled_term_cannot_be_restricted():
 def test_neither_has_a_config_form():
     assert terms.detached(terms.kl()).to_config() is None
     assert terms.where(terms.kl(), "label", equals=1).to_config() is None
+
+
+@pytest.mark.parametrize("name", ["loss", "grad_norm", "skipped"])
+def test_no_term_takes_the_name_of_a_metric_of_the_step(name):
+    with pytest.raises(ae.errors.ConfigError, match=f"no term can be called '{name}'"):
+        terms.kl(name=name)

@@ -17,6 +17,12 @@ from ae_jax.training import parallel, single_player
 from tests import small
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once():
+    with small.compiled_once():
+        yield
+
+
 def make_state(hidden=16, optimizer=None):
     network = ae.networks.mlp((hidden,))
     recipe = small.vae()._replace(encoder=network, decoder=network)

@@ -16,6 +16,12 @@ from tests import small
 CHECKPOINTED, STEPS = 10, small.DEFAULTS["steps"]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once():
+    with small.compiled_once():
+        yield
+
+
 class Crash(Exception):
     """What a process would die of."""
 
