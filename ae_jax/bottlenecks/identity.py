@@ -10,7 +10,9 @@ from ae_jax.types import Bottleneck
 
 @BOTTLENECKS.register
 def identity(latent_dim: int | tuple[int, ...], prior: Any = None) -> Bottleneck:
-    """Z = features (Rumelhart, Hinton & Williams 1986): plain, denoising and Wasserstein models.
+    """The features as they are, z = h (Rumelhart, Hinton & Williams 1986).
+
+    For plain, denoising and Wasserstein models.
 
     Args:
       latent_dim: the size or shape of z; the encoder must emit the same.

@@ -24,7 +24,7 @@ class Resident(NamedTuple):
 
     @property
     def size(self) -> int:
-        """N."""
+        """How many examples there are."""
         return self.x.shape[0]
 
 
