@@ -12,7 +12,7 @@ from ae_jax.types import Bottleneck
 
 @BOTTLENECKS.register
 def sparse(latent_dim: int | tuple[int, ...], decay: float = 0.99) -> Bottleneck:
-    """Z = σ(features), units in (0, 1) (Ng 2011, "Sparse autoencoder").
+    """Latent z = σ(features), units in (0, 1) (Ng 2011, "Sparse autoencoder").
 
     Its state keeps the running average of every unit's activation over the training set, for
     `ae.terms.sparsity(running=True)` and for looking at: after t steps with batch means m_t,
