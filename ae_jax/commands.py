@@ -43,8 +43,20 @@ def _parse(argv: list[str]) -> list[str]:
     try:
         return flags.FLAGS(argv)
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        print(f"{error}\nTry --help.", file=sys.stderr)
+        print(f"{_plain(error)}\nTry --help.", file=sys.stderr)
         sys.exit(BAD_USAGE)
+
+
+def _plain(error: BaseException) -> str:
+    """The message behind what a flag parser makes of it (it quotes tracebacks and key errors)."""
+    cause: BaseException | None = error
+    ours = None
+    while cause is not None:  # the first that was raised: what wraps it may take its type as well
+        ours = cause if isinstance(cause, AeJaxError) else ours
+        cause = cause.__cause__ or cause.__context__
+    if ours is not None:
+        return f"{type(ours).__name__}: {ours}"
+    return str(error.args[0]) if isinstance(error, KeyError) else str(error)
 
 
 def use_compilation_cache() -> None:

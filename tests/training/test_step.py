@@ -203,3 +203,48 @@ def test_parameters_that_nobody_moves_or_that_do_not_exist_are_refused():
     wrong = (ae.Player(("encoder", "decodr"), objective, optax.sgd(1.0)),)
     with pytest.raises(ae.errors.ConfigError, match="'decodr'.*did you mean 'decoder'"):
         initialised(model, wrong)
+
+
+def counting_autoencoder():
+    """A bottleneck that counts the examples it has seen and remembers their mean code."""
+    model, objective = linear_autoencoder()
+    bottleneck = model.bottleneck._replace(
+        init=lambda key: ({}, {"count": jnp.zeros(()), "mean": jnp.zeros(2)}),
+        stats=lambda state, posterior, z: {"count": jnp.ones(()), "sum": z[0]},
+        update=lambda state, sums, key: {
+            "count": state["count"] + sums["count"],
+            "mean": sums["sum"] / sums["count"],
+        },
+    )
+    return model._replace(bottleneck=bottleneck), objective
+
+
+@pytest.mark.parametrize("devices", [1, 4])
+def test_a_bottlenecks_state_sees_every_valid_example_of_the_batch_once(devices):
+    model, objective = counting_autoencoder()
+    players = players_of(model, objective, optax.sgd(0.05))
+    start = small.filled_state(model, players)
+    fresh = {"bottleneck": {"count": jnp.zeros(()), "mean": jnp.zeros(2)}}
+    state = start._replace(variables=start.variables._replace(state=fresh))
+    across, step = parallel.collectives(devices), make_step(model, players, 100)
+    fold = lambda v: v.reshape(devices, -1, *v.shape[1:])
+    valid = jnp.arange(BATCH) % 5 != 3
+    run = jax.pmap(
+        lambda s, b, p: step(s, b, p, across), AXIS, in_axes=(None, 0, 0),
+        devices=jax.devices()[:devices],
+    )  # fmt: skip
+    after, _ = run(
+        state, jax.tree.map(fold, batch(valid)), fold(jnp.arange(BATCH, dtype=jnp.uint32))
+    )
+    first = jax.tree.map(np.asarray, start.variables.params["encoder"]["output"])
+    codes = np.asarray(batch().x)[np.asarray(valid)] @ first["kernel"] + first["bias"]
+    found = after.variables.state["bottleneck"]
+    assert found["count"].tolist() == [valid.sum()] * devices
+    np.testing.assert_allclose(found["mean"], [codes.mean(0)] * devices, rtol=1e-5, atol=1e-6)
+
+    poisoned = batch(valid)._replace(x=batch().x.at[0, 0].set(jnp.nan))
+    after, metrics = run(
+        state, jax.tree.map(fold, poisoned), fold(jnp.arange(BATCH, dtype=jnp.uint32))
+    )
+    assert metrics["skipped"].tolist() == [1] * devices
+    assert after.variables.state["bottleneck"]["count"].tolist() == [0] * devices
