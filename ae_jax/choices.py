@@ -1,6 +1,6 @@
 """What is chosen for the user, from the data alone: preprocessing, networks, likelihood."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -10,51 +10,94 @@ from ae_jax import likelihoods, networks
 from ae_jax.data import preprocessing
 from ae_jax.data.dataset import Dataset, as_dataset
 from ae_jax.data.preprocessing import Preprocessing
-from ae_jax.types import Spec
+from ae_jax.data.source import Arrays, pieces, sampled
+from ae_jax.types import Column, Likelihood, Spec
 
-LIKELIHOOD_OF = {
-    "binary": lambda: likelihoods.bernoulli(),
-    "real": lambda: likelihoods.gaussian(variance="global"),
-}
 HIDDEN = (512,)
-PIECE = 8192
+
+
+def _table(spec: Spec) -> Likelihood:
+    columns = spec.columns or ()
+    return likelihoods.mixed([(COLUMN_LIKELIHOOD[c.kind](c), 1) for c in columns])
+
+
+COLUMN_LIKELIHOOD: dict[str, Callable[[Column], Likelihood]] = {
+    "number": lambda column: likelihoods.gaussian(variance="global"),
+    "category": lambda column: likelihoods.categorical(num_classes=len(column.categories)),
+    "count": lambda column: likelihoods.negative_binomial(),
+}
+
+KINDS: dict[str, Callable[[Spec], Likelihood]] = {
+    "binary": lambda spec: likelihoods.bernoulli(),
+    "real": lambda spec: likelihoods.gaussian(variance="global"),
+    "count": lambda spec: likelihoods.negative_binomial(),
+    "tokens": lambda spec: likelihoods.categorical(num_classes=spec.num_classes),
+    "table": _table,
+}
+"""The likelihood for each kind of data."""
 
 
 def choose(spec: Spec) -> Mapping[str, Any]:
     """The parts for data of this spec, by name, for whatever a recipe leaves unset.
 
-    Values that are all 0 or 1 get the Bernoulli likelihood; all others, grey levels included, the
+    Values that are all 0 or 1 get the Bernoulli likelihood; grey levels and other numbers the
     Gaussian with one learned variance, which needs no weight between its terms (Rybkin, Daniilidis
-    & Levine 2021, "Simple and effective VAE training with calibrated decoders").
+    & Levine 2021, "Simple and effective VAE training with calibrated decoders"); tokens the
+    categorical; counts the negative binomial; tables a likelihood a column.
     """
     return {
         "encoder": networks.mlp(HIDDEN),
         "decoder": networks.mlp(HIDDEN[::-1]),
-        "likelihood": LIKELIHOOD_OF[spec.kind](),
+        "likelihood": KINDS[spec.kind](spec),
     }
 
 
 def choose_preprocessing(dataset: Dataset) -> Preprocessing:
-    """Scaling for a data set, from the training split.
+    """Scaling for a data set, from the training split (if that streams: a fixed sample of it).
 
+    - tokens and counts: as they are; tables: `standardise` their numbers alone;
     - a source that declares its range, and uint8 data: `scale` to [0, 1] (uint8 holding only 0 and
       1 is taken as binary);
     - booleans, and floats all within [0, 1]: as they are;
-    - everything else: `standardise`, one mean and deviation a feature for `[n, d]` data, one in all
-      otherwise; features without spread keep deviation 1.
+    - everything else: `standardise`, one mean and deviation a feature for `[n, d]` data and for a
+      data set of kind "series", one in all otherwise; features without spread keep deviation 1.
+      Missing entries count for nothing.
     """
-    x = dataset.train.x
+    if dataset.kind in ("tokens", "count"):
+        return preprocessing.none()
     if dataset.value_range is not None:
         return preprocessing.scale(*dataset.value_range)
-    if x.dtype == np.uint8:
-        return preprocessing.scale(0.0, 255.0 if x.max() > 1 else 1.0)
-    if x.dtype == np.bool_ or (x.min() >= 0 and x.max() <= 1):
-        return preprocessing.none()
-    axes = 0 if x.ndim == 2 else None
-    mean, std = np.mean(x, axis=axes, dtype=np.float64), np.std(x, axis=axes, dtype=np.float64)
-    std = np.where(std > 1e-12 * (1 + np.abs(mean)), std, 1.0)
+    train = sampled(dataset.train) if not isinstance(dataset.train, Arrays) else dataset.train
+    x = train.x
+    if dataset.kind != "table":
+        if x.dtype == np.uint8:
+            return preprocessing.scale(0.0, 255.0 if x.max() > 1 else 1.0)
+        if x.dtype == np.bool_ or (x.min() >= 0 and x.max() <= 1):
+            return preprocessing.none()
+    by_feature = x.ndim == 2 or dataset.kind == "series"
+    mean, std = _moments(train, tuple(range(x.ndim - 1)) if by_feature else None)
+    if dataset.columns is not None:
+        number = np.array([column.kind == "number" for column in dataset.columns])
+        mean, std = np.where(number, mean, 0.0), np.where(number, std, 1.0)
     plain = lambda v: tuple(map(float, v)) if np.ndim(v) else float(v)
     return preprocessing.standardise(plain(mean), plain(std))
+
+
+def _moments(train: Arrays, axes: tuple[int, ...] | None) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation over the observed entries, in float64, in two passes."""
+
+    def average(values: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        total = count = np.zeros(())
+        for piece in pieces(train):
+            seen = np.ones(piece.x.shape, bool) if piece.observed is None else piece.observed
+            own = np.where(seen, values(np.asarray(piece.x, np.float64)), 0.0)
+            total = total + own.sum(axis=axes)
+            count = count + seen.sum(axis=axes)
+        return total / np.maximum(count, 1)
+
+    mean = average(lambda x: x)
+    std = np.sqrt(average(lambda x: (x - mean) ** 2))
+    return mean, np.where(std > 1e-12 * (1 + np.abs(mean)), std, 1.0)
 
 
 def spec_of(data: Any, preprocess: Preprocessing | None = None) -> Spec:
@@ -65,21 +108,25 @@ def spec_of(data: Any, preprocess: Preprocessing | None = None) -> Spec:
       preprocess: None: the one that would be chosen.
 
     Returns:
-      A Spec.
+      A Spec. The kind is the data set's own if it declares one other than "series"; else "binary"
+      if all values are 0 or 1, and "real".
     """
     dataset = data if isinstance(data, Dataset) else as_dataset(data)
     preprocess = choose_preprocessing(dataset) if preprocess is None else preprocess
-    x = dataset.train.x
-    pieces = (preprocess.apply(jnp.asarray(x[i : i + PIECE])) for i in range(0, len(x), PIECE))
-    binary = all(bool(jnp.all((piece == 0) | (piece == 1))) for piece in pieces)
-    return Spec(tuple(x.shape[1:]), "binary" if binary else "real")
+    shape = preprocess.event_shape(tuple(dataset.train.spec.x.shape))
+    if dataset.kind in KINDS:
+        return Spec(shape, dataset.kind, dataset.num_classes, dataset.columns)
+    train = dataset.train if isinstance(dataset.train, Arrays) else sampled(dataset.train)
+    values = (preprocess.apply(jnp.asarray(piece.x)) for piece in pieces(train))
+    binary = all(bool(jnp.all((piece == 0) | (piece == 1))) for piece in values)
+    return Spec(shape, "binary" if binary else "real")
 
 
 def display_range(dataset: Dataset) -> tuple[float, float]:
     """The values, in the data's units, that figures show black and white."""
-    x = dataset.train.x
     if dataset.value_range is not None:
         return dataset.value_range
+    x = (dataset.train if isinstance(dataset.train, Arrays) else sampled(dataset.train)).x
     if x.dtype == np.uint8:
         return (0.0, 255.0 if x.max() > 1 else 1.0)
     return float(x.min()), float(x.max())

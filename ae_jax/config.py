@@ -20,7 +20,16 @@ CUSTOM = "custom"
 """Stands in config.json for a part that was passed as a Python object and has no config form."""
 
 DEFAULTS: dict[str, Any] = {
-    "data": {"source": "digits", "test_fraction": None, "preprocessing": None},
+    "data": {
+        "source": "digits",
+        "arguments": {},
+        "test_fraction": None,
+        "validation_fraction": None,
+        "preprocessing": None,
+        "engine": "auto",
+        "resident_mib": 1024,
+        "workers": 0,
+    },
     "model": dict.fromkeys(PARTS),
     "objective": {},
     "corruption": None,
@@ -47,15 +56,23 @@ DEFAULTS: dict[str, Any] = {
     "parallel": {"strategy": "pmap", "devices": None},
     "evaluation": {"batch_size": None, "images": 16},
 }
-"""Every field with its default. `steps_per_dispatch` None adapts to about half a second a dispatch;
+"""Every field with its default. `data.arguments` are those of the source; `data.engine` "auto"
+keeps the data on the device where all splits fit in `resident_mib`, else streams them, read by
+`workers` processes (0: threads). `steps_per_dispatch` None adapts to half a second a dispatch;
 `parallel.devices` None takes all; `evaluation.batch_size` None is the training batch size."""
 
 SMOKE = {"steps": 30, "log_every": 10, "eval_every": 20, "checkpoint_every": 20}
 
 OPTIONAL = {"steps_per_dispatch": int, "devices": int, "batch_size": int, "clip_norm": float}
-OPTIONAL |= {"test_fraction": float}
+OPTIONAL |= {"test_fraction": float, "validation_fraction": float}
 NULLABLE = {("data", "source")}  # None: an array passed from memory
-OPEN = {("data", "preprocessing"), ("corruption",), ("objective",), ("optimizer", "arguments")}
+OPEN = {
+    ("data", "preprocessing"),
+    ("data", "arguments"),
+    ("corruption",),
+    ("objective",),
+    ("optimizer", "arguments"),
+}
 OPEN |= {("model", part) for part in PARTS}
 
 POSITIVE = {
@@ -69,6 +86,7 @@ POSITIVE = {
         "max_skipped_in_a_row",
     ),
     "evaluation": ("images",),
+    "data": ("resident_mib",),
 }
 FREE_ON_RESUME = {
     ("training", name)
@@ -83,6 +101,7 @@ FREE_ON_RESUME = {
         "deterministic",
     )
 } | {("parallel",), ("evaluation",)}
+FREE_ON_RESUME |= {("data", name) for name in ("engine", "resident_mib", "workers")}
 """What may differ between the starts of one run; steps may only grow."""
 
 
@@ -169,6 +188,9 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     ):
         if (value := result[section][name]) is not None:
             require_positive_ints(**{f"{section}.{name}": value})
+    workers = result["data"]["workers"]
+    if workers < 0:
+        raise ConfigError(f"data.workers must not be negative, got {workers}")
     if training["seed"] < 0:
         raise ConfigError(f"training.seed must not be negative, got {training['seed']}")
     return result

@@ -6,24 +6,27 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 from ae_jax import config as config_lib
-from ae_jax import optimizers, registry
+from ae_jax import optimizers
 from ae_jax.choices import choose, choose_preprocessing, display_range, spec_of
-from ae_jax.data.dataset import Dataset, as_dataset
+from ae_jax.data.dataset import Dataset, as_dataset, check
 from ae_jax.data.dataset import load as load_data
+from ae_jax.data.preprocessing import Preprocessing
+from ae_jax.data.preprocessing import build as build_preprocessing
+from ae_jax.data.resident import to_batch
+from ae_jax.data.source import Arrays, in_memory, pieces, sampled
 from ae_jax.errors import ConfigError, PartError
+from ae_jax.model import Autoencoder
 from ae_jax.recipe import Recipe
 from ae_jax.run import Run, as_recipe
 from ae_jax.training import parallel
+from ae_jax.training.feeds import choose_engine
 from ae_jax.training.plan import Plan
 from ae_jax.training.step import single_player
 from ae_jax.types import Spec, Variables
-
-VALIDATED_AT_ONCE = 8192
 
 
 def fit(
@@ -36,6 +39,8 @@ def fit(
     optimizer: optax.GradientTransformation | Mapping[str, Any] | None = None,
     workdir: Any = None,
     seed: int = 0,
+    preprocessing: Any = None,
+    engine: str = "auto",
     strategy: str = "pmap",
     callbacks: Sequence[Callable[..., None]] = (),
     progress: bool = True,
@@ -54,6 +59,9 @@ def fit(
       workdir: where everything is kept, local or `gs://`; the same call again resumes. None keeps
         nothing.
       seed: of parameters, noise and data order.
+      preprocessing: an `ae.data.preprocessing` part, its config node, or a list of these; None:
+        chosen from the data, see `ae.choices.choose_preprocessing`.
+      engine: "resident" (data on the device), "streaming", or "auto": by their size.
       strategy: how devices share the work, e.g. "pmap".
       callbacks: each called with a `LogPoint(step, split, metrics)` at every log point.
       progress: whether to show the run on the terminal.
@@ -83,7 +91,7 @@ def fit(
     config["data"]["source"] = data if isinstance(data, str) else None
     options = {"steps": steps, "batch_size": batch_size, "seed": seed, **training}
     config["training"] |= options
-    config["parallel"]["strategy"] = strategy
+    config["data"]["engine"], config["parallel"]["strategy"] = engine, strategy
     if isinstance(optimizer, Mapping):
         config["optimizer"] |= optimizer
     elif optimizer is not None:
@@ -96,6 +104,14 @@ def fit(
     custom = None if isinstance(optimizer, Mapping) else optimizer
     dataset = as_dataset(data, test)
     config["data"]["source"] = dataset.source
+    if preprocessing is not None:
+        node = build_preprocessing(preprocessing).node
+        if node is None:
+            raise ConfigError(
+                "preprocessing has no config form, so that the run could not be loaded again; name "
+                "your own {'name': 'package.module:function'}"
+            )
+        config["data"]["preprocessing"] = node.to_dict()
     return _fit(config, recipe, dataset, custom, workdir, callbacks, progress, time.time())
 
 
@@ -126,7 +142,12 @@ def fit_config(
     config = config_lib.complete(config)
     recipe = config_lib.recipe_of(config)
     section = config["data"]
-    dataset = load_data(section["source"], test_fraction=section["test_fraction"])
+    dataset = load_data(
+        section["source"],
+        test_fraction=section["test_fraction"],
+        validation_fraction=section["validation_fraction"],
+        **section["arguments"],
+    )
     return _fit(config, recipe, dataset, None, workdir, callbacks, progress, started)
 
 
@@ -143,6 +164,7 @@ def _fit(
     from ae_jax.session import Session  # the files, figures and checkpoints come with it
 
     config = config_lib.complete(config)
+    dataset = _held(config["data"], dataset)
     config, recipe, plan, spec = resolve(config, recipe, dataset, optimizer, progress)
     run = Run(
         plan.model,
@@ -151,10 +173,20 @@ def _fit(
         config,
         plan.preprocessing,
         spec,
-        len(dataset.train.x),
+        tuple(dataset.train.spec.x.shape),
+        len(dataset.train),
         display_range(dataset),
     )
     return Session(plan, run, workdir, callbacks, progress, started).run_to_end()
+
+
+def _held(section: Mapping[str, Any], dataset: Dataset) -> Dataset:
+    """The data set read into memory once, if the resident engine is to have it."""
+    engine = choose_engine(section["engine"], dataset.splits, section["resident_mib"] * 2**20)
+    if engine == "streaming":
+        return dataset
+    read = {name: in_memory(split) for name, split in dataset.splits.items()}
+    return check(dataset._replace(**read))
 
 
 def resolve(
@@ -180,7 +212,7 @@ def resolve(
       ConfigError: sizes that do not fit together.
       DataError: data outside the likelihood's range.
     """
-    training, size = config["training"], len(dataset.train.x)
+    training, size = config["training"], len(dataset.train)
     devices = len(parallel.from_config(config["parallel"]).devices)
     parallel.check_batch(training["batch_size"], devices)
     if eval_size := config["evaluation"]["batch_size"]:
@@ -196,22 +228,27 @@ def resolve(
     if verbose:
         _print_choices(config, recipe, spec)
     model, objective = filled.build(spec)
-    for part in (dataset.train, dataset.test):
-        for start in range(0, len(part.x), VALIDATED_AT_ONCE):
-            piece = part.x[start : start + VALIDATED_AT_ONCE]
-            model.likelihood.validate(np.asarray(preprocessing.apply(jnp.asarray(piece))))
-    variables = jax.eval_shape(
-        model.init, jax.random.key(0), np.zeros(spec.event_shape, np.float32)
-    )
+    _validate(model, preprocessing, dataset)
+    plan = Plan(config, model, objective, (), preprocessing, dataset)
+    example = np.zeros(spec.event_shape, np.float32)
+    variables = jax.eval_shape(model.init, jax.random.key(0), example, plan.example_extras())
     if optimizer is None:
         optimizer = optimizers.from_config(config["optimizer"], training["steps"])
     players = single_player(objective, optimizer, variables)
-    return config, filled, Plan(config, model, objective, players, preprocessing, dataset), spec
+    return config, filled, plan._replace(players=players), spec
+
+
+def _validate(model: Autoencoder, preprocessing: Preprocessing, dataset: Dataset) -> None:
+    """Checks the support of the likelihood on all arrays, on a sample of what is streamed."""
+    for part in dataset.splits.values():
+        for piece in pieces(part if isinstance(part, Arrays) else sampled(part)):
+            index = np.zeros(len(piece.x), np.uint32)
+            model.likelihood.validate(np.asarray(to_batch(piece, index, preprocessing).x))
 
 
 def _preprocess(config, dataset):
     node = config["data"]["preprocessing"]
-    chosen = choose_preprocessing(dataset) if node is None else registry.PREPROCESSING.build(node)
+    chosen = choose_preprocessing(dataset) if node is None else build_preprocessing(node)
     return chosen, spec_of(dataset, chosen)
 
 

@@ -22,6 +22,7 @@ STREAMS = {
     "state": 5,
     "evaluation": 6,
     "sample": 7,
+    "preprocessing": 8,
 }
 ROUNDS = 8
 
@@ -32,6 +33,18 @@ class ExampleKeys(NamedTuple):
     corruption: chex.PRNGKey
     latent: chex.PRNGKey
     dropout: chex.PRNGKey
+
+
+class Draws(NamedTuple):
+    """What preprocessing may draw from: two keys an example, `[b]`.
+
+    Attributes:
+      time: another each time the example is seen.
+      example: the same for an example of the data set at all times.
+    """
+
+    time: chex.PRNGKey
+    example: chex.PRNGKey
 
 
 def stream(root: chex.PRNGKey, name: str) -> chex.PRNGKey:
@@ -69,6 +82,29 @@ def for_examples(root: chex.PRNGKey, step: chex.Numeric | None, places: chex.Arr
         return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, places)
 
     return ExampleKeys(*(one_stream(name) for name in ExampleKeys._fields))
+
+
+def for_preprocessing(
+    root: chex.PRNGKey, step: chex.Numeric | None, places: chex.Array, index: chex.Array
+) -> Draws:
+    """Per-example keys for random preprocessing.
+
+    Args:
+      root: the run's typed key.
+      step: the optimizer step; None in evaluation, where the place alone decides.
+      places: integers `[b]`, each example's place in the global batch (in evaluation: in the data
+        set).
+      index: integers `[b]`, each example's place in the data set.
+
+    Returns:
+      Draws, each `[b]`.
+    """
+    fold = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
+    split = stream(root, "evaluation") if step is None else root
+    own = stream(split, "preprocessing")
+    at = own if step is None else jax.random.fold_in(own, step)
+    for_good = jax.random.fold_in(own, 2**32 - 1)  # no step is that late
+    return Draws(fold(at, places), fold(for_good, index))
 
 
 def order_seed(root: chex.PRNGKey) -> np.ndarray:

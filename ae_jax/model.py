@@ -9,7 +9,7 @@ from ae_jax import keys as keys_lib
 from ae_jax import registry
 from ae_jax.corruptions import Corruption, none
 from ae_jax.errors import PartError, ShapeError
-from ae_jax.networks.adapters import BATCH_AXIS
+from ae_jax.networks.adapters import BATCH_AXIS, accepted
 from ae_jax.types import (
     Array,
     Batch,
@@ -43,12 +43,15 @@ class Autoencoder(NamedTuple):
     likelihood: Likelihood
     corruption: Corruption
 
-    def init(self, key: PRNGKey, example: Array) -> Variables:
+    def init(
+        self, key: PRNGKey, example: Array, extras: dict[str, Array] | None = None
+    ) -> Variables:
         """Draws the parameters and checks that all shapes meet.
 
         Args:
           key: a typed key.
           example: one example x, `[*event]`; only its shape and dtype matter.
+          extras: its extras, likewise, for networks that take a condition.
 
         Returns:
           Variables.
@@ -61,14 +64,17 @@ class Autoencoder(NamedTuple):
         bottleneck, likelihood = self.bottleneck, self.likelihood
         z = jnp.zeros(bottleneck.latent_shape)
         inits = {
-            "encoder": self.encoder.init(keys["encoder"], example),
-            "decoder": self.decoder.init(keys["decoder"], z),
+            "encoder": _init(self.encoder, keys["encoder"], example, extras),
+            "decoder": _init(self.decoder, keys["decoder"], z, extras),
             "bottleneck": bottleneck.init(keys["bottleneck"]),
             "likelihood": (likelihood.init(keys["likelihood"]), {}),
         }
-        _check_output(self.encoder, inits["encoder"], example, bottleneck.feature_shape, "encoder")
-        target = likelihood.parameter_shape(jnp.shape(example))
-        _check_output(self.decoder, inits["decoder"], z, target, "decoder")
+        emitted = likelihood.parameter_shape(jnp.shape(example))
+        for name, coder, x, expected in (
+            ("encoder", self.encoder, example, bottleneck.feature_shape),
+            ("decoder", self.decoder, z, emitted),
+        ):
+            _check_output(coder, inits[name], x, extras or {}, expected, name)
         present = lambda i: {name: v[i] for name, v in inits.items() if jax.tree.leaves(v[i])}
         return Variables(params=present(0), state=present(1))
 
@@ -273,11 +279,19 @@ def _sum_valid(stats: Tree, valid: Array | None) -> Tree:
     return jax.tree.map(total, stats)
 
 
-def _check_output(coder: Coder, own: Any, x: Array, expected: Shape, name: str) -> None:
-    def apply(own, x):  # under a batch axis of one, as `forward` will call it
-        return jax.vmap(lambda x: coder.apply(*own, x)[0], axis_name=BATCH_AXIS)(x[None])[0]
+def _init(coder: Coder, key: PRNGKey, x: Array, extras: dict[str, Array] | None) -> Any:
+    return coder.init(key, x, **accepted(coder.init, {"extras": extras} if extras else {}))
 
-    got = jax.eval_shape(apply, own, x).shape
+
+def _check_output(
+    coder: Coder, own: Any, x: Array, extras: dict[str, Array], expected: Shape, name: str
+) -> None:
+    def apply(own, x, extras):  # under a batch axis of one, as `forward` will call it
+        one = lambda x, extras: coder.apply(*own, x, extras=extras)[0]
+        alone = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], (x, extras))
+        return jax.vmap(one, axis_name=BATCH_AXIS)(*alone)[0]
+
+    got = jax.eval_shape(apply, own, x, extras).shape
     if got != tuple(expected):
         part = "bottleneck" if name == "encoder" else "likelihood"
         raise ShapeError(

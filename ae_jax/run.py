@@ -8,18 +8,27 @@ import jax
 import numpy as np
 
 from ae_jax import config as config_lib
-from ae_jax import evaluation, keys, registry
-from ae_jax.data.dataset import Dataset, Split, check_array
+from ae_jax import evaluation, keys
+from ae_jax.data import preprocessing
+from ae_jax.data.dataset import Dataset, from_arrays
 from ae_jax.data.dataset import load as load_data
 from ae_jax.data.preprocessing import Preprocessing
-from ae_jax.data.resident import resident
-from ae_jax.errors import CheckpointError, ConfigError, PartError, ShapeError, require_positive_ints
+from ae_jax.data.resident import to_batch
+from ae_jax.data.source import Arrays, Records, Source
+from ae_jax.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    PartError,
+    ShapeError,
+    require_positive_ints,
+)
 from ae_jax.model import Autoencoder
 from ae_jax.objective import Objective
 from ae_jax.recipe import Recipe, of_model
 from ae_jax.training import parallel
-from ae_jax.training.engine import evaluation_program
-from ae_jax.types import Array, Batch, PRNGKey, Spec, Variables
+from ae_jax.training.feeds import choose_engine, evaluator
+from ae_jax.types import Array, Batch, PRNGKey, Shape, Spec, Variables, spec_from_dict
 
 
 class Run:
@@ -32,6 +41,7 @@ class Run:
       config: the complete config.
       preprocessing: between the data's units and the model's.
       spec: of one example.
+      data_shape: of one example before preprocessing.
       num_train: the size of the training set.
       display_range: the values, in the data's units, that figures show black and white.
       summary: the contents of summary.json; empty if the run never ended.
@@ -45,6 +55,7 @@ class Run:
         config: Mapping[str, Any],
         preprocessing: Preprocessing,
         spec: Spec,
+        data_shape: Shape,
         num_train: int,
         display_range: tuple[float, float],
         summary: Mapping[str, Any] | None = None,
@@ -52,16 +63,26 @@ class Run:
         """Holds the parts; nothing is compiled until used."""
         self.model, self.objective, self.variables = model, objective, variables
         self.config, self.preprocessing, self.spec = config, preprocessing, spec
-        self.num_train, self.display_range = num_train, display_range
+        self.data_shape, self.num_train = data_shape, num_train
+        self.display_range = display_range
         self.summary = dict(summary or {})
         self._compiled: dict[Any, Callable[..., Any]] = {}
 
-    def encode(self, x: Any, key: PRNGKey | None = None) -> np.ndarray:
+    def encode(
+        self,
+        x: Any,
+        key: PRNGKey | None = None,
+        *,
+        observed: Any = None,
+        extras: Mapping[str, Any] | None = None,
+    ) -> np.ndarray:
         """The code of each example: the posterior mean, or a sample with a key.
 
         Args:
           x: `[n, *event]`, in the data's units.
           key: a typed key, e.g. `jax.random.key(0)`.
+          observed: bool, of x's shape, False where an entry is missing; None: none is.
+          extras: conditions, lengths, each `[n, …]`, for a model that takes them.
 
         Returns:
           float32 `[n, *latent]`.
@@ -70,17 +91,18 @@ class Run:
           ShapeError: the examples have another shape than the training data's.
           DataError: they are empty or not finite.
         """
-        x = self._checked(x)
+        records = self._checked(x, observed, extras)
         if key is None:
-            return self._over("encode", self._encode_mean)(self.variables, x)
+            return self._over("encode", self._encode_mean)(self.variables, records)
         shared = (self.variables, jax.random.key_data(key))
-        return self._over("encode sample", self._encode_sample)(shared, x, _places(x))
+        return self._over("encode sample", self._encode_sample)(shared, records, _places(records.x))
 
-    def decode(self, z: Any) -> np.ndarray:
+    def decode(self, z: Any, *, extras: Mapping[str, Any] | None = None) -> np.ndarray:
         """The mean of p(x | z) for each code, in the data's units.
 
         Args:
           z: `[n, *latent]`.
+          extras: conditions, each `[n, …]`, for a model that takes them.
 
         Returns:
           float32 `[n, *event]`.
@@ -94,27 +116,45 @@ class Run:
                 f"codes must be [n, {', '.join(map(str, self.model.bottleneck.latent_shape))}], "
                 f"got {z.shape}"
             )
-        return self._over("decode", self._decode)(self.variables, z)
+        return self._over("decode", self._decode)(self.variables, z, _fields(extras, len(z)))
 
-    def reconstruct(self, x: Any) -> np.ndarray:
+    def reconstruct(
+        self, x: Any, *, observed: Any = None, extras: Mapping[str, Any] | None = None
+    ) -> np.ndarray:
         """`decode(encode(x))`: deterministic, uncorrupted, in the data's units.
 
         Args:
           x: `[n, *event]`, in the data's units.
+          observed: see `encode`; missing entries are filled in.
+          extras: see `encode`.
 
         Returns:
           float32 `[n, *event]`.
         """
-        through = lambda variables, x: self._decode(variables, self._encode_mean(variables, x))
-        return self._over("reconstruct", through)(self.variables, self._checked(x))
 
-    def sample(self, num: int, seed: int = 0, observations: bool = False) -> np.ndarray:
+        def through(variables, records):
+            z = self._encode_mean(variables, records)
+            return self._decode(variables, z, records.extras)
+
+        return self._over("reconstruct", through)(
+            self.variables, self._checked(x, observed, extras)
+        )
+
+    def sample(
+        self,
+        num: int,
+        seed: int = 0,
+        observations: bool = False,
+        *,
+        extras: Mapping[str, Any] | None = None,
+    ) -> np.ndarray:
         """New examples: z from the prior, then the mean of p(x | z).
 
         Args:
           num: how many.
           seed: the same seed gives the same examples on any number of devices.
           observations: draw x from p(x | z) in place of its mean.
+          extras: conditions, each `[num, …]`, for a model that takes them.
 
         Returns:
           float32 `[num, *event]`, in the data's units.
@@ -131,37 +171,50 @@ class Run:
         key = keys.stream(jax.random.key(seed), "sample")
         shared = (self.variables, jax.random.key_data(key))
         draw = functools.partial(self._sample, observations)
-        return self._over(f"sample {observations}", draw)(shared, np.arange(num, dtype=np.uint32))
+        places = np.arange(num, dtype=np.uint32)
+        return self._over(f"sample {observations}", draw)(shared, places, _fields(extras, num))
 
-    def log_likelihood(self, x: Any, samples: int = 64, seed: int = 0) -> np.ndarray:
+    def log_likelihood(
+        self,
+        x: Any,
+        samples: int = 64,
+        seed: int = 0,
+        *,
+        observed: Any = None,
+        extras: Mapping[str, Any] | None = None,
+    ) -> np.ndarray:
         """A lower bound on log p(x) of each example by importance sampling; see `ae.evaluation`.
 
         Args:
           x: `[n, *event]`, in the data's units.
           samples: k, honoured exactly.
-          seed: of the samples.
+          seed: of the samples, and of a random binarisation.
+          observed: see `encode`; the bound is on the observed entries alone.
+          extras: see `encode`.
 
         Returns:
           float32 `[n]`, nats, of the preprocessed x.
         """
         require_positive_ints(samples=samples)
-        x = self._checked(x)
+        records = self._checked(x, observed, extras)
 
-        def bound(shared, x, places):
+        def bound(shared, records, places):
             variables, key = shared[0], jax.random.wrap_key_data(shared[1])
-            batch = Batch(self.preprocessing.apply(x))
+            draws = keys.for_preprocessing(key, None, places, places)
+            batch = to_batch(records, places, self.preprocessing, draws)
             own = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, places)
             return evaluation.log_likelihood(self.model, variables, batch, own, samples)
 
         key = keys.stream(jax.random.key(seed), "evaluation")
         shared = (self.variables, jax.random.key_data(key))
-        return self._over(f"likelihood {samples}", bound)(shared, x, _places(x))
+        return self._over(f"likelihood {samples}", bound)(shared, records, _places(records.x))
 
     def evaluate(self, data: Any = None) -> dict[str, float]:
         """The objective's terms and `ae.evaluation.evaluation_metrics`, means over a split.
 
         Args:
-          data: `[n, *event]`; None: the test split of the run's own data source.
+          data: `[n, *event]`, a source such as `ae.data.load(…).test`, or None: the test split of
+            the run's own data source.
 
         Returns:
           Plain floats by name.
@@ -171,17 +224,17 @@ class Run:
         """
         if self.objective is None:
             raise ConfigError("this run's objective came as Python objects; pass it to ae.load")
-        split = self.dataset().test if data is None else Split(self._checked(data))
-        strategy = parallel.from_config(self._parallel())
-        size = self.config["evaluation"]["batch_size"] or self.config["training"]["batch_size"]
-        program = evaluation_program(
-            self.model, self.objective, self.preprocessing, strategy, size, self.num_train
-        )
+        if data is None:
+            data = self.dataset().test
+        split = data if isinstance(data, Source) else Arrays(*self._checked(data))
+        strategy, section = parallel.from_config(self._parallel()), self.config["data"]
+        engine = choose_engine(section["engine"], {"": split}, section["resident_mib"] * 2**20)
+        parts = (self.model, self.objective, self.preprocessing)
+        run = evaluator(parts, self.config, self.num_train, strategy, split, engine)
         root = jax.random.key(self.config["training"]["seed"])
         step = np.int32(self.config["training"]["steps"])
         place = strategy.place
-        values = program(place(self.variables), place(root), place(step), place(resident(split)))
-        return {name: float(value) for name, value in parallel.fetch(values).items()}
+        return run(place(self.variables), place(root), place(step))
 
     @property
     def has_prior(self) -> bool:
@@ -197,7 +250,12 @@ class Run:
         section = self.config["data"]
         if section["source"] is None:
             raise ConfigError("this run was trained on an array in memory; pass the data")
-        return load_data(section["source"], test_fraction=section["test_fraction"])
+        return load_data(
+            section["source"],
+            test_fraction=section["test_fraction"],
+            validation_fraction=section["validation_fraction"],
+            **section["arguments"],
+        )
 
     def _parallel(self) -> dict[str, Any]:
         section = dict(self.config["parallel"])
@@ -205,14 +263,15 @@ class Run:
             section["devices"] = min(section["devices"], len(jax.devices()))
         return section
 
-    def _checked(self, x: Any) -> np.ndarray:
+    def _checked(
+        self, x: Any, observed: Any = None, extras: Mapping[str, Any] | None = None
+    ) -> Records:
         x = np.asarray(x)
-        if x.shape[1:] != self.spec.event_shape:
+        if x.shape[1:] != self.data_shape:
             raise ShapeError(
-                f"examples must be [n, {', '.join(map(str, self.spec.event_shape))}], got {x.shape}"
+                f"examples must be [n, {', '.join(map(str, self.data_shape))}], got {x.shape}"
             )
-        check_array(x)
-        return x
+        return from_arrays(x, observed=observed, extras=extras, test_fraction=0.0).train.records
 
     def _over(self, name: str, fn: Callable[..., Any]) -> Callable[..., Any]:
         if name not in self._compiled:
@@ -221,19 +280,26 @@ class Run:
             self._compiled[name] = parallel.over_examples(fn, devices, size)
         return self._compiled[name]
 
-    def _encode_mean(self, variables: Variables, x: Array) -> Array:
-        return self.model.encode(variables, self.preprocessing.apply(x))
+    def _batch(self, records: Records) -> Batch:
+        return to_batch(records, np.zeros(len(records.x), np.uint32), self.preprocessing)
 
-    def _encode_sample(self, shared: Any, x: Array, places: Array) -> Array:
+    def _encode_mean(self, variables: Variables, records: Records) -> Array:
+        batch = self._batch(records)
+        return self.model.encode(variables, batch.x, None, batch.observed, dict(batch.extras))
+
+    def _encode_sample(self, shared: Any, records: Records, places: Array) -> Array:
         variables, key = shared[0], jax.random.wrap_key_data(shared[1])
-        posterior = self.model.posterior(variables, self.preprocessing.apply(x))
+        batch = self._batch(records)
+        posterior = self.model.posterior(variables, batch.x, batch.observed, dict(batch.extras))
         own = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, places)
         return jax.vmap(lambda q, k: q.sample(k))(posterior, own)
 
-    def _decode(self, variables: Variables, z: Array) -> Array:
-        return self.preprocessing.invert(self.model.decode(variables, z))
+    def _decode(self, variables: Variables, z: Array, extras: dict[str, Array]) -> Array:
+        return self.preprocessing.invert(self.model.decode(variables, z, extras))
 
-    def _sample(self, observations: bool, shared: Any, places: Array) -> Array:
+    def _sample(
+        self, observations: bool, shared: Any, places: Array, extras: dict[str, Array]
+    ) -> Array:
         variables, key = shared[0], jax.random.wrap_key_data(shared[1])
         prior: Any = self.model.prior(variables)
         params = variables.params.get("likelihood", {})
@@ -243,7 +309,7 @@ class Run:
             return prior.sample(jax.random.fold_in(own, 0)), jax.random.fold_in(own, 1)
 
         z, own = jax.vmap(one)(places)
-        y = self.model.decode_parameters(variables, z)
+        y = self.model.decode_parameters(variables, z, extras)
         likelihood = self.model.likelihood
         if observations:
             x = jax.vmap(lambda y, k: likelihood.sample(params, y, k))(y, own)
@@ -279,7 +345,8 @@ def load(
     path = storage.existing_workdir(workdir)
     stored = storage.read_config(path)
     config, spec = stored["config"], stored["spec"]
-    spec = Spec(tuple(spec["event_shape"]), spec["kind"])
+    data_shape = tuple(spec["data_shape"])
+    spec = spec_from_dict(spec)
     recipe = (
         config_lib.recipe_of(config, need_objective=False) if model is None else as_recipe(model)
     )
@@ -300,8 +367,9 @@ def load(
         objective if objective.terms else None,
         variables_of(restored.tree),
         config,
-        registry.PREPROCESSING.build(config["data"]["preprocessing"]),
+        preprocessing.build(config["data"]["preprocessing"]),
         spec,
+        data_shape,
         stored["num_train"],
         tuple(stored["display_range"]),
         storage.read_json(summary) if summary.exists() else {},
@@ -328,3 +396,11 @@ def as_recipe(model: Any) -> Recipe:
 
 def _places(x: np.ndarray) -> np.ndarray:
     return np.arange(len(x), dtype=np.uint32)
+
+
+def _fields(extras: Mapping[str, Any] | None, num: int) -> dict[str, np.ndarray]:
+    fields = {name: np.asarray(value) for name, value in (extras or {}).items()}
+    for name, value in fields.items():
+        if value.shape[:1] != (num,):
+            raise DataError(f"extras['{name}'] must be [{num}, …], got shape {value.shape}")
+    return fields

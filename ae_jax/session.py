@@ -12,13 +12,15 @@ import numpy as np
 
 from ae_jax import config as config_lib
 from ae_jax import summary as summary_lib
+from ae_jax.data.dataset import Dataset
+from ae_jax.data.source import nbytes
 from ae_jax.errors import Preempted, WorkdirError
 from ae_jax.run import Run
 from ae_jax.training import parallel
 from ae_jax.training.loop import Loop, Plan, train
 from ae_jax.training.reporting import Reporter
 from ae_jax.training.state import TrainState, init_state
-from ae_jax.types import Variables
+from ae_jax.types import Variables, spec_to_dict
 
 STARTS = "starts.json"
 SPEC_VERSION = 1
@@ -60,7 +62,7 @@ class Session:
         self.stored = {
             "version": SPEC_VERSION,
             "config": plain,
-            "spec": {"event_shape": list(spec.event_shape), "kind": spec.kind},
+            "spec": {**spec_to_dict(spec), "data_shape": list(self.run.data_shape)},
             "num_train": self.run.num_train,
             "display_range": list(self.run.display_range),
         }
@@ -86,8 +88,8 @@ class Session:
     def _start(self, checkpoints: Any) -> tuple[TrainState, int]:
         plan = self.plan
         seed, shape = plan.config["training"]["seed"], self.run.spec.event_shape
-        init = jax.jit(lambda key, x: init_state(plan.model, plan.players, x, key))
-        state = init(jax.random.key(seed), np.zeros(shape, np.float32))
+        init = jax.jit(lambda key, x, extras: init_state(plan.model, plan.players, x, key, extras))
+        state = init(jax.random.key(seed), np.zeros(shape, np.float32), plan.example_extras())
         if checkpoints is None:
             return state, 0
         from ae_jax.training.checkpoint import from_tree
@@ -110,6 +112,7 @@ class Session:
         status = "failed"
         with Reporter(self.workdir, first_step, steps, self.callbacks, self.progress) as reporter:
             loop = Loop(self.plan, state, examples_seen, reporter)
+            self._say(f"data: {loop.engine}, {_sizes(self.plan.dataset)}")
             try:
                 progress = train(loop, self._saver(checkpoints, reporter), self._pictures)
                 status = "finished"
@@ -117,6 +120,7 @@ class Session:
                 status = "preempted"
                 raise
             finally:
+                loop.close()
                 if checkpoints is not None:
                     checkpoints.wait()
                 self._close(loop, status)
@@ -159,6 +163,9 @@ class Session:
             "metrics": _finite_or_none(loop.metrics or self._logged()),
             "examples_seen": loop.examples_seen,
             "examples_per_second": rate,
+            "engine": loop.engine,
+            "input_wait_share": loop.timed_waiting / loop.timed_seconds if rate else None,
+            "skipped_records": loop.feed.skipped_records,
             "wall_seconds": now - self.started,
             "time_to_first_step_seconds": None if first is None else first - self.started,
             "restarts": self.restarts,
@@ -226,16 +233,22 @@ class Session:
 
     def _example_sets(self) -> dict[str, dict[str, np.ndarray]]:
         num = self.plan.config["evaluation"]["images"]
-        dataset = self.plan.dataset
-        x = (dataset.test if len(dataset.test.x) else dataset.train).x[:num]
-        sets = {"reconstructions": {"input": x, "reconstruction": self.run.reconstruct(x)}}
+        split = list(self.plan.dataset.splits.values())[-1]
+        found = split.read(np.arange(min(num, len(split))))
+        again = self.run.reconstruct(found.x, observed=found.observed, extras=found.extras)
+        sets = {"reconstructions": {"input": found.x, "reconstruction": again}}
         if self.run.has_prior:
-            sets["samples"] = {"sample": self.run.sample(num)}
+            sets["samples"] = {"sample": self.run.sample(len(found.x), extras=found.extras)}
         return sets
 
     def _say(self, text: str) -> None:
         if self.progress:
             print(text, file=sys.stderr, flush=True)
+
+
+def _sizes(dataset: Dataset) -> str:
+    of = lambda split: f"{len(split):,} examples of {nbytes(split) / max(1, len(split)):,.0f} bytes"
+    return ", ".join(f"{name} {of(split)}" for name, split in dataset.splits.items())
 
 
 def _finite_or_none(metrics: dict[str, dict[str, float]]) -> dict[str, dict[str, float | None]]:

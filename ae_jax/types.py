@@ -42,7 +42,38 @@ class Spec(NamedTuple):
     """What one example looks like after preprocessing, and what kind of data it is."""
 
     event_shape: Shape
-    kind: str  # a key of `ae_jax.choices.LIKELIHOOD_OF`: "binary" or "real"
+    kind: str  # a key of `ae_jax.choices.KINDS`, e.g. "binary", "real", "tokens"
+    num_classes: int | None = None  # of tokens
+    columns: tuple["Column", ...] | None = None  # of a table
+
+
+class Column(NamedTuple):
+    """One column of a table.
+
+    Attributes:
+      name: as in the file.
+      kind: "number", "category", whose values are codes 0 … len(categories) - 1, or "count".
+      categories: what the codes stand for.
+    """
+
+    name: str
+    kind: str
+    categories: tuple[str, ...] = ()
+
+
+def spec_to_dict(spec: Spec) -> dict[str, Any]:
+    """The form of a Spec in config.json."""
+    columns = None if spec.columns is None else [column._asdict() for column in spec.columns]
+    return {**spec._asdict(), "event_shape": list(spec.event_shape), "columns": columns}
+
+
+def spec_from_dict(stored: Mapping[str, Any]) -> Spec:
+    """The Spec of `spec_to_dict`; other fields are passed over."""
+    columns = stored["columns"]
+    if columns is not None:
+        columns = tuple(Column(c["name"], c["kind"], tuple(c["categories"])) for c in columns)
+    shape = tuple(stored["event_shape"])
+    return Spec(shape, stored["kind"], stored["num_classes"], columns)
 
 
 # ---- data ----------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ SEED = flags.DEFINE_integer("seed", 0, "Of the samples.")
 def main() -> None:
     """Runs the command."""
     run = ae.load(WORKDIR.value)
-    x = run.dataset().test.x
+    x = run.dataset().test.read(np.arange(16)).x
     sets = {
         "interpolations": latents.interpolations(run, x[:8], x[8:16]),
         "traversals": latents.traversals(run, x[0]),

@@ -1,6 +1,7 @@
 """A tiny data set, its models and runs, shared by the tests of whole runs."""
 
 import contextlib
+import socket
 from collections.abc import Iterator
 from typing import Any
 from unittest import mock
@@ -13,7 +14,7 @@ from etils import epath
 import ae_jax as ae
 from ae_jax.registry import SOURCES
 from ae_jax.session import Session
-from ae_jax.training import TrainState, loop
+from ae_jax.training import TrainState, engine
 from ae_jax.training.checkpoint import Checkpoints
 
 TRAIN, TEST, WIDTH = 61, 37, 6  # sizes that no batch and no device count divides
@@ -38,7 +39,7 @@ def arrays() -> np.ndarray:
 def small_test_data() -> ae.data.Dataset:
     """The arrays as a source that configs can name."""
     x = arrays()
-    return ae.data.Dataset(ae.data.Split(x[:TRAIN]), ae.data.Split(x[TRAIN:]))
+    return ae.data.Dataset(ae.data.Arrays(x[:TRAIN]), ae.data.Arrays(x[TRAIN:]))
 
 
 def vae() -> Any:
@@ -97,6 +98,9 @@ def filled_state(model: Any, players: Any, seed: int = 0) -> TrainState:
     )
 
 
+PROGRAMS = ("training", "evaluation")
+
+
 @contextlib.contextmanager
 def compiled_once() -> Iterator[None]:
     """Within it, runs of the same model, devices and default optimizer share their programs."""
@@ -113,11 +117,19 @@ def compiled_once() -> Iterator[None]:
 
         return program
 
-    with (
-        mock.patch.object(loop, "train_program", shared(loop.train_program)),
-        mock.patch.object(loop, "evaluation_program", shared(loop.evaluation_program)),
-    ):
+    names = [f"{kind}_{what}" for kind in ("resident", "streamed") for what in PROGRAMS]
+    with contextlib.ExitStack() as stack:
+        for name in names:
+            patched = mock.patch.object(engine, name, shared(getattr(engine, name)))
+            stack.enter_context(patched)
         yield
+
+
+def free_port() -> str:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return str(probe.getsockname()[1])
 
 
 def newest(workdir: Any, step: int | None = None) -> dict[str, Any]:

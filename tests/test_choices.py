@@ -5,7 +5,7 @@ import pytest
 
 import ae_jax as ae
 from ae_jax.choices import choose, choose_preprocessing, display_range
-from ae_jax.data import Dataset, Split, preprocessing
+from ae_jax.data import Arrays, Dataset, preprocessing
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (20, 4, 4)).astype(np.uint8)
@@ -17,7 +17,7 @@ SERIES = (10 * RNG.normal(size=(20, 5, 3)) + 3).astype(np.float32)
 
 
 def dataset_of(x, value_range=None):
-    return Dataset(Split(x), Split(x[:0]), value_range=value_range)
+    return Dataset(Arrays(x), Arrays(x[:0]), value_range=value_range)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_everything_else_is_standardised_as_one():
 
 
 def test_statistics_are_those_of_the_training_split():
-    dataset = Dataset(Split(REAL), Split(REAL + 1000))
+    dataset = Dataset(Arrays(REAL), Arrays(REAL + 1000))
     np.testing.assert_allclose(
         dict(choose_preprocessing(dataset).node.kwargs)["mean"], REAL.mean(0), rtol=1e-4, atol=1e-6
     )
@@ -103,7 +103,9 @@ def test_one_grey_value_anywhere_makes_data_real():
 
 
 def test_the_spec_of_an_array_under_a_given_preprocessing():
-    threshold = preprocessing.Preprocessing(lambda x: (x > 127) * 1.0, lambda x: x * 255.0)
+    threshold = preprocessing.Preprocessing(
+        lambda x, draws=None, train=False: (x > 127) * 1.0, lambda x: x * 255.0
+    )
     assert ae.spec_of(GREY, threshold).kind == "binary"
     assert ae.spec_of(GREY).event_shape == (4, 4)
 

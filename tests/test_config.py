@@ -121,7 +121,7 @@ def test_optional_fields_may_be_none_or_set(field):
 def test_a_recipe_becomes_its_sections():
     sections = config.for_recipe(VAE)
     assert sections["model"] == {
-        "encoder": {"name": "mlp", "hidden": [16], "activation": "tanh"},
+        "encoder": config.to_plain(ae.networks.mlp((16,), "tanh").node),
         "decoder": None,
         "bottleneck": {"name": "gaussian", "latent_dim": 4, "prior": "standard_normal"},
         "likelihood": {"name": "gaussian", "variance": "predicted", "scale": 1.0},

@@ -36,7 +36,16 @@ TREE = [
 ]
 CONFIG = {
     "corruption": None,
-    "data": ["preprocessing", "source", "test_fraction"],
+    "data": [
+        "arguments",
+        "engine",
+        "preprocessing",
+        "resident_mib",
+        "source",
+        "test_fraction",
+        "validation_fraction",
+        "workers",
+    ],
     "evaluation": ["batch_size", "images"],
     "model": ["bottleneck", "decoder", "encoder", "likelihood"],
     "objective": [],
@@ -66,14 +75,17 @@ SUMMARY = [
     "compiles",
     "device_count",
     "device_kind",
+    "engine",
     "examples_per_second",
     "examples_seen",
     "git_revision",
+    "input_wait_share",
     "lost_steps",
     "matmul_precision",
     "metrics",
     "precision",
     "restarts",
+    "skipped_records",
     "status",
     "steps",
     "strategy",
@@ -143,7 +155,13 @@ def test_the_keys_of_config_json(workdir):
     assert sorted(stored) == ["config", "display_range", "num_train", "spec", "version"]
     assert stored["version"] == 1
     assert sorted(stored["config"]) == sorted(CONFIG)
-    assert stored["spec"] == {"event_shape": [6], "kind": "real"}
+    assert stored["spec"] == {
+        "event_shape": [6],
+        "kind": "real",
+        "num_classes": None,
+        "columns": None,
+        "data_shape": [6],
+    }
     assert stored["config"]["model"]["encoder"] == {
         "name": "mlp",
         "hidden": [16],

@@ -138,6 +138,7 @@ def test_golden_stream_numbers():
         "state": 5,
         "evaluation": 6,
         "sample": 7,
+        "preprocessing": 8,
     }
 
 

@@ -1,4 +1,4 @@
-"""Data sets in memory, their fixed split, and the checks that come before any compilation."""
+"""Data sets, their fixed splits, and the checks that come before any compilation."""
 
 import os
 from collections.abc import Mapping
@@ -7,96 +7,137 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ae_jax import keys
+from ae_jax.data.source import PIECE, Arrays, Records, Source, Subset, check_records, pieces
 from ae_jax.errors import ConfigError, DataError, UnknownNameError, nearest
 from ae_jax.registry import SOURCES
+from ae_jax.types import Column
 
 TEST_FRACTION = 0.1
-
-
-class Split(NamedTuple):
-    """Examples in memory.
-
-    Attributes:
-      x: `[n, *event]`, in the data's own units and dtype.
-      extras: labels and other fields, each `[n, …]`.
-    """
-
-    x: np.ndarray
-    extras: Mapping[str, np.ndarray] = {}
+SALT = {"test": 0, "validation": 0x56414C00}
 
 
 class Dataset(NamedTuple):
-    """A training and a test split of the same kind of example.
+    """Splits of the same kind of example, and what is known of its values.
 
     Attributes:
       train: what is learned from.
       test: what is only evaluated; may be empty.
+      validation: held out of training to choose by (the best checkpoint); None: no such split.
       source: what was loaded, for config.json; None for an array passed from memory.
       value_range: the smallest and largest value the data's units allow, where known.
+      kind: of the values, a key of `ae_jax.choices.KINDS`; None: seen from the values.
+      num_classes: of tokens, how many there may be.
+      columns: of a table, from left to right.
     """
 
-    train: Split
-    test: Split
+    train: Source
+    test: Source
+    validation: Source | None = None
     source: str | None = None
     value_range: tuple[float, float] | None = None
+    kind: str | None = None
+    num_classes: int | None = None
+    columns: tuple[Column, ...] | None = None
+
+    @property
+    def splits(self) -> dict[str, Source]:
+        """Those that hold examples, by name: "train", "validation", "test"."""
+        named = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split for name, split in named.items() if split is not None and len(split)}
 
 
 SOURCES.part = Dataset
 
 
-def split_mask(size: int, fraction: float) -> np.ndarray:
-    """Which examples belong to the test split: those whose index hashes below the fraction.
+def split_mask(size: int, fraction: float, split: str = "test") -> np.ndarray:
+    """Which examples belong to a held-out split: those whose index hashes below the fraction.
 
     Fixed for all time and independent of the size, so that appended data never move an example from
     one split to the other.
 
     Args:
       size: how many examples there are.
-      fraction: the share of the test split, in [0, 1).
+      fraction: the share held out, in [0, 1).
+      split: "test", or "validation", which is carved by a hash of its own out of what is left for
+        training.
 
     Returns:
-      bool `[size]`, True for test.
+      bool `[size]`, True for held out.
 
     Raises:
       ConfigError: a fraction outside [0, 1).
     """
     if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 <= fraction < 1:
-        raise ConfigError(f"test_fraction must lie in [0, 1), got {fraction!r}")
-    return keys.hash_index(np.arange(size, dtype=np.uint32)) < fraction * 2.0**32
+        raise ConfigError(f"{split}_fraction must lie in [0, 1), got {fraction!r}")
+    index = np.arange(size, dtype=np.uint32) ^ np.uint32(SALT[split])
+    return keys.hash_index(index) < fraction * 2.0**32
 
 
 def split(
-    x: np.ndarray, extras: Mapping[str, np.ndarray] | None = None, fraction: float = TEST_FRACTION
-) -> tuple[Split, Split]:
-    """Train and test split of an array by `split_mask`."""
-    test = split_mask(len(x), fraction)
-    part = lambda mask: Split(x[mask], {k: np.asarray(v)[mask] for k, v in (extras or {}).items()})
-    return part(~test), part(test)
+    x: Source | np.ndarray,
+    extras: Mapping[str, np.ndarray] | None = None,
+    fraction: float = TEST_FRACTION,
+    name: str = "test",
+) -> tuple[Source, Source]:
+    """What is left and what is held out by `split_mask`.
+
+    Args:
+      x: a source, or its array.
+      extras: of the array, each `[n, …]`.
+      fraction: the share held out.
+      name: of the held-out split.
+
+    Returns:
+      Two sources; arrays in memory are copied, files are not read.
+    """
+    source = x if isinstance(x, Source) else Arrays(np.asarray(x), dict(extras or {}))
+    held_out = split_mask(len(source), fraction, name)
+    return tuple(_take(source, np.flatnonzero(mask)) for mask in (~held_out, held_out))
 
 
-def load(source: str, *, test_fraction: float | None = None) -> Dataset:
+def _take(source: Source, index: np.ndarray) -> Source:
+    in_files = not isinstance(source, Arrays) or isinstance(source.x, np.memmap)
+    return Subset(source, index) if in_files else Arrays(*source.read(index))
+
+
+def load(
+    source: str | os.PathLike,
+    *,
+    test_fraction: float | None = None,
+    validation_fraction: float | None = None,
+    **arguments: Any,
+) -> Dataset:
     """A data set by its config name.
 
     Args:
       source: `kind` or `kind:path`, e.g. "digits" or "npy:codes.npy"; kinds are those of the source
         registry, or the user's own "package.module:function".
       test_fraction: the share of examples held out by `split_mask`; None: the source's own.
+      validation_fraction: the share of the training split held out by `split_mask`; None: none.
+      **arguments: of that source, e.g. `size=64` for "images:FOLDER".
 
     Returns:
       A Dataset.
 
     Raises:
       UnknownNameError: no source of this kind; the nearest is named.
+      ConfigError: the source has no such argument.
       MissingFileError: the path does not exist.
       DataError: the data are empty or not finite.
     """
-    kind, _, path = str(source).partition(":")
-    options = {} if test_fraction is None else {"test_fraction": test_fraction}
+    name = os.fspath(source)
+    kind, _, path = name.partition(":")
+    options = dict(arguments)
+    if test_fraction is not None:
+        options["test_fraction"] = test_fraction
     if kind in SOURCES.factories or not path:
-        dataset = SOURCES[kind](*([path] if path else []), **options)
+        dataset = SOURCES[kind](*([os.path.expanduser(path)] if path else []), **options)
     else:
-        dataset = _users_own(source, kind, options)
-    return check(dataset._replace(source=str(source)))
+        dataset = _users_own(name, kind, options)
+    if validation_fraction:
+        train, validation = split(dataset.train, fraction=validation_fraction, name="validation")
+        dataset = dataset._replace(train=train, validation=validation)
+    return check(dataset._replace(source=name))
 
 
 def _users_own(source: str, kind: str, options: Mapping[str, Any]) -> Dataset:
@@ -106,6 +147,50 @@ def _users_own(source: str, kind: str, options: Mapping[str, Any]) -> Dataset:
         hint = nearest(kind, SOURCES.factories)
         raise UnknownNameError(f"no data source is called '{kind}'{hint} Also, {error}") from error
     return SOURCES.build({"name": source, **options})
+
+
+def from_arrays(
+    x: Any,
+    *,
+    test: Any = None,
+    observed: Any = None,
+    extras: Mapping[str, Any] | None = None,
+    test_fraction: float = TEST_FRACTION,
+) -> Dataset:
+    """A Dataset from arrays in memory.
+
+    Args:
+      x: `[n, *event]`.
+      test: an array to evaluate on; None holds out `test_fraction` by `split_mask`.
+      observed: bool, of x's shape: False where an entry is missing (its value is not looked at).
+      extras: labels, conditions, lengths, each `[n, …]`.
+      test_fraction: the share held out.
+
+    Returns:
+      A checked Dataset.
+
+    Raises:
+      DataError: the data are empty, not numeric, not finite, or of two shapes.
+
+    Example:
+      >>> import ae_jax as ae, numpy as np
+      >>> x = np.array([[1.0, np.nan], [3.0, 4.0]] * 50)
+      >>> data = ae.data.from_arrays(x, observed=~np.isnan(x))
+      >>> len(data.train) + len(data.test)
+      100
+    """
+    x = _as_array(x)
+    fields = {key: np.asarray(value) for key, value in (extras or {}).items()}
+    if observed is not None:
+        observed = np.asarray(observed, bool)
+        if observed.shape != x.shape:
+            raise DataError(f"observed has shape {observed.shape}, the data {x.shape}")
+        x = np.where(observed, x, np.zeros((), x.dtype))
+    whole = Arrays(x, fields, observed)
+    _check_extras(whole, "training")
+    if test is not None:
+        return check(Dataset(whole, Arrays(_as_array(test))))
+    return check(Dataset(*split(whole, fraction=test_fraction)))
 
 
 def as_dataset(data: Any, test: Any = None, test_fraction: float | None = None) -> Dataset:
@@ -125,18 +210,14 @@ def as_dataset(data: Any, test: Any = None, test_fraction: float | None = None) 
     if isinstance(data, Dataset):
         return check(data)
     if isinstance(data, str | os.PathLike):
-        return load(os.fspath(data), test_fraction=test_fraction)
-    x = _as_array(data)
-    if test is not None:
-        return check(Dataset(Split(x), Split(_as_array(test))))
-    return check(
-        Dataset(*split(x, fraction=TEST_FRACTION if test_fraction is None else test_fraction))
-    )
+        return load(data, test_fraction=test_fraction)
+    fraction = TEST_FRACTION if test_fraction is None else test_fraction
+    return from_arrays(data, test=test, test_fraction=fraction)
 
 
 def _as_array(data: Any) -> np.ndarray:
     try:
-        x = np.asarray(data)
+        x = np.asanyarray(data)  # a memory-mapped array stays one
     except ValueError as error:  # rows of several lengths
         raise DataError(f"data must be an array [n, *event] of numbers: {error}") from error
     if x.ndim == 0 or x.dtype == object:
@@ -145,37 +226,51 @@ def _as_array(data: Any) -> np.ndarray:
 
 
 def check(dataset: Dataset) -> Dataset:
-    """Returns the data set, or raises DataError naming the value, where it stands and the fix."""
-    for name, part in (("training", dataset.train), ("test", dataset.test)):
-        check_array(part.x, name, allow_empty=name == "test")
-        for key, values in part.extras.items():
-            if len(values) != len(part.x):
-                raise DataError(
-                    f"the {name} split has {len(part.x)} examples but {len(values)} of '{key}'"
-                )
-    train, test = dataset.train.x, dataset.test.x
-    if train.shape[1:] != test.shape[1:]:
-        raise DataError(
-            f"training examples have shape {train.shape[1:]}, test examples {test.shape[1:]}"
-        )
+    """Returns the data set, or raises DataError naming the value, where it stands and the fix.
+
+    Arrays are looked at whole; sources that read files are checked as they are read.
+    """
+    named = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    shapes = {}
+    for name, part in named.items():
+        if part is None:
+            continue
+        _check_spec(part, name, allow_empty=name != "training")
+        _check_extras(part, name)
+        if isinstance(part, Arrays):
+            for i, piece in enumerate(pieces(part)):
+                check_records(piece, name, np.arange(len(piece.x)) + i * PIECE)
+        shapes[name] = part.spec.x.shape
+    for name, shape in shapes.items():
+        if shape != shapes["training"]:
+            raise DataError(
+                f"training examples have shape {shapes['training']}, {name} examples {shape}"
+            )
     return dataset
 
 
-def check_array(x: np.ndarray, name: str = "input", allow_empty: bool = False) -> None:
-    """Raises DataError unless x is a non-empty, finite, numeric `[n, *event]`."""
-    if not (np.issubdtype(x.dtype, np.number) or x.dtype == np.bool_) or np.iscomplexobj(x):
-        raise DataError(f"the {name} data must be real numbers, got dtype {x.dtype}")
-    if x.ndim < 2:
+def _check_extras(part: Source, name: str) -> None:
+    for key, values in part.extras.items() if isinstance(part, Arrays) else ():
+        if len(values) != len(part):
+            raise DataError(
+                f"the {name} split has {len(part)} examples but {len(values)} of '{key}'"
+            )
+
+
+def _check_spec(part: Source, name: str, allow_empty: bool) -> None:
+    shape, dtype = (len(part), *part.spec.x.shape), part.spec.x.dtype
+    if not (np.issubdtype(dtype, np.number) or dtype == np.bool_) or dtype.kind == "c":
+        raise DataError(f"the {name} data must be real numbers, got dtype {dtype}")
+    if len(shape) < 2:
         raise DataError(
-            f"the {name} data must be [n, *event], got shape {x.shape}; one example is x[None], "
+            f"the {name} data must be [n, *event], got shape {shape}; one example is x[None], "
             "scalars are x[:, None]"
         )
-    if 0 in x.shape[1:] or (len(x) == 0 and not allow_empty):
-        raise DataError(f"the {name} data are empty: shape {x.shape}")
-    if np.issubdtype(x.dtype, np.floating) and not np.isfinite(x).all():
-        bad = ~np.isfinite(x)
-        place = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise DataError(
-            f"the {name} data hold {int(bad.sum())} value(s) that are not finite, the first "
-            f"{x[place]} at {place}; remove or impute them"
-        )
+    if 0 in shape[1:] or (len(part) == 0 and not allow_empty):
+        raise DataError(f"the {name} data are empty: shape {shape}")
+
+
+def check_array(x: np.ndarray, name: str = "input") -> None:
+    """Raises DataError unless x is a non-empty, finite, numeric `[n, *event]`."""
+    _check_spec(Arrays(x), name, allow_empty=False)
+    check_records(Records(x), name)

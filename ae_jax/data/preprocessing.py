@@ -1,41 +1,65 @@
 """Pure functions from the data's units to the model's and back, applied on the device.
 
-They are stored with the run and applied by train, encode, decode, sample and evaluate alike.
+They are stored with the run and applied by train, encode, decode, sample and evaluate alike. Each
+takes a whole batch; what is random draws from per-example keys, and does nothing random without.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax.errors import ConfigError
+from ae_jax.errors import ConfigError, ShapeError
+from ae_jax.keys import Draws
 from ae_jax.registry import PREPROCESSING
-from ae_jax.types import Array, Node
+from ae_jax.types import Array, Node, Shape
+
+
+def _same_shape(shape: Shape) -> Shape:
+    return tuple(shape)
+
+
+def _same(x: Array, draws: Draws | None = None, train: bool = False) -> Array:
+    del draws, train
+    return x
 
 
 class Preprocessing(NamedTuple):
-    """One invertible map of values.
+    """One map of a batch.
 
     Attributes:
-      apply: data's units, any numeric dtype, to float32.
+      apply: `(x, draws=None, train=False) -> x`: `[b, *event]` in the data's units, any numeric
+        dtype, to float32. Without draws it is deterministic.
       invert: float32 back to the data's units, not rounded.
+      event_shape: the data's event shape to the model's.
+      observed: what `apply` does to the mask of observed entries, with the same arguments.
       node: what rebuilds it.
     """
 
-    apply: Callable[[Array], Array]
+    apply: Callable[..., Array]
     invert: Callable[[Array], Array]
+    event_shape: Callable[[Shape], Shape] = _same_shape
+    observed: Callable[..., Array] = _same
     node: Node | None = None
 
 
 PREPROCESSING.part = Preprocessing
 
 
+def _pointwise(forward: Callable[[Array], Array], back: Callable[[Array], Array]) -> Preprocessing:
+    as_float = lambda x: jnp.asarray(x, jnp.float32)
+    return Preprocessing(
+        apply=lambda x, draws=None, train=False: forward(as_float(x)),
+        invert=lambda x: back(as_float(x)),
+    )
+
+
 @PREPROCESSING.register
 def none() -> Preprocessing:
     """Values as they are, in float32."""
-    as_float = lambda x: jnp.asarray(x, jnp.float32)
-    return Preprocessing(as_float, as_float)
+    return _pointwise(lambda x: x, lambda x: x)
 
 
 @PREPROCESSING.register
@@ -48,10 +72,7 @@ def scale(low: float, high: float) -> Preprocessing:
     if not high > low:
         raise ConfigError(f"scale needs high above low, got low={low!r}, high={high!r}")
     width = high - low
-    return Preprocessing(
-        apply=lambda x: (jnp.asarray(x, jnp.float32) - low) / width,
-        invert=lambda x: jnp.asarray(x, jnp.float32) * width + low,
-    )
+    return _pointwise(lambda x: (x - low) / width, lambda x: x * width + low)
 
 
 @PREPROCESSING.register
@@ -68,7 +89,186 @@ def standardise(mean: float | Sequence[float], std: float | Sequence[float]) -> 
     centre, spread = np.asarray(mean, np.float32), np.asarray(std, np.float32)
     if not (spread > 0).all():
         raise ConfigError(f"standardise needs std above zero, got {std!r}")
+    return _pointwise(lambda x: (x - centre) / spread, lambda x: x * spread + centre)
+
+
+@PREPROCESSING.register
+def binarise(how: str = "dynamic", threshold: float = 0.5) -> Preprocessing:
+    """Grey levels in [0, 1] to 0 and 1; put `scale` before it.
+
+    Args:
+      how: "dynamic": Bernoulli(x) drawn anew every time an example is seen (Salakhutdinov & Murray
+        2008; in evaluation, once by its place); "fixed": Bernoulli(x) drawn once for each example
+        of the data set; "threshold": x > threshold. Log-likelihoods are comparable only between
+        models of the same choice. Where nothing may be random (encode, reconstruct) all of them
+        take the threshold.
+      threshold: in [0, 1].
+
+    Raises:
+      ConfigError: another choice, or a threshold outside [0, 1].
+    """
+    if how not in BINARISATIONS:
+        raise ConfigError(f"how must be one of {', '.join(BINARISATIONS)}, got {how!r}")
+    if not 0 <= threshold <= 1:
+        raise ConfigError(f"threshold must lie in [0, 1], got {threshold!r}")
+    chosen = BINARISATIONS[how]
+
+    def apply(x, draws=None, train=False):
+        del train
+        x = jnp.asarray(x, jnp.float32)
+        key = None if draws is None else chosen(draws)
+        if key is None:
+            return (x > threshold).astype(jnp.float32)
+        uniform = jax.vmap(lambda k: jax.random.uniform(k, x.shape[1:]))(key)
+        return (uniform < x).astype(jnp.float32)
+
+    return Preprocessing(apply, lambda x: jnp.asarray(x, jnp.float32))
+
+
+BINARISATIONS: dict[str, Callable[[Draws], Any]] = {
+    "dynamic": lambda draws: draws.time,
+    "fixed": lambda draws: draws.example,
+    "threshold": lambda draws: None,
+}
+
+
+@PREPROCESSING.register
+def pad(by: Sequence[int | Sequence[int]]) -> Preprocessing:
+    """Zeros around the leading event axes, cut off again by `invert`; they count as observed.
+
+    Args:
+      by: for each axis how many before and after, or one number for both, e.g. `(2, 2)` for images
+        28 high and 28 wide to 32 by 32.
+
+    Raises:
+      ConfigError: a number that is negative or not whole.
+    """
+    ends = _ends("pad", by)
     return Preprocessing(
-        apply=lambda x: (jnp.asarray(x, jnp.float32) - centre) / spread,
-        invert=lambda x: jnp.asarray(x, jnp.float32) * spread + centre,
+        apply=lambda x, draws=None, train=False: _padded(jnp.asarray(x, jnp.float32), ends, 0),
+        invert=lambda x: _cropped(jnp.asarray(x, jnp.float32), ends),
+        event_shape=lambda shape: _resized("pad", shape, ends, 1),
+        observed=lambda mask, draws=None, train=False: _padded(mask, ends, True),
+    )
+
+
+@PREPROCESSING.register
+def crop(by: Sequence[int | Sequence[int]]) -> Preprocessing:
+    """Cuts off the ends of the leading event axes; `invert` does not bring them back.
+
+    Args:
+      by: for each axis how many before and after, or one number for both.
+
+    Raises:
+      ConfigError: a number that is negative or not whole.
+      ShapeError: from `event_shape`, for events that are too short.
+    """
+    ends = _ends("crop", by)
+    return Preprocessing(
+        apply=lambda x, draws=None, train=False: _cropped(jnp.asarray(x, jnp.float32), ends),
+        invert=lambda x: jnp.asarray(x, jnp.float32),
+        event_shape=lambda shape: _resized("crop", shape, ends, -1),
+        observed=lambda mask, draws=None, train=False: _cropped(mask, ends),
+    )
+
+
+def _ends(name: str, by: Any) -> list[tuple[int, int]]:
+    whole = lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= 0
+    pairs = [(v, v) if whole(v) else v for v in by] if isinstance(by, list | tuple) else []
+    right = lambda p: isinstance(p, list | tuple) and len(p) == 2 and all(map(whole, p))
+    if not pairs or not all(map(right, pairs)):
+        raise ConfigError(f"{name} needs for each axis a number or a pair of them, got {by!r}")
+    return [(pair[0], pair[1]) for pair in pairs]
+
+
+def _resized(name: str, shape: Shape, ends: list[tuple[int, int]], sign: int) -> Shape:
+    new = [n + sign * sum(pair) for n, pair in zip(shape, ends, strict=False)]
+    if len(shape) < len(ends) or min(new) < 1:
+        raise ShapeError(f"cannot {name} examples of shape {tuple(shape)} by {ends}")
+    return (*new, *shape[len(ends) :])
+
+
+def _padded(x: Array, ends: list[tuple[int, int]], fill: float) -> Array:
+    widths = [(0, 0), *ends, *[(0, 0)] * (x.ndim - 1 - len(ends))]
+    return jnp.pad(x, widths, constant_values=fill)
+
+
+def _cropped(x: Array, ends: list[tuple[int, int]]) -> Array:
+    stops = [(low, n - high) for n, (low, high) in zip(x.shape[1:], ends, strict=False)]
+    return x[(slice(None), *(slice(*stop) for stop in stops))]
+
+
+@PREPROCESSING.register
+def flip(axis: int = 1) -> Preprocessing:
+    """Mirrors every other example at random, in training only.
+
+    Args:
+      axis: of the event; 1, the width of images `[h, w, c]`.
+    """
+
+    def turned(x, draws=None, train=False):
+        if draws is None or not train:
+            return x
+        if not -(x.ndim - 1) <= axis < x.ndim - 1:
+            raise ShapeError(f"examples of shape {x.shape[1:]} have no axis {axis} to flip")
+        key = jax.vmap(jax.random.fold_in, in_axes=(0, None))(draws.time, 1)
+        coin = jax.vmap(jax.random.bernoulli)(key)
+        flipped = jnp.flip(x, axis + 1 if axis >= 0 else axis)
+        return jnp.where(coin.reshape(-1, *[1] * (x.ndim - 1)), flipped, x)
+
+    return Preprocessing(
+        apply=lambda x, draws=None, train=False: turned(jnp.asarray(x, jnp.float32), draws, train),
+        invert=lambda x: jnp.asarray(x, jnp.float32),
+        observed=turned,
+    )
+
+
+@PREPROCESSING.register
+def chain(parts: Sequence[Any]) -> Preprocessing:
+    """Several, from first to last; in a config simply their list.
+
+    Args:
+      parts: Preprocessings, config nodes or names.
+
+    Raises:
+      ConfigError: there is none.
+
+    Example:
+      >>> import ae_jax as ae, numpy as np
+      >>> pre = ae.data.preprocessing
+      >>> both = pre.chain([pre.scale(low=0, high=255), pre.binarise("threshold")])
+      >>> both.apply(np.array([[10, 200]], np.uint8)).tolist()
+      [[0.0, 1.0]]
+    """
+    if isinstance(parts, str) or not isinstance(parts, Sequence) or not parts:
+        raise ConfigError(f"chain needs a list of preprocessing parts, got {parts!r}")
+    built = [PREPROCESSING.build(part) for part in parts]
+
+    def through(method: str):
+        def run(x, draws=None, train=False):
+            for part in built:
+                x = getattr(part, method)(x, draws, train)
+            return x
+
+        return run
+
+    def invert(x):
+        for part in reversed(built):
+            x = part.invert(x)
+        return x
+
+    def event_shape(shape):
+        for part in built:
+            shape = part.event_shape(shape)
+        return shape
+
+    return Preprocessing(through("apply"), invert, event_shape, through("observed"))
+
+
+def build(node: Any) -> Preprocessing:
+    """A Preprocessing from a part, a config node, a name, or a list of these."""
+    return (
+        chain(node)
+        if isinstance(node, list | tuple) and not hasattr(node, "_fields")
+        else (PREPROCESSING.build(node))
     )

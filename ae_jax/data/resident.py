@@ -1,59 +1,50 @@
 """The resident engine: data in their own dtype on the device, shuffled and gathered in the step."""
 
-from typing import Any, NamedTuple
-
 import jax
 import jax.numpy as jnp
 
 from ae_jax import keys
-from ae_jax.data.dataset import Split
 from ae_jax.data.preprocessing import Preprocessing
+from ae_jax.data.source import Records
+from ae_jax.keys import Draws
 from ae_jax.types import Array, Batch
 
 
-class Resident(NamedTuple):
-    """A split as a pytree for the device, the same on each.
-
-    Attributes:
-      x: `[n, *event]` in the data's dtype.
-      extras: each `[n, …]`.
-    """
-
-    x: Any
-    extras: dict[str, Any]
-
-    @property
-    def size(self) -> int:
-        """How many examples there are."""
-        return self.x.shape[0]
+def gather(data: Records, index: Array) -> Records:
+    """The examples at these places, integers `[b]`, of records on the device."""
+    return jax.tree.map(lambda field: jnp.take(field, index, axis=0, mode="clip"), data)
 
 
-def resident(split: Split) -> Resident:
-    """The arrays to place on the device."""
-    return Resident(split.x, dict(split.extras))
-
-
-def gather(
-    data: Resident, index: Array, preprocessing: Preprocessing, valid: Array | None = None
+def to_batch(
+    records: Records,
+    index: Array,
+    preprocessing: Preprocessing,
+    draws: Draws | None = None,
+    train: bool = False,
+    valid: Array | None = None,
 ) -> Batch:
-    """The batch of these examples, preprocessed.
+    """The Batch of records, preprocessed; missing entries are 0 in the model's units too.
 
     Args:
-      data: on the device.
-      index: integers `[b]`, below `data.size`.
+      records: on the device, `[b, …]`.
+      index: integers `[b]`, their places in the data set.
       preprocessing: from the data's units to the model's.
-      valid: bool `[b]`, or None for all.
+      draws: for what is random in it; None: nothing is.
+      train: whether augmentations apply.
+      valid: bool `[b]`, in addition to the records' own; None: all.
 
     Returns:
       A Batch.
     """
-    take = lambda field: jnp.take(field, index, axis=0, mode="clip")
-    return Batch(
-        x=preprocessing.apply(take(data.x)),
-        valid=valid,
-        index=index.astype(jnp.uint32),
-        extras=jax.tree.map(take, data.extras),
-    )
+    x, observed = preprocessing.apply(records.x, draws, train), records.observed
+    if observed is not None:
+        observed = preprocessing.observed(observed, draws, train)
+        x = jnp.where(observed, x, 0)
+    if valid is None or records.valid is None:
+        valid = records.valid if valid is None else valid
+    else:
+        valid = valid & records.valid
+    return Batch(x, observed, valid, index.astype(jnp.uint32), dict(records.extras))
 
 
 def shuffled_index(seed: Array, epoch: Array, offset: Array, places: Array, size: int) -> Array:

@@ -1,4 +1,7 @@
-"""The compiled programs of a run: many training steps a dispatch, and one pass of evaluation."""
+"""The compiled programs of a run: many training steps a dispatch, and one pass of evaluation.
+
+Both come in two forms: data resident on the device, and blocks of batches streamed to it.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,13 +12,17 @@ import numpy as np
 
 from ae_jax import keys as keys_lib
 from ae_jax.data.preprocessing import Preprocessing
-from ae_jax.data.resident import Resident, gather, shuffled_index
+from ae_jax.data.resident import gather, shuffled_index, to_batch
+from ae_jax.data.source import Records
+from ae_jax.data.streaming import Block
 from ae_jax.evaluation.metrics import evaluation_metrics
 from ae_jax.model import Autoencoder
 from ae_jax.objective import Objective
 from ae_jax.training.parallel import Strategy
 from ae_jax.training.step import make_step
-from ae_jax.types import Array, Context, Player
+from ae_jax.types import Array, Context, Player, Tree
+
+Read = Callable[..., tuple[Records, Array, Array | None]]
 
 
 def position(examples_seen: int, size: int, steps: int, fresh: bool) -> np.ndarray:
@@ -34,7 +41,7 @@ def position(examples_seen: int, size: int, steps: int, fresh: bool) -> np.ndarr
     return np.array([epoch % 2**32, offset, steps, fresh], np.uint32)
 
 
-def train_program(
+def resident_training(
     model: Autoencoder,
     players: Sequence[Player],
     preprocessing: Preprocessing,
@@ -42,7 +49,7 @@ def train_program(
     batch_size: int,
     size: int,
 ) -> Callable[..., Any]:
-    """Compiles up to any number of steps into one dispatch.
+    """Compiles up to any number of steps into one dispatch, on data that lie on the devices.
 
     Args:
       model: the Autoencoder.
@@ -53,27 +60,75 @@ def train_program(
       size: of the training set.
 
     Returns:
-      `run(state, totals, data, order_seed, position) -> (state, totals)`, which donates state and
-      totals. Totals, a float32 scalar for each of `metric_names(players)`, are sums over the steps
-      that were not skipped; their "skipped" counts those that were.
+      `run(state, totals, (records, order_seed), position) -> (state, totals)`, which donates state
+      and totals. Totals, a float32 scalar for each of `metric_names(players)`, are sums over the
+      steps that were not skipped; their "skipped" counts those that were.
     """
+
+    def read(data, where, i, places):
+        records, order_seed = data
+        start = where[1] + i * jnp.uint32(batch_size)
+        index = shuffled_index(order_seed, where[0], start, places, size)
+        return gather(records, index), index, None
+
+    return _training(model, players, preprocessing, strategy, batch_size, size, read)
+
+
+def streamed_training(
+    model: Autoencoder,
+    players: Sequence[Player],
+    preprocessing: Preprocessing,
+    strategy: Strategy,
+    batch_size: int,
+    size: int,
+) -> Callable[..., Any]:
+    """Like `resident_training`, on a Block of batches split over the devices.
+
+    Returns:
+      `run(state, totals, block, position)`, whose position is uint32 `[4]`: the first batch of the
+      block to take, unused, steps, fresh.
+    """
+
+    def read(block: Block, where, i, places):
+        del places
+        records, index, valid = _batch_of(block, where[0] + i)
+        return records, index, valid
+
+    return _training(model, players, preprocessing, strategy, batch_size, size, read, split=(2,))
+
+
+def _batch_of(block: Block, i: Array) -> Block:
+    take = lambda leaf: jax.lax.dynamic_index_in_dim(leaf, i.astype(jnp.int32), keepdims=False)
+    return jax.tree.map(take, block)
+
+
+def _training(
+    model: Autoencoder,
+    players: Sequence[Player],
+    preprocessing: Preprocessing,
+    strategy: Strategy,
+    batch_size: int,
+    size: int,
+    read: Read,
+    split: tuple[int, ...] = (),
+) -> Callable[..., Any]:
     step = make_step(model, players, size)
     share = batch_size // len(strategy.devices)
 
-    def one_step(device, state, data, order_seed, epoch, offset):
+    def one_step(device, state, data, where, i):
         places = device * jnp.uint32(share) + jnp.arange(share, dtype=jnp.uint32)
-        index = shuffled_index(order_seed, epoch, offset, places, size)
-        batch = gather(data, index, preprocessing)
+        records, index, valid = read(data, where, i, places)
+        draws = keys_lib.for_preprocessing(state.root, state.step, places, index)
+        batch = to_batch(records, index, preprocessing, draws, train=True, valid=valid)
         return step(state, batch, places, strategy.across)
 
-    def per_shard(device, state, totals, data, order_seed, where):
-        epoch, offset, steps, fresh = where
+    def per_shard(device, state, totals, data, where):
+        steps, fresh = where[2], where[3]
         totals = jax.tree.map(lambda t: jnp.where(fresh == 1, 0, t), totals)
 
         def body(i, carry):
             state, totals = carry
-            start = offset + i.astype(jnp.uint32) * jnp.uint32(batch_size)
-            state, metrics = one_step(device, state, data, order_seed, epoch, start)
+            state, metrics = one_step(device, state, data, where, i.astype(jnp.uint32))
             skipped = metrics["skipped"]
             add = lambda total, value: total + jnp.where(skipped > 0, 0, value)
             summed = jax.tree.map(add, totals, metrics)
@@ -81,17 +136,17 @@ def train_program(
 
         return jax.lax.fori_loop(0, steps.astype(jnp.int32), body, (state, totals))
 
-    return strategy.compile("train", per_shard, donate=(0, 1))
+    return strategy.compile("train", per_shard, donate=(0, 1), split=split)
 
 
-def evaluation_program(
+def resident_evaluation(
     model: Autoencoder,
     objective: Objective,
     preprocessing: Preprocessing,
     strategy: Strategy,
     batch_size: int,
     num_train: int,
-) -> Callable[..., dict[str, Array]]:
+) -> Callable[..., Tree]:
     """Compiles one pass over a split, every example exactly once on any number of devices.
 
     Args:
@@ -103,30 +158,80 @@ def evaluation_program(
       num_train: the size of the training set, for terms that need it.
 
     Returns:
-      `run(variables, root, step, data) -> metrics`, means over the split: those of the objective
-      and of `ae_jax.evaluation.metrics`. Noise is drawn from the evaluation stream by each
-      example's place in the split, so that it is the same at every evaluation.
+      `run(variables, root, step, records) -> (sums, count)`: of the metrics of the objective and of
+      `ae_jax.evaluation.metrics`, over the valid examples, and how many these are. Noise is drawn
+      from the evaluation stream by each example's place in the split, so that it is the same at
+      every evaluation.
     """
+    one_batch = _evaluated(model, objective, preprocessing, strategy, num_train)
     share = batch_size // len(strategy.devices)
 
-    def one_batch(device, i, variables, root, step, data: Resident):
-        places = i * jnp.uint32(batch_size) + device * jnp.uint32(share)
-        places = places + jnp.arange(share, dtype=jnp.uint32)
-        valid = places < data.size
-        batch = gather(data, jnp.minimum(places, data.size - 1), preprocessing, valid)
+    def per_shard(device, variables, root, step, records: Records):
+        size = records.x.shape[0]
+
+        def one(i):
+            places = _places(device, i, batch_size, share)
+            index = jnp.minimum(places, size - 1)
+            block = Block(gather(records, index), index, places < size)
+            return one_batch(variables, root, step, block, places)
+
+        sums = jax.lax.map(one, jnp.arange(-(-size // batch_size), dtype=jnp.uint32))
+        return jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), sums)
+
+    return strategy.compile("evaluate", per_shard)
+
+
+def streamed_evaluation(
+    model: Autoencoder,
+    objective: Objective,
+    preprocessing: Preprocessing,
+    strategy: Strategy,
+    batch_size: int,
+    num_train: int,
+) -> Callable[..., Tree]:
+    """Like `resident_evaluation`, a Block of batches at a time.
+
+    Returns:
+      `run(variables, root, step, first, block) -> (sums, count)`, `first` the number of the block's
+      first batch.
+    """
+    one_batch = _evaluated(model, objective, preprocessing, strategy, num_train)
+    share = batch_size // len(strategy.devices)
+
+    def per_shard(device, variables, root, step, first, block: Block):
+        def one(i):
+            places = _places(device, first + i, batch_size, share)
+            return one_batch(variables, root, step, _batch_of(block, i), places)
+
+        sums = jax.lax.map(one, jnp.arange(block.index.shape[0], dtype=jnp.uint32))
+        return jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), sums)
+
+    return strategy.compile("evaluate", per_shard, split=(4,))
+
+
+def _places(device: Array, i: Array, batch_size: int, share: int) -> Array:
+    start = i * jnp.uint32(batch_size) + device * jnp.uint32(share)
+    return start + jnp.arange(share, dtype=jnp.uint32)
+
+
+def _evaluated(
+    model: Autoencoder,
+    objective: Objective,
+    preprocessing: Preprocessing,
+    strategy: Strategy,
+    num_train: int,
+) -> Callable[..., tuple[dict[str, Array], Array]]:
+    def one_batch(variables, root, step, block: Block, places):
+        draws = keys_lib.for_preprocessing(root, None, places, block.index)
+        batch = to_batch(block.records, block.index, preprocessing, draws, valid=block.valid)
         keys = keys_lib.for_examples(root, None, places)
         outputs, _ = model.forward(variables, batch, keys, samples=objective.samples)
         context = Context(model, variables, batch, keys, step, num_train, strategy.across)
         metrics = objective(outputs, context)[1]
         extra = evaluation_metrics(outputs, context)
         metrics |= {name: context.share(value) for name, value in extra.items()}
-        count = jnp.sum(valid, dtype=jnp.float32)
-        return strategy.across.mean(metrics), strategy.across.sum(count)
+        count = strategy.across.sum(jnp.sum(batch.valid, dtype=jnp.float32))
+        means = strategy.across.mean(metrics)
+        return {name: mean * count for name, mean in means.items()}, count
 
-    def per_shard(device, variables, root, step, data: Resident):
-        one = lambda i: one_batch(device, i, variables, root, step, data)
-        batches = jnp.arange(-(-data.size // batch_size), dtype=jnp.uint32)
-        metrics, counts = jax.lax.map(one, batches)
-        return jax.tree.map(lambda m: jnp.sum(m * counts) / data.size, metrics)
-
-    return strategy.compile("evaluate", per_shard)
+    return one_batch

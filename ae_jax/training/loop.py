@@ -8,11 +8,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from ae_jax import keys
-from ae_jax.data.resident import resident
 from ae_jax.errors import NonFiniteError, Preempted
 from ae_jax.training import parallel
-from ae_jax.training.engine import evaluation_program, position, train_program
+from ae_jax.training.feeds import ENGINES, choose_engine, evaluator
 from ae_jax.training.plan import Plan
 from ae_jax.training.preemption import Preemption
 from ae_jax.training.reporting import Reporter, means
@@ -52,47 +50,52 @@ class Loop:
           examples_seen: up to here.
           reporter: of this start.
         """
-        training, dataset = plan.config["training"], plan.dataset
+        training, data = plan.config["training"], plan.config["data"]
         self.plan, self.training, self.reporter = plan, training, reporter
         self.strategy = parallel.from_config(plan.config["parallel"])
-        self.step, self.examples_seen = int(state.step), examples_seen
-        self.size, self.batch_size = len(dataset.train.x), training["batch_size"]
-        self.run = train_program(
-            plan.model, plan.players, plan.preprocessing, self.strategy, self.batch_size, self.size
-        )
+        self.step, self.batch_size = int(state.step), training["batch_size"]
+        budget = data["resident_mib"] * 2**20
+        self.engine = choose_engine(data["engine"], plan.dataset.splits, budget)
         zeros = {name: np.zeros((), np.float32) for name in metric_names(plan.players)}
         self.totals = self.strategy.place(zeros)
         self.root = self.strategy.place(jax.random.wrap_key_data(parallel.fetch(state.root)))
         self.state = self.strategy.place(state)
-        self.data = self.strategy.place(resident(dataset.train))
-        self.order_seed = self.strategy.place(keys.order_seed(state.root))
+        steps = training["steps"] - self.step
+        self.feed = ENGINES[self.engine](plan, self.strategy, state.root, examples_seen, steps)
         self.window_start, self.window = self.step, (0, 0.0)  # its timed examples and seconds
         self.fresh, self.length = True, training["steps_per_dispatch"] or FIRST_DISPATCH
-        self.timed_examples, self.timed_seconds = 0, 0.0
+        self.timed_examples, self.timed_seconds, self.timed_waiting = 0, 0.0, 0.0
         self.first_dispatch: float | None = None
         self.metrics: dict[str, dict[str, float]] = {}
         self.counted = parallel.counts.copy()
-        self.evaluate = self._evaluator()
+        self.evaluators = {
+            name: evaluator(
+                (plan.model, plan.objective, plan.preprocessing),
+                plan.config,
+                len(plan.dataset.train),
+                self.strategy,
+                split,
+                self.engine,
+            )
+            for name, split in plan.dataset.splits.items()
+            if name != "train"
+        }
 
-    def _evaluator(self) -> Callable[[], None] | None:
-        plan = self.plan
-        if not len(plan.dataset.test.x):
-            return None
-        size = plan.config["evaluation"]["batch_size"] or self.batch_size
-        run = evaluation_program(
-            plan.model, plan.objective, plan.preprocessing, self.strategy, size, self.size
-        )
-        data = self.strategy.place(resident(plan.dataset.test))
+    @property
+    def examples_seen(self) -> int:
+        """The whole position in the data."""
+        return self.feed.examples_seen
 
-        def evaluate():
-            state = self.state
-            with jax.transfer_guard_host_to_device("disallow"):
-                metrics = run(state.variables, self.root, state.step, data)
-            metrics = parallel.fetch(metrics)
-            self.metrics["test"] = {name: float(value) for name, value in metrics.items()}
-            self.reporter.log(self.step, "test", self.metrics["test"])
+    @property
+    def chosen_by(self) -> str:
+        """The split that checkpoints are chosen by: validation, where there is one."""
+        return "validation" if "validation" in self.evaluators else "test"
 
-        return evaluate
+    def evaluate(self) -> None:
+        """Evaluates every held-out split and reports it."""
+        for name, run in self.evaluators.items():
+            self.metrics[name] = run(self.state.variables, self.root, self.state.step)
+            self.reporter.log(self.step, name, self.metrics[name])
 
     def next_stop(self) -> int:
         """The first step at which something besides training happens."""
@@ -102,17 +105,13 @@ class Loop:
 
     def dispatch(self) -> None:
         """Runs as many steps as fit before the next stop, in one device loop."""
-        steps = min(self.length, self.next_stop() - self.step)
-        where = position(self.examples_seen, self.size, steps, self.fresh)
-        began = time.perf_counter()
-        with jax.transfer_guard_host_to_device("disallow"):  # only `place` uploads
-            self.state, self.totals = self.run(
-                self.state, self.totals, self.data, self.order_seed, self.strategy.place(where)
-            )
+        steps = min(self.length, self.next_stop() - self.step, self.feed.available())
+        waited, began = self.feed.waited, time.perf_counter()
+        with jax.transfer_guard_host_to_device("disallow"):  # only `place` and `split` upload
+            self.state, self.totals = self.feed.advance(self.state, self.totals, steps, self.fresh)
         jax.block_until_ready(self.totals)
         seconds = time.perf_counter() - began
         self.step += steps
-        self.examples_seen += steps * self.batch_size
         self.fresh = False
         if self.first_dispatch is None:
             self.first_dispatch = time.time()
@@ -120,6 +119,7 @@ class Loop:
             examples = steps * self.batch_size
             self.timed_examples += examples
             self.timed_seconds += seconds
+            self.timed_waiting += self.feed.waited - waited
             self.window = (self.window[0] + examples, self.window[1] + seconds)
             self._adapt(steps, seconds)
         self.reporter.advance(self.step)
@@ -157,6 +157,10 @@ class Loop:
         """Whether the configured number of steps is done."""
         return self.step >= self.training["steps"]
 
+    def close(self) -> None:
+        """Ends what runs in the background."""
+        self.feed.close()
+
     def traces(self) -> dict[str, int]:
         """How often each compiled program was traced since this start."""
         new = parallel.counts - self.counted
@@ -178,8 +182,8 @@ def train(
 
     Args:
       loop: a start of a run.
-      save: called with the fetched state, examples seen and the test metrics of this very step (or
-        None); it must not wait for the disk.
+      save: called with the fetched state, examples seen and the metrics, at this very step, of the
+        split to choose by (or None); it must not wait for the disk.
       on_evaluation: called after each evaluation.
 
     Returns:
@@ -203,14 +207,14 @@ def train(
             loop.dispatch()
             if loop.due("log"):
                 loop.log()
-            test = None
-            if loop.evaluate is not None and loop.due("eval"):
+            judged = None
+            if loop.evaluators and loop.due("eval"):
                 loop.evaluate()
-                test = loop.metrics["test"]
+                judged = loop.metrics.get(loop.chosen_by)
                 if on_evaluation is not None:
                     on_evaluation(loop)
             if loop.due("checkpoint") or preemption.signal is not None:
-                checkpoint(test)
+                checkpoint(judged)
             if preemption.signal == signal.SIGINT:
                 raise KeyboardInterrupt
             if preemption.signal is not None and not loop.finished:

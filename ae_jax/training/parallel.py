@@ -31,12 +31,15 @@ class Strategy(NamedTuple):
       devices: those that take part.
       across: their collectives; the identity on one device.
       place: host tree to the devices, the same on each.
-      compile: `(name, per_shard, donate) -> function`; per_shard is `(device, *args) -> tree`.
+      split: host tree of `[devices of this process, …]` to the devices, a row to each.
+      compile: `(name, per_shard, donate, split) -> function`; per_shard is
+        `(device, *args) -> tree`, and takes its own row of the arguments numbered in `split`.
     """
 
     devices: Sequence[Device]
     across: Collectives
     place: Callable[[Tree], Tree]
+    split: Callable[[Tree], Tree]
     compile: Callable[..., Callable[..., Any]]
 
 
@@ -44,11 +47,15 @@ def pmap(devices: Sequence[Device]) -> Strategy:
     """Data parallel under `jax.pmap`: each device its share of the batch, parameters on all."""
     mesh = Mesh(np.asarray(devices), (DEVICE_AXIS,))
     on_all = NamedSharding(mesh, PartitionSpec())
-    numbers = jax.device_put(
-        np.arange(len(devices), dtype=np.uint32), NamedSharding(mesh, PartitionSpec(DEVICE_AXIS))
-    )
+    by_row = NamedSharding(mesh, PartitionSpec(DEVICE_AXIS))
+    numbers = jax.device_put(np.arange(len(devices), dtype=np.uint32), by_row)
 
-    def compile(name: str, per_shard: Callable[..., Any], donate: tuple[int, ...] = ()):
+    def compile(
+        name: str,
+        per_shard: Callable[..., Any],
+        donate: tuple[int, ...] = (),
+        split: tuple[int, ...] = (),
+    ):
         def traced(device, *args):
             counts[f"trace {name}"] += 1
             return per_shard(device, *args)
@@ -60,7 +67,7 @@ def pmap(devices: Sequence[Device]) -> Strategy:
                 compiled[len(args)] = jax.pmap(
                     traced,
                     axis_name=DEVICE_AXIS,
-                    in_axes=(0,) + (None,) * len(args),
+                    in_axes=(0, *(0 if i in split else None for i in range(len(args)))),
                     out_axes=None,  # pyright: ignore[reportArgumentType]
                     devices=devices,
                     donate_argnums=tuple(i + 1 for i in donate),
@@ -70,7 +77,13 @@ def pmap(devices: Sequence[Device]) -> Strategy:
         return call
 
     return Strategy(
-        devices, collectives(len(devices)), lambda tree: jax.device_put(tree, on_all), compile
+        devices,
+        collectives(len(devices)),
+        place=lambda tree: jax.device_put(tree, on_all),
+        split=lambda tree: jax.tree.map(
+            functools.partial(jax.make_array_from_process_local_data, by_row), tree
+        ),
+        compile=compile,
     )
 
 

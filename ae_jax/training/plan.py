@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import jax
+import numpy as np
+
 from ae_jax.data.dataset import Dataset
 from ae_jax.data.preprocessing import Preprocessing
 from ae_jax.model import Autoencoder
@@ -28,3 +31,8 @@ class Plan(NamedTuple):
     players: tuple[Player, ...]
     preprocessing: Preprocessing
     dataset: Dataset
+
+    def example_extras(self) -> dict[str, np.ndarray]:
+        """Zeros in place of one example's extras, for their shapes."""
+        zero = lambda leaf: np.zeros(leaf.shape, leaf.dtype)
+        return jax.tree.map(zero, dict(self.dataset.train.spec.extras))

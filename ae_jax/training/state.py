@@ -35,7 +35,11 @@ class TrainState(NamedTuple):
 
 
 def init_state(
-    model: Autoencoder, players: Sequence[Player], example: Any, seed: int | PRNGKey
+    model: Autoencoder,
+    players: Sequence[Player],
+    example: Any,
+    seed: int | PRNGKey,
+    extras: dict[str, Any] | None = None,
 ) -> TrainState:
     """The state before the first step.
 
@@ -44,6 +48,7 @@ def init_state(
       players: whose optimizers are initialised.
       example: one preprocessed example, `[*event]`.
       seed: a whole number, or a typed key.
+      extras: of the example, for networks that take a condition.
 
     Returns:
       A TrainState.
@@ -53,7 +58,7 @@ def init_state(
       ConfigError: a player moves parameters that the model does not have, or none moves some.
     """
     root = jax.random.key(seed) if isinstance(seed, int) else seed
-    variables = model.init(keys.stream(root, "init"), example)
+    variables = model.init(keys.stream(root, "init"), example, extras)
     check_players(players, variables)
     own = lambda player: {name: variables.params[name] for name in player.params}
     return TrainState(

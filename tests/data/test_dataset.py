@@ -149,10 +149,10 @@ def test_a_wrong_test_split_is_told_apart_from_a_wrong_training_split():
 
 
 def test_extras_must_be_as_many_as_the_examples():
-    train = ae.data.Split(X, {"label": np.arange(19)})
+    train = ae.data.Arrays(X, {"label": np.arange(19)})
     match = "training split has 20 examples but 19 of 'label'"
     with pytest.raises(ae.errors.DataError, match=match):
-        check(ae.data.Dataset(train, ae.data.Split(X)))
+        check(ae.data.Dataset(train, ae.data.Arrays(X)))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.bool_, np.float16, np.float64])

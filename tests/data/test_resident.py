@@ -10,7 +10,7 @@ import pytest
 import ae_jax as ae
 from ae_jax import keys
 from ae_jax.data import preprocessing
-from ae_jax.data.resident import gather, resident, shuffled_index
+from ae_jax.data.resident import gather, shuffled_index, to_batch
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (10, 3, 2)).astype(np.uint8)
 SEED = np.uint32(31327077)
@@ -64,17 +64,17 @@ def test_one_dispatch_of_many_steps_draws_what_single_steps_draw():
 
 
 def test_gather_takes_preprocesses_and_keeps_the_extras():
-    data = resident(ae.data.Split(IMAGES, {"label": np.arange(10) * 3}))
-    assert data.size == 10
+    data = ae.data.Arrays(IMAGES, {"label": np.arange(10) * 3}).records
     assert data.x.dtype == np.uint8
     index = jnp.array([7, 0, 7], jnp.int32)
     valid = jnp.array([True, True, False])
     preprocess = preprocessing.scale(0, 255)
-    batch = jax.jit(lambda data: gather(data, index, preprocess, valid))(data)
+    one = lambda data: to_batch(gather(data, index), index, preprocess, valid=valid)
+    batch = jax.jit(one)(data)
     assert batch.x.dtype == jnp.float32
     np.testing.assert_allclose(batch.x, IMAGES[[7, 0, 7]] / 255.0, rtol=1e-6)
     np.testing.assert_array_equal(batch.extras["label"], [21, 0, 21])
     np.testing.assert_array_equal(batch.index, [7, 0, 7])
     assert batch.index.dtype == jnp.uint32
     np.testing.assert_array_equal(batch.valid, valid)
-    assert gather(data, index, preprocess).valid is None
+    assert to_batch(gather(data, index), index, preprocess).valid is None

@@ -10,7 +10,7 @@ import pytest
 import ae_jax as ae
 from ae_jax import config as config_lib
 from ae_jax import fitting, keys
-from ae_jax.data.resident import resident, shuffled_index
+from ae_jax.data.resident import shuffled_index
 from ae_jax.training import engine, init_state, make_step, parallel
 from ae_jax.training.loop import Loop
 from ae_jax.training.reporting import Reporter
@@ -80,7 +80,7 @@ def test_the_length_of_dispatches_does_not_change_the_result(length):
 def test_state_and_totals_are_donated():
     loop = loop_of()
     held = jax.tree.leaves((loop.state.variables, loop.state.optimizer, loop.totals))
-    kept = jax.tree.leaves((loop.data, loop.order_seed, loop.root))
+    kept = jax.tree.leaves((loop.feed.data, loop.root))
     loop.dispatch()
     assert held
     assert all(leaf.is_deleted() for leaf in held)
@@ -90,7 +90,8 @@ def test_state_and_totals_are_donated():
 def test_an_upload_within_a_dispatch_is_refused():
     loop = loop_of()
     loop.dispatch()
-    loop.order_seed = np.asarray(loop.order_seed)
+    records, order_seed = loop.feed.data
+    loop.feed.data = (records, np.asarray(order_seed))
     with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
         loop.dispatch()
 
@@ -149,11 +150,13 @@ def test_evaluation_counts_every_example_exactly_once(devices, size):
     variables = small.filled_state(plan.model, plan.players).variables
     strategy = parallel.pmap(jax.devices()[:devices])
     place, sizes = strategy.place, (BATCH, small.TRAIN)
-    run = engine.evaluation_program(
+    run = engine.resident_evaluation(
         plan.model, plan.objective, plan.preprocessing, strategy, *sizes
     )
-    data = resident(ae.data.Split(test))
-    values = run(place(variables), place(jax.random.key(9)), place(np.int32(0)), place(data))
+    data = ae.data.Arrays(test).records
+    sums, count = run(place(variables), place(jax.random.key(9)), place(np.int32(0)), place(data))
+    assert float(count) == size
+    values = {name: value / count for name, value in sums.items()}
     expected = in_numpy(variables.params, np.float64(plan.preprocessing.apply(test)))
     assert values.keys() == expected.keys()
     for name, value in expected.items():

@@ -1,0 +1,182 @@
+"""What data are read from: anything with a length, an element spec and `read(indices)`."""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import jax
+import numpy as np
+
+from ae_jax import keys
+from ae_jax.errors import DataError
+
+PIECE = 8192
+SAMPLED = 8192
+"""How many examples stand for a data set too large to look at whole."""
+
+
+class Records(NamedTuple):
+    """Several examples on the host, in the data's own units and dtype.
+
+    Attributes:
+      x: `[b, *event]`.
+      extras: labels, lengths, conditions, each `[b, …]`.
+      observed: bool `[b, *event]`, False where an entry is missing; None: none is.
+      valid: bool `[b]`, False for a record that could not be read and was skipped; None: all are.
+    """
+
+    x: Any
+    extras: Mapping[str, Any] = {}
+    observed: Any = None
+    valid: Any = None
+
+
+@runtime_checkable
+class Source(Protocol):
+    """A split of a data set. Reads whole batches at a time, from any thread, in any order."""
+
+    @property
+    def spec(self) -> Records:
+        """One example's fields as `jax.ShapeDtypeStruct`; None where `read` gives None."""
+        ...
+
+    def __len__(self) -> int:
+        """How many examples there are."""
+        ...
+
+    def read(self, index: np.ndarray) -> Records:
+        """The examples at these places, integers `[b]`.
+
+        Raises:
+          DataError: a record cannot be read; file, record and expectation are named.
+        """
+        ...
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Arrays:
+    """A source whose examples are rows of arrays, in memory or memory-mapped.
+
+    Attributes:
+      x: `[n, *event]`, in the data's own units and dtype.
+      extras: labels and other fields, each `[n, …]`.
+      observed: bool `[n, *event]`, False where an entry is missing; None: none is.
+      valid: bool `[n]`, False for examples to pass over; None: all count.
+    """
+
+    x: np.ndarray
+    extras: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    observed: np.ndarray | None = None
+    valid: np.ndarray | None = None
+
+    @property
+    def spec(self) -> Records:
+        """See `Source`."""
+        return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), self.records)
+
+    @property
+    def records(self) -> Records:
+        """All examples at once."""
+        return Records(self.x, dict(self.extras), self.observed, self.valid)
+
+    def __len__(self) -> int:
+        """How many examples there are."""
+        return len(self.x)
+
+    def read(self, index: np.ndarray) -> Records:
+        """See `Source`."""
+        return jax.tree.map(lambda a: np.asarray(a[index]), self.records)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Subset:
+    """Some examples of another source, in the order given.
+
+    Attributes:
+      whole: the source.
+      index: integers `[n]` into it.
+    """
+
+    whole: Source
+    index: np.ndarray
+
+    @property
+    def spec(self) -> Records:
+        """See `Source`."""
+        return self.whole.spec
+
+    def __len__(self) -> int:
+        """How many examples there are."""
+        return len(self.index)
+
+    def read(self, index: np.ndarray) -> Records:
+        """See `Source`."""
+        return self.whole.read(self.index[index])
+
+
+def nbytes(source: Source) -> int:
+    """The size of all examples in bytes, as they would lie on a device."""
+    size = lambda field: math.prod(field.shape) * np.dtype(field.dtype).itemsize
+    return len(source) * sum(map(size, jax.tree.leaves(source.spec)))
+
+
+def pieces(source: Source, index: np.ndarray | None = None) -> Iterator[Records]:
+    """The examples in order, some thousands at a time.
+
+    Args:
+      source: read piece by piece.
+      index: integers `[n]`, which examples; None: all.
+    """
+    total = len(source) if index is None else len(index)
+    for start in range(0, total, PIECE):
+        places = np.arange(start, min(start + PIECE, total))
+        yield source.read(places if index is None else index[places])
+
+
+def in_memory(source: Source) -> Arrays:
+    """The source read once into arrays; an `Arrays` is returned as it is."""
+    if isinstance(source, Arrays):
+        return source
+    read = list(pieces(source)) or [source.read(np.arange(0))]
+    return Arrays(*jax.tree.map(lambda *leaves: np.concatenate(leaves), *read))
+
+
+def sampled(source: Source, limit: int = SAMPLED) -> Arrays:
+    """A fixed pseudo-random choice of at most `limit` examples, in memory; all if no more.
+
+    Raises:
+      DataError: one of them is not finite.
+    """
+    number = np.arange(min(limit, len(source)), dtype=np.uint32)
+    index = number if len(source) <= limit else keys.order(0, 0, number, len(source), xp=np)
+    chosen = in_memory(Subset(source, index.astype(np.int64)))
+    check_records(chosen.records, "sampled", index)
+    return chosen
+
+
+def check_records(records: Records, name: str, index: np.ndarray | None = None) -> None:
+    """Raises DataError if an observed number is not finite, naming the value and its record.
+
+    Args:
+      records: as read.
+      name: of the data, for the message.
+      index: integers `[b]`, the records' places in the data set; None: `0 … b-1`.
+    """
+    x = np.asarray(records.x)
+    if not np.issubdtype(x.dtype, np.floating):
+        return
+    bad = ~np.isfinite(x)
+    if records.observed is not None:
+        bad &= records.observed
+    if records.valid is not None:
+        bad[~records.valid] = False
+    if not bad.any():
+        return
+    row, *inside = (int(i) for i in np.argwhere(bad)[0])
+    place = (row if index is None else int(index[row]), *inside)
+    raise DataError(
+        f"the {name} data hold {int(bad.sum())} value(s) that are not finite, the first "
+        f"{x[(row, *inside)]} at {place}; remove or impute them, or declare them missing: "
+        "ae.data.from_arrays(x, observed=~np.isnan(x))"
+    )

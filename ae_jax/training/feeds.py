@@ -1,0 +1,256 @@
+"""How batches reach the compiled programs: from the device itself, or streamed to it."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jax
+import numpy as np
+
+from ae_jax import keys
+from ae_jax.data import streaming
+from ae_jax.data.preprocessing import Preprocessing
+from ae_jax.data.source import Source, in_memory, nbytes
+from ae_jax.errors import ConfigError, DataError, nearest
+from ae_jax.model import Autoencoder
+from ae_jax.objective import Objective
+from ae_jax.training import engine, parallel
+from ae_jax.training.parallel import Strategy
+from ae_jax.training.plan import Plan
+from ae_jax.types import Tree, Variables
+
+UNLIMITED = 2**31 - 1
+
+
+class Resident:
+    """Training data that lie on the device: nothing to wait for."""
+
+    waited = 0.0
+
+    def __init__(self, plan: Plan, strategy: Strategy, root: Any, examples_seen: int, steps: int):
+        """Uploads the training split.
+
+        Args:
+          plan: the run.
+          strategy: of its devices.
+          root: the run's key.
+          examples_seen: up to here.
+          steps: still to take.
+        """
+        del steps
+        train, self.batch_size = (
+            in_memory(plan.dataset.train),
+            plan.config["training"]["batch_size"],
+        )
+        self.size, self.examples_seen, self.place = len(train), examples_seen, strategy.place
+        self.program = engine.resident_training(
+            plan.model, plan.players, plan.preprocessing, strategy, self.batch_size, self.size
+        )
+        self.data = strategy.place((train.records, keys.order_seed(root)))
+        self.skipped_records = 0 if train.valid is None else int(np.sum(~train.valid))
+
+    def available(self) -> int:
+        """How many steps the next dispatch may take."""
+        return UNLIMITED
+
+    def advance(self, state: Tree, totals: Tree, steps: int, fresh: bool) -> tuple[Tree, Tree]:
+        """Starts that many steps; returns state and totals to come."""
+        where = engine.position(self.examples_seen, self.size, steps, fresh)
+        self.examples_seen += steps * self.batch_size
+        return self.program(state, totals, self.data, self.place(where))
+
+    def close(self) -> None:
+        """Nothing runs in the background."""
+
+
+class Streaming:
+    """Training data read ahead in the background, a block of batches at a time.
+
+    Attributes:
+      waited: seconds that training stood still for want of data.
+      skipped_records: records passed over so far because they could not be read.
+    """
+
+    def __init__(self, plan: Plan, strategy: Strategy, root: Any, examples_seen: int, steps: int):
+        """Starts reading; arguments as those of `Resident`."""
+        training, source = plan.config["training"], plan.dataset.train
+        self.batch_size, self.examples_seen = training["batch_size"], examples_seen
+        self.place = strategy.place
+        self.program = engine.streamed_training(
+            plan.model, plan.players, plan.preprocessing, strategy, self.batch_size, len(source)
+        )
+        seed = int(keys.order_seed(root))
+        order = streaming.shuffled(seed, examples_seen, len(source), self.batch_size)
+        limit = training["steps_per_dispatch"]
+        self.steps = streaming.block_steps(source, self.batch_size, limit)
+        shares = shares_of(strategy, self.batch_size)
+        blocks = streaming.Blocks(source, order, shares, self.steps, -(-steps // self.steps))
+        self.ahead = Ahead(streaming.iterate(blocks, plan.config["data"]["workers"]), strategy)
+        self.block, self.first = None, self.steps
+        self.skipped_records = 0
+
+    @property
+    def waited(self) -> float:
+        """Seconds that training stood still for want of data."""
+        return self.ahead.waited
+
+    def available(self) -> int:
+        """How many steps the next dispatch may take: to the end of the block."""
+        return self.steps - self.first if self.first < self.steps else self.steps
+
+    def advance(self, state: Tree, totals: Tree, steps: int, fresh: bool) -> tuple[Tree, Tree]:
+        """Starts that many steps; returns state and totals to come."""
+        if self.first >= self.steps:
+            self.block, skipped = next(self.ahead)
+            self.first = 0
+            self.skipped_records += skipped
+        where = np.array([self.first, 0, steps, fresh], np.uint32)
+        self.first += steps
+        self.examples_seen += steps * self.batch_size
+        return self.program(state, totals, self.block, self.place(where))
+
+    def close(self) -> None:
+        """Ends the reading."""
+        self.ahead.close()
+
+
+class Ahead:
+    """Blocks on their way to the devices, one ahead of the one in use."""
+
+    def __init__(self, blocks: Iterator[streaming.Block], strategy: Strategy):
+        """Starts with the first block."""
+        self.blocks, self.strategy, self.waited = blocks, strategy, 0.0
+        self.pool = ThreadPoolExecutor(1, "ae_jax input")
+        self.coming = self.pool.submit(self._fetch)
+
+    def _fetch(self) -> Any:
+        block = next(self.blocks, None)
+        if block is None:
+            return None
+        valid = block.records.valid
+        skipped = 0 if valid is None else int(np.sum(~valid))
+        return self.strategy.split(block), skipped
+
+    def __iter__(self) -> "Ahead":
+        """Itself."""
+        return self
+
+    def __next__(self) -> tuple[Any, int]:
+        """The next block on the devices, and how many of its records were skipped."""
+        began = time.perf_counter()
+        found = self.coming.result()
+        self.waited += time.perf_counter() - began
+        if found is None:
+            self.close()
+            raise StopIteration
+        self.coming = self.pool.submit(self._fetch)
+        return found
+
+    def close(self) -> None:
+        """Ends the reading."""
+        self.pool.shutdown(wait=True, cancel_futures=True)
+
+
+ENGINES = {"resident": Resident, "streaming": Streaming}
+
+
+def choose_engine(wanted: str, splits: dict[str, Source], budget: int) -> str:
+    """The engine for these splits: resident when all of them fit the budget.
+
+    Args:
+      wanted: "auto", or an engine by name.
+      splits: the data.
+      budget: bytes a device may hold of them.
+
+    Returns:
+      A key of `ENGINES`.
+
+    Raises:
+      ConfigError: no engine has this name.
+    """
+    if wanted != "auto":
+        if wanted not in ENGINES:
+            raise ConfigError(
+                f"data.engine is {wanted!r}; known: auto, {', '.join(ENGINES)}"
+                f"{nearest(wanted, ['auto', *ENGINES])}"
+            )
+        return wanted
+    return "resident" if sum(map(nbytes, splits.values())) <= budget else "streaming"
+
+
+def shares_of(strategy: Strategy, batch_size: int) -> streaming.Shares:
+    """Which places of the global batch this process reads."""
+    process = jax.process_index()
+    local = tuple(i for i, d in enumerate(strategy.devices) if d.process_index == process)
+    return streaming.Shares(batch_size, len(strategy.devices), local)
+
+
+def evaluator(
+    parts: tuple[Autoencoder, Objective, Preprocessing],
+    config: Mapping[str, Any],
+    num_train: int,
+    strategy: Strategy,
+    source: Source,
+    engine_name: str,
+) -> Callable[[Variables, Any, Any], dict[str, float]]:
+    """One pass over a split, compiled once.
+
+    Args:
+      parts: model, objective and preprocessing.
+      config: of the run.
+      num_train: the size of the training set, for terms that need it.
+      strategy: of its devices.
+      source: the split.
+      engine_name: a key of `ENGINES`.
+
+    Returns:
+      `(variables, root, step) -> metrics`, of placed arguments; means over valid examples.
+    """
+    batch_size = config["evaluation"]["batch_size"] or config["training"]["batch_size"]
+    own = (*parts, strategy, batch_size, num_train)
+    make = _streamed_pass if engine_name == "streaming" else _resident_pass
+    one_pass = make(own, source, config["data"]["workers"])
+
+    def evaluate(variables, root, step):
+        sums, count = one_pass(variables, root, step)
+        if not count:
+            raise DataError("no example of the split could be read")
+        return {name: float(value / count) for name, value in sums.items()}
+
+    return evaluate
+
+
+def _resident_pass(own: tuple, source: Source, workers: int) -> Callable:
+    del workers
+    program, strategy = engine.resident_evaluation(*own), own[3]
+    data = strategy.place(in_memory(source).records)
+
+    def one_pass(*arguments):
+        with jax.transfer_guard_host_to_device("disallow"):
+            sums = program(*arguments, data)
+        return parallel.fetch(sums)
+
+    return one_pass
+
+
+def _streamed_pass(own: tuple, source: Source, workers: int) -> Callable:
+    program, (strategy, batch_size) = engine.streamed_evaluation(*own), own[3:5]
+    batches = -(-len(source) // batch_size)
+    steps = streaming.block_steps(source, batch_size, batches)
+    blocks = streaming.Blocks(
+        source,
+        streaming.sequential(len(source), batch_size),
+        shares_of(strategy, batch_size),
+        steps,
+        -(-batches // steps),
+    )
+
+    def one_pass(*arguments):
+        found = []
+        for i, (block, _) in enumerate(Ahead(streaming.iterate(blocks, workers), strategy)):
+            first = strategy.place(np.uint32(i * steps))
+            found.append(program(*arguments, first, block))
+        return jax.tree.map(lambda *leaves: sum(leaves), *map(parallel.fetch, found))
+
+    return one_pass
