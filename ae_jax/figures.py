@@ -66,8 +66,11 @@ def examples_figure(
         _line_sheet(path, sets, title)
 
 
+COLOURS = {"train": "C0", "validation": "C2", "test": "C1"}
+
+
 def curves_figure(path: epath.Path, points: Sequence[Mapping[str, Any]]) -> None:
-    """Writes a PNG of every metric over steps, training and test in one panel each.
+    """Writes a PNG of every metric over steps, all splits in one panel each.
 
     Args:
       path: of the PNG.
@@ -80,10 +83,10 @@ def curves_figure(path: epath.Path, points: Sequence[Mapping[str, Any]]) -> None
     columns = min(3, len(names))
     figure, axes = _subplots(math.ceil(len(names) / columns), columns, 4.0, 2.8)
     for axis, name in zip(axes.flat, names, strict=False):
-        for split, colour in (("train", "C0"), ("test", "C1")):
+        for split, colour in COLOURS.items():
             own = [(p["step"], p[name]) for p in points if p["split"] == split and name in p]
             if own:
-                marker = "o" if split == "test" else None
+                marker = None if split == "train" else "o"
                 axis.plot(
                     *zip(*own, strict=True), label=split, color=colour, marker=marker, markersize=3
                 )

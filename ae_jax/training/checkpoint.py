@@ -97,7 +97,7 @@ class Checkpoints:
         Args:
           state: fetched, of NumPy arrays.
           examples_seen: since the start of the run.
-          metrics: of the test split at this step, by which the best is kept; None if not evaluated.
+          metrics: of the split to choose by at this step, by which the best is kept; None if not evaluated.
         """
         step, tree = int(state.step), to_tree(state)
         if step in self.manager.all_steps():
@@ -118,7 +118,7 @@ class Checkpoints:
         return sorted(self.manager.all_steps())
 
     def best_step(self) -> int | None:
-        """The step with the lowest test loss, if any was evaluated."""
+        """The step with the lowest validation (else test) loss, if any was evaluated."""
         return self.manager.best_step()
 
     def restore(self, step: int | None = None) -> Restored | None:

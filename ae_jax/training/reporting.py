@@ -17,7 +17,7 @@ class LogPoint(NamedTuple):
 
     Attributes:
       step: optimizer steps taken.
-      split: "train" (means since the last log point) or "test" (means over the split).
+      split: "train" (means since the last log point), "validation" or "test" (means over the split).
       metrics: plain floats by name.
     """
 
@@ -89,7 +89,7 @@ class Reporter:
 
         Args:
           step: optimizer steps taken.
-          split: "train" or "test".
+          split: "train", "validation" or "test".
           metrics: plain floats by name.
         """
         point = LogPoint(step, split, metrics)
