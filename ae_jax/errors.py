@@ -40,6 +40,10 @@ class WorkdirError(AeJaxError, OSError):
     """The workdir cannot be written, or belongs to another config."""
 
 
+class CacheError(AeJaxError, OSError):
+    """The cache of a data set cannot be written."""
+
+
 class CheckpointError(AeJaxError, RuntimeError):
     """No checkpoint of the workdir can be restored."""
 

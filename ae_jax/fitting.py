@@ -12,8 +12,7 @@ import optax
 from ae_jax import config as config_lib
 from ae_jax import optimizers
 from ae_jax.choices import choose, choose_preprocessing, display_range, spec_of
-from ae_jax.data.dataset import Dataset, as_dataset, check
-from ae_jax.data.dataset import load as load_data
+from ae_jax.data.dataset import Dataset, as_dataset, check, of_section
 from ae_jax.data.preprocessing import Preprocessing
 from ae_jax.data.preprocessing import build as build_preprocessing
 from ae_jax.data.resident import to_batch
@@ -141,13 +140,7 @@ def fit_config(
     started = time.time() if started is None else started
     config = config_lib.complete(config)
     recipe = config_lib.recipe_of(config)
-    section = config["data"]
-    dataset = load_data(
-        section["source"],
-        test_fraction=section["test_fraction"],
-        validation_fraction=section["validation_fraction"],
-        **section["arguments"],
-    )
+    dataset = of_section(config["data"])
     return _fit(config, recipe, dataset, None, workdir, callbacks, progress, started)
 
 
@@ -178,6 +171,23 @@ def _fit(
         display_range(dataset),
     )
     return Session(plan, run, workdir, callbacks, progress, started).run_to_end()
+
+
+def prepare(config: Mapping[str, Any]) -> tuple[Plan, Spec]:
+    """What `fit_config` would train, loaded, checked and built.
+
+    Args:
+      config: nested mappings; see `ae_jax.config`.
+
+    Returns:
+      The Plan, and the Spec of one example.
+
+    Raises:
+      What `fit_config` raises before it compiles.
+    """
+    config = config_lib.complete(config)
+    dataset = _held(config["data"], of_section(config["data"]))
+    return resolve(config, config_lib.recipe_of(config), dataset)[2:]
 
 
 def _held(section: Mapping[str, Any], dataset: Dataset) -> Dataset:

@@ -197,7 +197,7 @@ def from_config(section: Mapping[str, Any]) -> Objective:
 
     Args:
       section: by metric name; a bare number is a weight; "name" within names the registered term
-        where it differs.
+        where it differs; `"detached": True` and `"where": (label, value)` are those combinators.
 
     Returns:
       An Objective.
@@ -221,12 +221,20 @@ def from_config(section: Mapping[str, Any]) -> Objective:
             raise ConfigError(f"objective.{metric}.weight must be a number, got {weight!r}")
         schedule = node.pop("schedule", None)
         schedule = None if schedule is None else registry.SCHEDULES.build(schedule)
-        parts.append(weight * registry.TERMS[name](**node, schedule=schedule, name=metric))
+        around = {key: node.pop(key) for key in registry.COMBINATORS.factories if key in node}
+        part = registry.TERMS[name](**node, schedule=schedule, name=metric)
+        for combinator, setting in around.items():
+            part = registry.COMBINATORS[combinator](part, setting)
+        parts.append(weight * part)
     return sum(parts, start=Objective())
 
 
 def term(
-    fn: Callable[..., Array] | None = None, *, batch_coupled: bool = False, units: str = "nats"
+    fn: Callable[..., Array] | None = None,
+    *,
+    batch_coupled: bool = False,
+    units: str = "nats",
+    check: Callable[..., None] | None = None,
 ) -> Any:
     """Makes an objective's building block of a function of `(outputs, context, **arguments)`.
 
@@ -239,6 +247,8 @@ def term(
         batch-coupled, one scalar, made of `context.mean` and `context.gather`.
       batch_coupled: whether the value belongs to the whole batch.
       units: of its value, for `Objective.describe`.
+      check: takes those of the arguments that it names and raises for bad ones, as soon as the term
+        is made.
 
     Returns:
       A factory of objectives, or the decorator that makes one.
@@ -252,7 +262,7 @@ def term(
       Objective(1.0 · reconstruction + 0.1 · code_l1)
     """
     if fn is None:
-        return functools.partial(term, batch_coupled=batch_coupled, units=units)
+        return functools.partial(term, batch_coupled=batch_coupled, units=units, check=check)
     full = inspect.signature(fn)
     signature = full.replace(parameters=list(full.parameters.values())[2:])
     path = f"{fn.__module__}:{fn.__qualname__}"
@@ -268,6 +278,9 @@ def term(
         node = registry.to_node(fn.__name__ if known else path, bound.arguments)
         samples = bound.arguments.get("samples", 1)
         require_positive_ints(samples=samples)
+        if check is not None:
+            named = inspect.signature(check).parameters
+            check(**{key: bound.arguments[key] for key in named})
         single = Term(
             fn=BoundTerm(fn, frozen),
             name=name or fn.__name__,

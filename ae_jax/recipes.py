@@ -4,6 +4,7 @@ Every function takes `**parts`: encoder, decoder, likelihood, corruption, as par
 nodes; those left out are chosen from the data. All return a `Recipe`.
 """
 
+import math
 from typing import Any
 
 from ae_jax import bottlenecks, corruptions, likelihoods, schedules, terms
@@ -31,7 +32,9 @@ __all__ = [
     "rae_gp",
     "rae_l2",
     "sparse",
+    "topk",
     "vae",
+    "vq_vae",
     "wae_mmd",
 ]
 
@@ -84,6 +87,56 @@ def sparse(
     """
     objective = terms.reconstruction() + weight * terms.sparsity(rho=rho)
     return _deterministic(bottlenecks.sparse(latent_dim), objective, parts)
+
+
+def topk(
+    latent_dim: Latent = 256,
+    *,
+    k: int = 16,
+    weight: float = 1 / 32,
+    dead_k: int | None = None,
+    dead_after: int = 100_000,
+    **parts: Any,
+) -> Recipe:
+    """The k-sparse autoencoder with dead-unit auxiliary: ½ ‖e‖² + ½ α ‖e - ê‖² (Gao et al. 2024).
+
+    Args:
+      latent_dim: the number of units.
+      k: how many an example uses.
+      weight: α, of the auxiliary loss; 0 gives Makhzani & Frey (2014) with ReLU units.
+      dead_k: how many dead units stand in for what is missing; None: twice k.
+      dead_after: examples without use after which a unit is dead.
+      **parts: see the module.
+    """
+    bottleneck = bottlenecks.topk(latent_dim, k, dead_after=dead_after)
+    dead_k = min(2 * k, math.prod(bottleneck.latent_shape)) if dead_k is None else dead_k
+    objective = terms.reconstruction() + 0.5 * weight * terms.dead_units(k=dead_k)
+    return _deterministic(bottleneck, objective, parts)
+
+
+def vq_vae(
+    latent_dim: Latent = (8, 8),
+    *,
+    num_codes: int = 512,
+    beta: float = 0.25,
+    decay: float | None = 0.99,
+    **parts: Any,
+) -> Recipe:
+    """The VQ-VAE (van den Oord et al. 2017): -log p(x | z) and β ‖z_e - sg[e]‖².
+
+    Args:
+      latent_dim: `(*positions, d)`, with codes of size d.
+      num_codes: of the codebook.
+      beta: β, the weight of the commitment.
+      decay: of the codebook's moving averages; None: a codebook learned by ‖sg[z_e] - e‖².
+      **parts: see the module.
+    """
+    objective = terms.reconstruction() + beta * terms.commitment()
+    if decay is None:
+        objective = objective + terms.codebook()
+    return _deterministic(
+        bottlenecks.vector_quantized(latent_dim, num_codes, decay), objective, parts
+    )
 
 
 def contractive(latent_dim: Latent = 32, *, weight: float = 0.1, **parts: Any) -> Recipe:

@@ -10,8 +10,7 @@ import numpy as np
 from ae_jax import config as config_lib
 from ae_jax import evaluation, keys
 from ae_jax.data import preprocessing
-from ae_jax.data.dataset import Dataset, from_arrays
-from ae_jax.data.dataset import load as load_data
+from ae_jax.data.dataset import Dataset, from_arrays, of_section
 from ae_jax.data.preprocessing import Preprocessing
 from ae_jax.data.resident import to_batch
 from ae_jax.data.source import Arrays, Records, Source
@@ -250,12 +249,7 @@ class Run:
         section = self.config["data"]
         if section["source"] is None:
             raise ConfigError("this run was trained on an array in memory; pass the data")
-        return load_data(
-            section["source"],
-            test_fraction=section["test_fraction"],
-            validation_fraction=section["validation_fraction"],
-            **section["arguments"],
-        )
+        return of_section(section)
 
     def _parallel(self) -> dict[str, Any]:
         section = dict(self.config["parallel"])

@@ -97,7 +97,8 @@ class Checkpoints:
         Args:
           state: fetched, of NumPy arrays.
           examples_seen: since the start of the run.
-          metrics: of the split to choose by at this step, by which the best is kept; None if not evaluated.
+          metrics: of the split to choose by at this step, by which the best is kept; None if not
+            evaluated.
         """
         step, tree = int(state.step), to_tree(state)
         if step in self.manager.all_steps():

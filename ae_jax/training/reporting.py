@@ -17,7 +17,8 @@ class LogPoint(NamedTuple):
 
     Attributes:
       step: optimizer steps taken.
-      split: "train" (means since the last log point), "validation" or "test" (means over the split).
+      split: "train" (means since the last log point), "validation" or "test" (means
+        over the split).
       metrics: plain floats by name.
     """
 
