@@ -52,19 +52,23 @@ DEFAULTS: dict[str, Any] = {
         "keep_checkpoints": 2,
         "max_skipped_in_a_row": 20,
         "deterministic": False,
+        "init_from": None,
+        "init_parts": [],
     },
     "parallel": {"strategy": "pmap", "devices": None},
     "evaluation": {"batch_size": None, "images": 16},
 }
-"""Every field with its default. `data.arguments` are those of the source; `data.engine` "auto"
-keeps the data on the device where all splits fit in `resident_mib`, else streams them, read by
-`workers` processes (0: threads). `steps_per_dispatch` None adapts to half a second a dispatch;
+"""Every field with its default. `training.init_from` is the workdir of a run to start from,
+`init_parts` which of its parts (none given: all); `data.arguments` are those of the source;
+`data.engine` "auto" keeps the data on the device where all splits fit in `resident_mib`, else
+streams them, read by `workers` processes (0: threads). `steps_per_dispatch` None adapts to half a second a dispatch;
 `parallel.devices` None takes all; `evaluation.batch_size` None is the training batch size."""
 
 SMOKE = {"steps": 30, "log_every": 10, "eval_every": 20, "checkpoint_every": 20}
 
 OPTIONAL = {"steps_per_dispatch": int, "devices": int, "batch_size": int, "clip_norm": float}
 OPTIONAL |= {"test_fraction": float, "validation_fraction": float}
+OPTIONAL |= {"init_from": str}
 NULLABLE = {("data", "source")}  # None: an array passed from memory
 OPEN = {
     ("data", "preprocessing"),
@@ -99,6 +103,8 @@ FREE_ON_RESUME = {
         "keep_checkpoints",
         "max_skipped_in_a_row",
         "deterministic",
+        "init_from",
+        "init_parts",
     )
 } | {("parallel",), ("evaluation",)}
 FREE_ON_RESUME |= {("data", name) for name in ("engine", "resident_mib", "workers")}

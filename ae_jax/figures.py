@@ -101,6 +101,55 @@ def curves_figure(path: epath.Path, points: Sequence[Mapping[str, Any]]) -> None
     _save(figure, path)
 
 
+def text_figure(path: epath.Path, lines: Mapping[str, Sequence[str]], title: str) -> None:
+    """Writes a PNG of lines of text, those of one example under each other.
+
+    Args:
+      path: of the PNG.
+      lines: by label, e.g. {"input": …, "reconstruction": …}, as many of each.
+      title: above the picture.
+    """
+    groups = list(zip(*lines.values(), strict=True))
+    longest = max(len(line) for group in groups for line in group)
+    pitch, width = 0.18, max(4.0, 0.1 * (longest + max(map(len, lines)) + 4))
+    rows = sum(len(group) + 0.6 for group in groups)
+    figure, axes = _subplots(1, 1, width, pitch * rows + 0.6)
+    axis, row = axes[0, 0], 0.0
+    for group in groups:
+        for i, (label, line) in enumerate(zip(lines, group, strict=True)):
+            text = f"{label:<{max(map(len, lines))}}  {line}"
+            style = {"family": "monospace", "fontsize": 8, "color": f"C{i}", "va": "top"}
+            axis.text(0, -row, text, parse_math=False, **style)
+            row += 1
+        row += 0.6
+    axis.set(xlim=(0, 1), ylim=(-row, 0.5))
+    axis.set_title(title, fontsize=9)
+    axis.axis("off")
+    _save(figure, path)
+
+
+def histogram_figure(
+    path: epath.Path, values: np.ndarray, label: str, marks: Mapping[str, float]
+) -> None:
+    """Writes a PNG of how values are spread.
+
+    Args:
+      path: of the PNG.
+      values: `[n]`.
+      label: of their axis.
+      marks: values to point out, by label.
+    """
+    figure, axes = _subplots(1, 1, 5.0, 3.2)
+    axis = axes[0, 0]
+    axis.hist(values, bins=min(50, max(5, len(values) // 4)))
+    for i, (name, mark) in enumerate(marks.items()):
+        axis.axvline(mark, color=f"C{i + 1}", label=name)
+    axis.set(xlabel=label, ylabel="units")
+    if marks:
+        axis.legend()
+    _save(figure, path)
+
+
 def _image_sheet(path: epath.Path, sheet: np.ndarray, title: str) -> None:
     width = 6.0
     figure, axes = _subplots(1, 1, width, width * sheet.shape[0] / sheet.shape[1] + 0.4)
@@ -111,11 +160,13 @@ def _image_sheet(path: epath.Path, sheet: np.ndarray, title: str) -> None:
 
 
 def _line_sheet(path: epath.Path, sets: Mapping[str, np.ndarray], title: str) -> None:
+    """One panel an example; the first channel of a series `[t, c]`, any other event flattened."""
     count = min(ROW, len(next(iter(sets.values()))))
     figure, axes = _subplots(math.ceil(count / 4), min(4, count), 3.0, 2.0)
     for i, axis in enumerate(list(axes.flat)[:count]):
         for label, values in sets.items():
-            axis.plot(values[i].reshape(-1), label=label, linewidth=1)
+            line = values[i][:, 0] if values[i].ndim == 2 else values[i].reshape(-1)
+            axis.plot(line, label=label, linewidth=1)
     axes.flat[0].legend(fontsize=7)
     figure.suptitle(title, fontsize=9)
     _save(figure, path)

@@ -323,8 +323,8 @@ def load(
       workdir: local or `gs://`.
       model: the `(model, objective)` pair or recipe, needed only where parts of it were the user's
         own Python objects.
-      step: of which checkpoint; None: the newest readable; "best": the lowest validation loss, or test
-        loss where there is no validation split.
+      step: of which checkpoint; None: the newest readable; "best": the lowest validation loss (test
+        loss, where there is no validation split).
 
     Returns:
       A Run.

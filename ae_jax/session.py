@@ -13,7 +13,7 @@ import numpy as np
 from ae_jax import config as config_lib
 from ae_jax import summary as summary_lib
 from ae_jax.data.dataset import Dataset
-from ae_jax.data.source import nbytes
+from ae_jax.data.source import Source, nbytes
 from ae_jax.errors import Preempted, WorkdirError
 from ae_jax.run import Run
 from ae_jax.training import parallel
@@ -90,18 +90,27 @@ class Session:
         seed, shape = plan.config["training"]["seed"], self.run.spec.event_shape
         init = jax.jit(lambda key, x, extras: init_state(plan.model, plan.players, x, key, extras))
         state = init(jax.random.key(seed), np.zeros(shape, np.float32), plan.example_extras())
-        if checkpoints is None:
-            return state, 0
+        restored = None if checkpoints is None else checkpoints.restore()
+        if restored is None:
+            return self._warm(state), 0
         from ae_jax.training.checkpoint import from_tree
 
-        restored = checkpoints.restore()
-        if restored is None:
-            return state, 0
         if restored.passed_over:
             skipped = ", ".join(map(str, restored.passed_over))
             self._say(f"checkpoint {skipped} cannot be read; going on from {restored.step}")
             checkpoints.forget(restored.passed_over)
         return from_tree(restored.tree, state), restored.examples_seen
+
+    def _warm(self, state: TrainState) -> TrainState:
+        training = self.plan.config["training"]
+        if training["init_from"] is None:
+            return state
+        from ae_jax.training.warm_start import warm_start
+
+        parts = training["init_parts"]
+        variables, taken = warm_start(state.variables, training["init_from"], parts)
+        self._say(f"starting from the {', '.join(taken)} of {training['init_from']}")
+        return state._replace(variables=variables)
 
     def _train(self, state: TrainState, examples_seen: int, checkpoints: Any) -> Run:
         first_step = int(state.step)
@@ -210,12 +219,12 @@ class Session:
         return self.run
 
     def _pictures(self, loop: Loop) -> None:
-        from ae_jax import figures
+        from ae_jax import figures, gallery
 
         if self.workdir is None or not figures.is_image(self.run.spec.event_shape):
             return
         self.run.variables = loop.state.variables
-        for name, sets in self._example_sets().items():
+        for name, sets in gallery.example_sets(self.run, *self._shown()).items():
             pictures = figures.to_pictures(
                 figures.interleave(list(sets.values())), *self.run.display_range
             )
@@ -224,22 +233,16 @@ class Session:
     def _figures(self) -> None:
         if self.workdir is None:
             return
-        from ae_jax import figures, storage
+        from ae_jax import gallery, storage
 
         folder = self.workdir / storage.FIGURES
-        for name, sets in self._example_sets().items():
-            figures.examples_figure(folder / f"{name}.png", sets, *self.run.display_range, name)
-        figures.curves_figure(folder / "curves.png", storage.read_metrics(self.workdir))
+        folder.mkdir(parents=True, exist_ok=True)
+        gallery.draw(self.run, folder, *self._shown(), storage.read_metrics(self.workdir))
 
-    def _example_sets(self) -> dict[str, dict[str, np.ndarray]]:
-        num = self.plan.config["evaluation"]["images"]
-        split = list(self.plan.dataset.splits.values())[-1]
-        found = split.read(np.arange(min(num, len(split))))
-        again = self.run.reconstruct(found.x, observed=found.observed, extras=found.extras)
-        sets = {"reconstructions": {"input": found.x, "reconstruction": again}}
-        if self.run.has_prior:
-            sets["samples"] = {"sample": self.run.sample(len(found.x), extras=found.extras)}
-        return sets
+    def _shown(self) -> tuple[Source, int]:
+        """The last split that holds examples, and how many of them to show."""
+        splits = self.plan.dataset.splits
+        return list(splits.values())[-1], self.plan.config["evaluation"]["images"]
 
     def _say(self, text: str) -> None:
         if self.progress:

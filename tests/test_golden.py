@@ -63,6 +63,8 @@ CONFIG = {
         "checkpoint_every",
         "deterministic",
         "eval_every",
+        "init_from",
+        "init_parts",
         "keep_checkpoints",
         "log_every",
         "max_skipped_in_a_row",
@@ -166,6 +168,11 @@ def test_the_keys_of_config_json(workdir):
         "name": "mlp",
         "hidden": [16],
         "activation": "relu",
+        "condition": None,
+        "dropout": 0.0,
+        "dtype": None,
+        "normalisation": None,
+        "num_classes": None,
     }
     assert stored["config"]["objective"] == {
         "reconstruction": {"weight": 1.0},

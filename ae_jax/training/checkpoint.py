@@ -227,6 +227,16 @@ def from_tree(tree: dict[str, Tree], like: TrainState) -> TrainState:
     )
 
 
+def leaf_shapes(*trees: Tree) -> dict[str, tuple[Any, ...]]:
+    """The shape of each leaf in each tree by path; None where it has no such leaf."""
+    flat = [
+        {jax.tree_util.keystr(p): np.shape(x) for p, x in jax.tree_util.tree_leaves_with_path(t)}
+        for t in trees
+    ]
+    names = sorted(set().union(*flat))
+    return {name: tuple(tree.get(name) for tree in flat) for name in names}
+
+
 def checksum(tree: Tree) -> int:
     """CRC-32 over every leaf's path, type, shape and bytes."""
     total = 0
@@ -238,14 +248,9 @@ def checksum(tree: Tree) -> int:
 
 
 def _check_like(tree: Tree, expected: Tree) -> None:
-    shapes = lambda t: {
-        jax.tree_util.keystr(path): np.shape(leaf)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(t)
-    }
-    got, wanted = shapes(tree), shapes(expected)
-    for name in sorted(set(got) | set(wanted)):
-        if got.get(name) != wanted.get(name):
+    for name, (got, wanted) in leaf_shapes(tree, expected).items():
+        if got != wanted:
             raise CheckpointError(
                 f"the checkpoint is of another model or optimizer: {name} has shape "
-                f"{got.get(name)}, expected {wanted.get(name)}"
+                f"{got}, expected {wanted}"
             )

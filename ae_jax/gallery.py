@@ -1,0 +1,131 @@
+"""Which pictures a run leaves behind: whatever its data and parts have to show."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from ae_jax import figures, keys
+from ae_jax.data.resident import to_batch
+from ae_jax.data.source import Records, Source
+from ae_jax.run import Run
+
+BYTES = 256
+FILTERS = 64
+
+
+def example_sets(run: Run, source: Source, num: int) -> dict[str, dict[str, np.ndarray]]:
+    """Examples to set side by side, by figure, in the data's units.
+
+    Args:
+      run: trained.
+      source: the split to show.
+      num: how many examples.
+
+    Returns:
+      "reconstructions": "input", "corrupted" (where the model corrupts), "reconstruction" and, for
+      numbers, "error" (the absolute difference, in the middle of the range at zero); "samples":
+      where the model has a prior. Each `[num, *event]`.
+    """
+    found = source.read(np.arange(min(num, len(source))))
+    again = run.reconstruct(found.x, observed=found.observed, extras=found.extras)
+    sets = {"input": found.x}
+    corrupted = _corrupted(run, found)
+    if corrupted is not None:
+        sets["corrupted"] = corrupted
+    sets["reconstruction"] = again
+    if run.spec.kind in ("real", "binary", "count") and again.shape == found.x.shape:
+        sets["error"] = run.display_range[0] + np.abs(again - np.asarray(found.x, np.float32))
+    result = {"reconstructions": sets}
+    if run.has_prior:
+        result["samples"] = {"sample": run.sample(len(found.x), extras=found.extras)}
+    return result
+
+
+def _corrupted(run: Run, found: Records) -> np.ndarray | None:
+    """What the encoder would see of these examples, or None if that is what they are."""
+    index = np.arange(len(found.x), dtype=np.uint32)
+    batch = to_batch(jax.tree.map(np.asarray, found), index, run.preprocessing)
+    own = keys.for_examples(jax.random.key(0), None, index).corruption
+    seen = jax.vmap(lambda k, x, o: run.model.corruption(k, x, o)[0])(own, batch.x, batch.observed)
+    same = seen.shape == batch.x.shape and bool(np.all(seen == batch.x))
+    return None if same else np.asarray(run.preprocessing.invert(seen))
+
+
+def draw(run: Run, folder: Any, source: Source, num: int, points: list[dict[str, Any]]) -> None:
+    """Writes every figure that applies into a folder.
+
+    Args:
+      run: trained.
+      folder: `etils.epath.Path`.
+      source: the split to show.
+      num: how many examples.
+      points: as `ae_jax.read_metrics` gives them.
+    """
+    sets = example_sets(run, source, num)
+    show = SHOWN.get(run.spec.kind, _numbers)
+    for name, own in sets.items():
+        show(run, folder, name, own)
+    figures.curves_figure(folder / "curves.png", points)
+    _filters(run, folder)
+    _activations(run, folder)
+
+
+def _numbers(run: Run, folder: Any, name: str, sets: Mapping[str, np.ndarray]) -> None:
+    figures.examples_figure(folder / f"{name}.png", sets, *run.display_range, name)
+
+
+def _text(run: Run, folder: Any, name: str, sets: Mapping[str, np.ndarray]) -> None:
+    if run.spec.num_classes != BYTES:
+        return _numbers(run, folder, name, sets)
+    lines = {label: list(map(readable, values)) for label, values in sets.items()}
+    figures.text_figure(folder / f"{name}.png", lines, name)
+    rows = zip(*lines.values(), strict=True)
+    width = max(map(len, lines))
+    text = "\n\n".join(
+        "\n".join(f"{label:<{width}}  {line}" for label, line in zip(lines, row, strict=True))
+        for row in rows
+    )
+    (folder / f"{name}.txt").write_text(text + "\n")
+    return None
+
+
+SHOWN: dict[str, Callable[..., None]] = {"tokens": _text}
+"""How examples of a kind of data are shown; all others as pictures or lines."""
+
+
+def readable(tokens: np.ndarray) -> str:
+    """Bytes as one line of text: what is not printable ASCII becomes a middle dot."""
+    whole = np.clip(np.rint(tokens), 0, 255).astype(int).ravel()
+    return "".join(chr(value) if 32 <= value < 127 else "·" for value in whole)
+
+
+def _filters(run: Run, folder: Any) -> None:
+    """The weights from the pixels to each unit of the encoder's first dense layer, as pictures."""
+    shape = run.spec.event_shape
+    if not figures.is_image(shape):
+        return
+    leaves = jax.tree.leaves(run.variables.params.get("encoder", {}))
+    wide = [leaf for leaf in leaves if np.ndim(leaf) == 2 and leaf.shape[0] == math.prod(shape)]
+    if wide:
+        weights = np.asarray(wide[0]).T[:FILTERS].reshape(-1, *shape)
+        extent = np.abs(weights).max(axis=tuple(range(1, weights.ndim)), keepdims=True)
+        scaled = weights / np.maximum(extent, 1e-12)
+        figures.examples_figure(folder / "filters.png", {"filter": scaled}, -1, 1, "filters")
+
+
+def _activations(run: Run, folder: Any) -> None:
+    """How active each unit of the code is on average, against the wanted ρ."""
+    state = run.variables.state.get("bottleneck", {})
+    if not isinstance(state, Mapping) or "mean_activation" not in state:
+        return
+    terms = run.config["objective"]
+    wanted = [node["rho"] for node in terms.values() if "rho" in node] if terms != "custom" else []
+    figures.histogram_figure(
+        folder / "activations.png",
+        np.ravel(state["mean_activation"]),
+        "mean activation of each unit",
+        {f"ρ = {rho:g}": rho for rho in wanted},
+    )
