@@ -141,7 +141,8 @@ class Coder(NamedTuple):
     Attributes:
       init: `(key, x) -> (params, state)`.
       apply: `(params, state, x, *, observed, extras, info, key, train) -> (y, activations, state)`,
-        everything after x with a default.
+        everything after x with a default. A decoder that takes `target` too is given the clean x
+        where there is one (autoregressive decoders read it; `decode` has none).
       node: what rebuilds it, or None.
     """
 

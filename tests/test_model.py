@@ -283,3 +283,31 @@ def test_extras_reach_the_networks():
     extras = {"label": jnp.array([1.0, 2.0, 3.0])}
     decoded = model.decode(ae.Variables({"decoder": kernel}, {}), z, extras)
     np.testing.assert_array_equal(decoded, np.repeat([[1.0], [2.0], [3.0]], WIDTH, 1))
+
+
+class Copies(nn.Module):
+    """A decoder that emits the target it is told, and minus one where it is told none."""
+
+    @nn.compact
+    def __call__(self, z, *, target=None):
+        shift = self.param("shift", nn.initializers.zeros, ())
+        return shift + (jnp.full((3,), -1.0) if target is None else target)
+
+
+def test_a_decoder_that_asks_for_it_is_told_the_clean_example_and_none_in_decode():
+    model = ae.autoencoder(
+        ae.from_linen(nn.Dense(2)),
+        ae.from_linen(Copies()),
+        ae.bottlenecks.identity(2),
+        ae.likelihoods.gaussian(),
+        ae.corruptions.masking(0.5),
+    )
+    x = jnp.arange(12.0).reshape(4, 3) + 1
+    variables = model.init(jax.random.key(0), x[0])
+    drawn = keys_lib.for_examples(jax.random.key(1), 0, jnp.arange(4))
+    outputs, _ = model.forward(variables, ae.Batch(x), drawn, samples=2)
+    np.testing.assert_array_equal(outputs.parameters, jnp.stack([x, x], axis=1))
+    assert (outputs.corrupted != x).any()
+    np.testing.assert_array_equal(model.decode(variables, jnp.zeros((4, 2))), -jnp.ones((4, 3)))
+    bound = ae.evaluation.log_likelihood(model, variables, ae.Batch(x), drawn.latent, 4)
+    np.testing.assert_allclose(bound, [-1.5 * np.log(2 * np.pi)] * 4, rtol=1e-6)

@@ -44,7 +44,9 @@ def log_likelihood(
     def one(x, observed, extras, posterior, key):
         def log_weight(i):
             z = model.bottleneck.latent(*part("bottleneck"), posterior, jax.random.fold_in(key, i))
-            y, _, _ = model.decoder.apply(*part("decoder"), z, observed=observed, extras=extras)
+            y, _, _ = model.decoder.apply(
+                *part("decoder"), z, observed=observed, extras=extras, **model.target(x)
+            )
             log_w = model.likelihood.log_prob(likelihood_params, y, x, observed)
             log_q = posterior.log_prob(z)
             if log_q is not None and prior is not None:

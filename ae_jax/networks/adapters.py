@@ -70,7 +70,8 @@ def from_linen(module: nn.Module) -> Coder:
     """A Flax Linen module, written for one example, as a Coder.
 
     `__call__(x)` may also take any of `train`, `deterministic`, `observed`, `extras`, `info` by
-    name. Dropout draws from our streams; values `sow`n into "intermediates" become named
+    name, and a decoder `target`: the clean x in training and evaluation, None where it is to be
+    made up (`decode`). Dropout draws from our streams; values `sow`n into "intermediates" become named
     activations; other collections are state. A BatchNorm must have `axis_name="batch"`: it then
     normalises over the whole batch on all devices.
 
@@ -93,8 +94,8 @@ def from_linen(module: nn.Module) -> Coder:
             + ("; call the class first" if isinstance(module, type) else "")
         )
 
-    def options(observed, extras, info, train):
-        offered = {"train": train, "deterministic": not train}
+    def options(observed, extras, info, target, train):
+        offered = {"train": train, "deterministic": not train, "target": target}
         offered |= {"observed": observed, "extras": extras, "info": info}
         return accepted(type(module).__call__, offered)
 
@@ -102,11 +103,22 @@ def from_linen(module: nn.Module) -> Coder:
         names = ("params", "dropout")
         rngs = {name: jax.random.fold_in(key, i) for i, name in enumerate(names)}
         with nn.intercept_methods(_linen_interceptor):
-            variables = module.init(rngs, x, **options(observed, extras, info, train=False))
+            variables = module.init(rngs, x, **options(observed, extras, info, None, False))
         variables = {k: v for k, v in variables.items() if k != _ACTIVATIONS}
         return variables.pop("params", {}), variables
 
-    def apply(params, state, x, *, observed=None, extras=None, info=None, key=None, train=False):
+    def apply(
+        params,
+        state,
+        x,
+        *,
+        observed=None,
+        extras=None,
+        info=None,
+        target=None,
+        key=None,
+        train=False,
+    ):
         mutable = [_ACTIVATIONS, *(state if train else ())]
         rngs = {} if key is None else {"dropout": key}
         with nn.intercept_methods(_linen_interceptor):
@@ -115,7 +127,7 @@ def from_linen(module: nn.Module) -> Coder:
                 x,
                 rngs=rngs,
                 mutable=mutable,
-                **options(observed, extras, info, train),
+                **options(observed, extras, info, target, train),
             )
         changed = dict(changed)
         activations = flat_activations(changed.pop(_ACTIVATIONS, {}))
@@ -128,7 +140,7 @@ def from_nnx(factory: Callable[..., Any]) -> Coder:
     """A Flax NNX module, written for one example, as a Coder.
 
     The module's `__call__(x)` may also take any of `train`, `deterministic`, `observed`, `extras`,
-    `info` by name; `train()` and `eval()` are set for it, dropout keys are reseeded from our
+    `info`, `target` by name; `train()` and `eval()` are set for it, dropout keys are reseeded from our
     streams, values sown as `nnx.Intermediate` become named activations, every other variable is
     state. A BatchNorm must have `axis_name="batch"`.
 

@@ -58,7 +58,18 @@ def adapt(factory: Callable[..., nnx.Module]) -> Coder:
         _, params, _, state = split(build(key))
         return _flat(params), _flat(state)
 
-    def apply(params, state, x, *, observed=None, extras=None, info=None, key=None, train=False):
+    def apply(
+        params,
+        state,
+        x,
+        *,
+        observed=None,
+        extras=None,
+        info=None,
+        target=None,
+        key=None,
+        train=False,
+    ):
         key = jax.random.key(0) if key is None else key
         leaves, structure = jax.tree.flatten(abstract_rngs)
         rngs = structure.unflatten(  # each stream its own key, or two dropouts would drop alike
@@ -74,7 +85,7 @@ def adapt(factory: Callable[..., nnx.Module]) -> Coder:
         for _, child in nnx.iter_modules(module):
             if isinstance(child, nnx.BatchNorm):
                 child.axis_name = normalisation_axes()  # pyright: ignore[reportAttributeAccessIssue]
-        offered = {"train": train, "deterministic": not train}
+        offered = {"train": train, "deterministic": not train, "target": target}
         offered |= {"observed": observed, "extras": extras, "info": info}
         call = nnx.capture(module, nnx.Intermediate)
         y, sown = call(x, **accepted(type(module).__call__, offered))

@@ -204,13 +204,14 @@ def test_a_module_gets_the_arguments_it_names_and_no_other(flavour, coder):
 )
 def test_a_module_with_open_keywords_gets_all(flavour, coder):
     params, state = fast.jit(coder.init)(KEY, X)
-    coder.apply(params, state, X, train=True, info={"mask": 1})
+    coder.apply(params, state, X, train=True, info={"mask": 1}, target=2)
     assert SEEN[flavour] == {
         "train": True,
         "deterministic": False,
         "observed": None,
         "extras": None,
         "info": {"mask": 1},
+        "target": 2,
     }
 
 
