@@ -55,6 +55,7 @@ def run(exact):
         config,
         none(),
         ae.Spec((WIDTH,), "real"),
+        (WIDTH,),
         100,
         (0.0, 1.0),
     )
