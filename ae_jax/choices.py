@@ -1,8 +1,9 @@
 """What is chosen for the user, from the data alone: preprocessing, networks, likelihood."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -11,9 +12,25 @@ from ae_jax.data import preprocessing
 from ae_jax.data.dataset import Dataset, as_dataset
 from ae_jax.data.preprocessing import Preprocessing
 from ae_jax.data.source import Arrays, pieces, sampled
-from ae_jax.types import Column, Likelihood, Spec
+from ae_jax.types import Bottleneck, Column, Likelihood, Network, Spec
 
 HIDDEN = (512,)
+
+
+class Choice(NamedTuple):
+    """The parts for one kind of data, each from its Spec.
+
+    Attributes:
+      likelihood: where the code has a density.
+      point: where it is a point: numbers at unit variance, so that terms weigh against ½ Σ(x - x̂)².
+      encoder: Network.
+      decoder: Network.
+    """
+
+    likelihood: Callable[[Spec], Likelihood]
+    point: Callable[[Spec], Likelihood]
+    encoder: Callable[[Spec], Network] = lambda spec: networks.mlp(HIDDEN)
+    decoder: Callable[[Spec], Network] = lambda spec: networks.mlp(HIDDEN[::-1])
 
 
 def _table(spec: Spec) -> Likelihood:
@@ -27,29 +44,71 @@ COLUMN_LIKELIHOOD: dict[str, Callable[[Column], Likelihood]] = {
     "count": lambda column: likelihoods.negative_binomial(),
 }
 
-KINDS: dict[str, Callable[[Spec], Likelihood]] = {
-    "binary": lambda spec: likelihoods.bernoulli(),
-    "real": lambda spec: likelihoods.gaussian(variance="global"),
-    "count": lambda spec: likelihoods.negative_binomial(),
-    "tokens": lambda spec: likelihoods.categorical(num_classes=spec.num_classes),
-    "table": _table,
+
+def _unit(spec: Spec) -> Likelihood:
+    del spec
+    return likelihoods.gaussian()
+
+
+def _count(spec: Spec) -> Likelihood:
+    del spec
+    return likelihoods.negative_binomial()
+
+
+def _tokens(spec: Spec) -> Likelihood:
+    return likelihoods.categorical(num_classes=spec.num_classes)
+
+
+KINDS = {
+    "binary": Choice(lambda spec: likelihoods.bernoulli(), _unit),
+    "real": Choice(lambda spec: likelihoods.gaussian(variance="global"), _unit),
+    "count": Choice(_count, _count),
+    "tokens": Choice(
+        _tokens,
+        _tokens,
+        encoder=lambda spec: networks.transformer(vocabulary=spec.num_classes),
+        decoder=lambda spec: networks.transformer_decoder(vocabulary=spec.num_classes),
+    ),
+    "table": Choice(
+        _table,
+        _table,
+        encoder=lambda spec: networks.tabular([len(c.categories) for c in spec.columns or ()]),
+    ),
 }
-"""The likelihood for each kind of data."""
+"""What is chosen for each kind of data."""
 
 
-def choose(spec: Spec) -> Mapping[str, Any]:
+def choose(spec: Spec, bottleneck: Bottleneck | None = None) -> Mapping[str, Any]:
     """The parts for data of this spec, by name, for whatever a recipe leaves unset.
 
     Values that are all 0 or 1 get the Bernoulli likelihood; grey levels and other numbers the
     Gaussian with one learned variance, which needs no weight between its terms (Rybkin, Daniilidis
-    & Levine 2021, "Simple and effective VAE training with calibrated decoders"); tokens the
-    categorical; counts the negative binomial; tables a likelihood a column.
+    & Levine 2021, "Simple and effective VAE training with calibrated decoders"), both the Gaussian
+    of unit variance where the code is a point; tokens the categorical; counts the negative
+    binomial; tables a likelihood a column.
+
+    Args:
+      spec: of one example.
+      bottleneck: of the recipe; None: one whose code has a density.
     """
+    choice = KINDS[spec.kind]
+    point = bottleneck is not None and _is_point(bottleneck)
     return {
-        "encoder": networks.mlp(HIDDEN),
-        "decoder": networks.mlp(HIDDEN[::-1]),
-        "likelihood": KINDS[spec.kind](spec),
+        "encoder": choice.encoder(spec),
+        "decoder": choice.decoder(spec),
+        "likelihood": (choice.point if point else choice.likelihood)(spec),
     }
+
+
+def _is_point(bottleneck: Bottleneck) -> bool:
+    """Whether a code is a point: its posterior has no density."""
+
+    def log_prob(features):
+        params, state = bottleneck.init(jax.random.key(0))
+        posterior = bottleneck.posterior(params, state, features)
+        return posterior.log_prob(bottleneck.latent(params, state, posterior, None))
+
+    return jax.eval_shape(log_prob, jax.ShapeDtypeStruct(bottleneck.feature_shape, "f4")) is None
 
 
 def choose_preprocessing(dataset: Dataset) -> Preprocessing:
@@ -67,7 +126,7 @@ def choose_preprocessing(dataset: Dataset) -> Preprocessing:
         return preprocessing.none()
     if dataset.value_range is not None:
         return preprocessing.scale(*dataset.value_range)
-    train = sampled(dataset.train) if not isinstance(dataset.train, Arrays) else dataset.train
+    train = _examples(dataset)
     x = train.x
     if dataset.kind != "table":
         if x.dtype == np.uint8:
@@ -81,6 +140,14 @@ def choose_preprocessing(dataset: Dataset) -> Preprocessing:
         mean, std = np.where(number, mean, 0.0), np.where(number, std, 1.0)
     plain = lambda v: tuple(map(float, v)) if np.ndim(v) else float(v)
     return preprocessing.standardise(plain(mean), plain(std))
+
+
+def _examples(dataset: Dataset) -> Arrays:
+    """The training split, or a sample if that streams, without the records that were skipped."""
+    train = dataset.train if isinstance(dataset.train, Arrays) else sampled(dataset.train)
+    if train.valid is None:
+        return train
+    return Arrays(*train.read(np.flatnonzero(train.valid))._replace(valid=None))
 
 
 def _moments(train: Arrays, axes: tuple[int, ...] | None) -> tuple[np.ndarray, np.ndarray]:
@@ -116,7 +183,7 @@ def spec_of(data: Any, preprocess: Preprocessing | None = None) -> Spec:
     shape = preprocess.event_shape(tuple(dataset.train.spec.x.shape))
     if dataset.kind in KINDS:
         return Spec(shape, dataset.kind, dataset.num_classes, dataset.columns)
-    train = dataset.train if isinstance(dataset.train, Arrays) else sampled(dataset.train)
+    train = _examples(dataset)
     values = (preprocess.apply(jnp.asarray(piece.x)) for piece in pieces(train))
     binary = all(bool(jnp.all((piece == 0) | (piece == 1))) for piece in values)
     return Spec(shape, "binary" if binary else "real")
@@ -126,7 +193,7 @@ def display_range(dataset: Dataset) -> tuple[float, float]:
     """The values, in the data's units, that figures show black and white."""
     if dataset.value_range is not None:
         return dataset.value_range
-    x = (dataset.train if isinstance(dataset.train, Arrays) else sampled(dataset.train)).x
+    x = _examples(dataset).x
     if x.dtype == np.uint8:
         return (0.0, 255.0 if x.max() > 1 else 1.0)
     return float(x.min()), float(x.max())

@@ -5,6 +5,7 @@ a node `{"name": …, argument: value, …}`; None leaves it to be chosen from t
 """
 
 import copy
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,8 +62,8 @@ DEFAULTS: dict[str, Any] = {
 """Every field with its default. `training.init_from` is the workdir of a run to start from,
 `init_parts` which of its parts (none given: all); `data.arguments` are those of the source;
 `data.engine` "auto" keeps the data on the device where all splits fit in `resident_mib`, else
-streams them, read by `workers` processes (0: threads). `steps_per_dispatch` None adapts to half a second a dispatch;
-`parallel.devices` None takes all; `evaluation.batch_size` None is the training batch size."""
+streams them, read by `workers` processes (0: threads). `steps_per_dispatch` None adapts to half a
+second a dispatch; `parallel.devices` None takes all; `evaluation.batch_size` None is training's."""
 
 SMOKE = {"steps": 30, "log_every": 10, "eval_every": 20, "checkpoint_every": 20}
 
@@ -254,6 +255,8 @@ def to_plain(value: Any) -> Any:
         return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [to_plain(item) for item in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     return value.item() if isinstance(value, np.generic) else value
 
 

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
 from ae_jax import config as config_lib
+from ae_jax import keys as keys_lib
 from ae_jax import optimizers
 from ae_jax.choices import choose, choose_preprocessing, display_range, spec_of
 from ae_jax.data.dataset import Dataset, as_dataset, check, of_section
@@ -25,7 +27,7 @@ from ae_jax.training import parallel
 from ae_jax.training.feeds import choose_engine
 from ae_jax.training.plan import Plan
 from ae_jax.training.step import single_player
-from ae_jax.types import Spec, Variables
+from ae_jax.types import Batch, Context, Spec, Variables
 
 
 def fit(
@@ -102,7 +104,7 @@ def fit(
         config["optimizer"]["name"] = config_lib.CUSTOM
     custom = None if isinstance(optimizer, Mapping) else optimizer
     dataset = as_dataset(data, test)
-    config["data"]["source"] = dataset.source
+    config["data"] |= {"source": dataset.source, **config_lib.to_plain(dataset.options)}
     if preprocessing is not None:
         node = build_preprocessing(preprocessing).node
         if node is None:
@@ -242,10 +244,29 @@ def resolve(
     plan = Plan(config, model, objective, (), preprocessing, dataset)
     example = np.zeros(spec.event_shape, np.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), example, plan.example_extras())
+    _trace(plan, example, variables, training["batch_size"] // devices)
     if optimizer is None:
         optimizer = optimizers.from_config(config["optimizer"], training["steps"])
     players = single_player(objective, optimizer, variables)
     return config, filled, plan._replace(players=players), spec
+
+
+def _trace(plan: Plan, example: np.ndarray, variables: Variables, size: int) -> None:
+    """Goes through the objective without compiling, for what only the whole model shows wrong."""
+    model, objective, num_train = plan.model, plan.objective, len(plan.dataset.train)
+    many = lambda leaf: jnp.broadcast_to(leaf, (size, *leaf.shape))
+    missing = plan.dataset.train.spec.observed is not None
+
+    def loss(variables):
+        observed = jnp.ones((size, *example.shape), bool) if missing else None
+        extras = jax.tree.map(many, plan.example_extras())
+        batch = Batch(many(example), observed, extras=extras)
+        keys = keys_lib.for_examples(jax.random.key(0), 0, jnp.arange(size, dtype=jnp.uint32))
+        outputs, _ = model.forward(variables, batch, keys, samples=objective.samples, train=True)
+        step = jnp.zeros((), jnp.int32)
+        return objective(outputs, Context(model, variables, batch, keys, step, num_train))
+
+    jax.eval_shape(loss, variables)
 
 
 def _validate(model: Autoencoder, preprocessing: Preprocessing, dataset: Dataset) -> None:
@@ -270,10 +291,11 @@ def _stored(config: dict[str, Any], recipe: Recipe, preprocessing: Any) -> dict[
 
 
 def _print_choices(config: Mapping[str, Any], recipe: Recipe, spec: Spec) -> None:
-    unset = [name for name in choose(spec) if getattr(recipe, name) is None]
+    unset = [name for name in choose(spec, recipe.bottleneck) if getattr(recipe, name) is None]
     chosen = {name: config["model"][name] for name in unset}
     if config["data"]["preprocessing"] is not None:
         chosen["preprocessing"] = config["data"]["preprocessing"]
     for name, node in chosen.items():
-        arguments = ", ".join(f"{k}={v!r:.60}" for k, v in node.items() if k != "name")
+        given = ((k, v) for k, v in node.items() if k != "name" and v is not None)
+        arguments = ", ".join(f"{k}={v!r:.60}" for k, v in given)
         print(f"from the data: {name} = {node['name']}({arguments})", file=sys.stderr)

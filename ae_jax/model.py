@@ -117,7 +117,11 @@ class Autoencoder(NamedTuple):
                 key = jax.random.fold_in(keys.latent, i)
                 z = self.bottleneck.latent(params, state, posterior, key)
                 y, hidden, dec_state = self.decoder.apply(
-                    *dec, z, key=jax.random.fold_in(keys.dropout, i + 1), **options, **self.target(x)
+                    *dec,
+                    z,
+                    key=jax.random.fold_in(keys.dropout, i + 1),
+                    **options,
+                    **self.target(x),
                 )
                 log_px = self.likelihood.log_prob(likelihood_params, y, x, observed)
                 log_qz = posterior.log_prob(z)
@@ -138,7 +142,7 @@ class Autoencoder(NamedTuple):
         return outputs, {"state": coders, "bottleneck": _sum_valid(stats, batch.valid)}
 
     def target(self, x: Array) -> dict[str, Array]:
-        """`{"target": x}` for a decoder that reads the clean x, an autoregressive one; else `{}`."""
+        """`{"target": x}` for a decoder that reads the clean x, an autoregressive one; else {}."""
         return accepted(self.decoder.apply, {"target": x})
 
     def prior(self, variables: Variables) -> Distribution | None:

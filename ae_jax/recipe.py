@@ -66,7 +66,7 @@ class Recipe(NamedTuple):
 
     def fill(self, spec: Spec) -> "Recipe":
         """The recipe with every unset part chosen for data of this spec."""
-        chosen = choose(spec)
+        chosen = choose(spec, self.bottleneck)
         unset = [name for name in chosen if getattr(self, name) is None]
         return self._replace(**{name: chosen[name] for name in unset})
 

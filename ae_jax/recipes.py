@@ -42,8 +42,7 @@ Latent = int | tuple[int, ...]
 
 
 def _deterministic(bottleneck: Bottleneck, objective: Objective, parts: dict[str, Any]) -> Recipe:
-    """With a Gaussian likelihood of unit variance: ½ Σ(x - x̂)² and a constant."""
-    parts = {"likelihood": likelihoods.gaussian()} | parts
+    """With numbers under a Gaussian of unit variance: ½ Σ(x - x̂)² and a constant."""
     return Recipe.from_nodes(bottleneck=bottleneck, objective=objective, **parts)
 
 
@@ -131,6 +130,7 @@ def vq_vae(
       decay: of the codebook's moving averages; None: a codebook learned by ‖sg[z_e] - e‖².
       **parts: see the module.
     """
+    parts = {"likelihood": likelihoods.gaussian()} | parts
     objective = terms.reconstruction() + beta * terms.commitment()
     if decay is None:
         objective = objective + terms.codebook()

@@ -225,7 +225,7 @@ class Run:
             raise ConfigError("this run's objective came as Python objects; pass it to ae.load")
         if data is None:
             data = self.dataset().test
-        split = data if isinstance(data, Source) else Arrays(*self._checked(data))
+        split: Source = data if hasattr(data, "read") else Arrays(*self._checked(data))
         strategy, section = parallel.from_config(self._parallel()), self.config["data"]
         engine = choose_engine(section["engine"], {"": split}, section["resident_mib"] * 2**20)
         parts = (self.model, self.objective, self.preprocessing)
@@ -265,7 +265,8 @@ class Run:
             raise ShapeError(
                 f"examples must be [n, {', '.join(map(str, self.data_shape))}], got {x.shape}"
             )
-        return from_arrays(x, observed=observed, extras=extras, test_fraction=0.0).train.records
+        whole: Any = from_arrays(x, observed=observed, extras=extras, test_fraction=0.0).train
+        return whole.records
 
     def _over(self, name: str, fn: Callable[..., Any]) -> Callable[..., Any]:
         if name not in self._compiled:

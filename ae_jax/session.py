@@ -91,7 +91,7 @@ class Session:
         init = jax.jit(lambda key, x, extras: init_state(plan.model, plan.players, x, key, extras))
         state = init(jax.random.key(seed), np.zeros(shape, np.float32), plan.example_extras())
         restored = None if checkpoints is None else checkpoints.restore()
-        if restored is None:
+        if checkpoints is None or restored is None:
             return self._warm(state), 0
         from ae_jax.training.checkpoint import from_tree
 
@@ -182,6 +182,7 @@ class Session:
             "device_count": len(loop.strategy.devices),
             "strategy": self.plan.config["parallel"]["strategy"],
             "precision": "float32",
+            "preprocessing": config_lib.to_plain(self.plan.config["data"]["preprocessing"]),
             "compiles": loop.traces(),
             **summary_lib.environment(),
         }

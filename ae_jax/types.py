@@ -214,6 +214,8 @@ class Likelihood(NamedTuple):
       mode: `(params, y) -> x`.
       sample: `(params, y, key) -> x`.
       validate: `host_array -> None`; raises DataError with the value and the range.
+      score: `(params, y, x, observed) -> {name: (sum, count)}`, what evaluation reports of a
+        reconstruction, as sums over entries; None: "mse", the squared error of the mean.
       node: what rebuilds it, or None.
     """
 
@@ -224,6 +226,7 @@ class Likelihood(NamedTuple):
     mode: Callable[[Tree, Array], Array]
     sample: Callable[[Tree, Array, PRNGKey], Array]
     validate: Callable[[np.ndarray], None]
+    score: Callable[..., dict[str, tuple[Array, Array]]] | None = None
     node: Node | None = None
 
 

@@ -3,10 +3,12 @@
 python scripts/evaluate.py --workdir=runs/vae_digits
 """
 
+import numpy as np
 from absl import flags
 
 import ae_jax as ae
-from ae_jax import commands, storage
+from ae_jax import commands, config, storage
+from ae_jax.data.source import pieces
 
 WORKDIR = flags.DEFINE_string("workdir", None, "The run.")
 SAMPLES = flags.DEFINE_integer("samples", 64, "Importance samples of the bound on log p(x).")
@@ -18,15 +20,26 @@ def main() -> None:
     step = STEP.value
     step = int(step) if step is not None and step.isdigit() else step
     run = ae.load(WORKDIR.value, step=step)
-    x = run.dataset().test.x
-    metrics = run.evaluate()
+    test = run.dataset().test
+    metrics = run.evaluate(test)
     if run.has_prior:
-        bound = run.log_likelihood(x, samples=SAMPLES.value)
-        metrics[f"neg_log_likelihood_k{SAMPLES.value}"] = -float(bound.mean())
+        bounds = [
+            run.log_likelihood(
+                found.x, SAMPLES.value, seed=i, observed=found.observed, extras=found.extras
+            )
+            for i, found in enumerate(pieces(test))
+        ]
+        metrics[f"neg_log_likelihood_k{SAMPLES.value}"] = -float(np.concatenate(bounds).mean())
     for name, value in metrics.items():
         print(f"{name:<28} {value:12.5g}")
     path = storage.existing_workdir(WORKDIR.value) / storage.EVALUATION
-    result = {"split": "test", "examples": len(x), "step": STEP.value, "metrics": metrics}
+    result = {
+        "split": "test",
+        "examples": len(test),
+        "step": STEP.value,
+        "preprocessing": config.to_plain(run.config["data"]["preprocessing"]),
+        "metrics": metrics,
+    }
     storage.write_json(path, result)
     print(f"{path}")
 

@@ -171,7 +171,7 @@ def test_values_outside_the_likelihoods_range_are_refused(split):
     outside[5, 2] = -0.25
     recipe = small.vae()._replace(likelihood=ae.likelihoods.bernoulli())
     splits = {"train": inside, "test": inside} | {split: outside}
-    dataset = ae.data.Dataset(*(ae.data.Split(splits[name]) for name in ("train", "test")))
+    dataset = ae.data.Dataset(*(ae.data.Arrays(splits[name]) for name in ("train", "test")))
     config = changed("data.preprocessing", {"name": "none"})
     config["model"] = ae.config.for_recipe(recipe)["model"]
     with pytest.raises(DataError, match=r"needs values in \[0, 1\], got -0.25 at \(5, 2\)"):
@@ -202,7 +202,7 @@ def test_training_and_test_examples_of_two_shapes_are_refused():
 
 
 def test_labels_of_another_length_are_refused():
-    data = ae.data.Dataset(ae.data.Split(X, {"label": np.zeros(3)}), ae.data.Split(X[:0]))
+    data = ae.data.Dataset(ae.data.Arrays(X, {"label": np.zeros(3)}), ae.data.Arrays(X[:0]))
     with pytest.raises(DataError, match="has 98 examples but 3 of 'label'"):
         fit(data)
 

@@ -86,6 +86,7 @@ SUMMARY = [
     "matmul_precision",
     "metrics",
     "precision",
+    "preprocessing",
     "restarts",
     "skipped_records",
     "status",

@@ -18,7 +18,7 @@ from tests.terms.test_contract import GROUPS
 NETWORK = ae.networks.mlp((8,), "tanh")
 NAMES = [name for name in ae.recipes.__all__ if name != "Recipe"]
 IMAGE = {"event_shape": (11, 12, 1), "kind": "binary", "scales": (1.0,)}
-OPTIONS = {"ms_ssim_vae": IMAGE}
+OPTIONS = {"ms_ssim_vae": IMAGE, "topk": {"k": 1}, "vq_vae": {"num_codes": 8}}
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(8, 6)).astype(np.float32)
 LATE = 1_000_000  # a step at which every schedule has ended
@@ -35,7 +35,7 @@ def test_arguments_config_and_state(name):
     assert set(report.errors) == {"arguments", "config", "form"}
 
 
-@pytest.mark.parametrize("name", ["sparse", "denoising", "beta_tcvae"])
+@pytest.mark.parametrize("name", ["sparse", "denoising", "beta_tcvae", "vq_vae"])
 def test_a_step_on_eight_devices(name):
     report = check(name, devices=(8,), compiler_options=fast.options())
     assert {"finite", "a step", "padding", "8 devices"} < set(report.errors)
@@ -188,3 +188,6 @@ def test_the_defaults_are_those_of_the_papers():
     assert arguments("beta_tcvae") == {"alpha": 1.0, "beta": 6.0, "gamma": 1.0}  # Chen et al. 2018
     assert arguments("capacity_vae") == {"target": 25.0, "steps": 100_000, "gamma": 1000.0}
     assert arguments("sparse") == {"rho": 0.05, "weight": 1.0}
+    assert arguments("topk")["weight"] == 1 / 32  # Gao et al. 2024
+    # van den Oord et al. 2017
+    assert arguments("vq_vae") == {"num_codes": 512, "beta": 0.25, "decay": 0.99}

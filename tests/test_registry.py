@@ -44,7 +44,14 @@ ARGUMENTS = {
     "boundaries": (10, 20),
     "scales": (0.5, 0.1),
 }
-ALSO = {"block_masking": {"size": (2, 3)}}
+ALSO = {
+    "block_masking": {"size": (2, 3)},
+    "tabular": {"columns": (0, 3)},
+    "topk": {"latent_dim": 4, "k": 2},
+    "pad": {"by": (1, 2)},
+    "crop": {"by": (1, 2)},
+    "chain": {"parts": ({"name": "none"},)},
+}
 
 not_a_factory = 3
 
@@ -61,7 +68,8 @@ def no_part():
 def arguments_of(factory, name):
     parameters = inspect.signature(factory).parameters.values()
     missing = [p.name for p in parameters if p.default is inspect.Parameter.empty]
-    return {key: ARGUMENTS[key] for key in missing} | ALSO.get(name, {})
+    given = ALSO.get(name, {})
+    return {key: ARGUMENTS[key] for key in missing if key not in given} | given
 
 
 @pytest.mark.parametrize(("kind", "name"), FACTORIES)

@@ -14,12 +14,14 @@ from ae_jax import keys as keys_lib
 from ae_jax import terms
 from ae_jax.types import Coder
 from tests import fast
-from tests.bottlenecks import test_gaussian
+from tests.bottlenecks import test_gaussian, test_topk, test_vector_quantized
 from tests.evaluation import test_likelihood
 from tests.losses import test_bounds as bounds
 from tests.losses import test_sparsity as sparsity
 from tests.terms import test_bounds as bound_terms
+from tests.terms import test_dead_units as dead_units
 from tests.terms import test_divergence as divergence_terms
+from tests.terms import test_quantization as quantization_terms
 from tests.terms import test_sparsity as sparsity_terms
 from tests.terms.setting import gradients, setting
 
@@ -119,6 +121,18 @@ def test_cross_entropy_of_data_outside_the_support(likelihood, bad):
         likelihood.validate(np.array([[0.0, 1.0], [1.0, bad]], np.float32))
 
 
+@pytest.mark.parametrize("how", ["dynamic", "fixed", "threshold"])
+def test_grey_levels_compared_with_binarised_ones(how):
+    """Which of them a likelihood is of stands in the config and in the report."""
+    x = np.random.default_rng(0).integers(0, 256, (40, 6)).astype(np.uint8)
+    steps = [{"name": "scale", "low": 0, "high": 255}, {"name": "binarise", "how": how}]
+    run = ae.fit(ae.recipes.vae(2), x, preprocessing=steps, steps=1, batch_size=8, progress=False)
+    assert run.config["model"]["likelihood"]["name"] == "bernoulli"
+    for declared in (run.config["data"]["preprocessing"], run.summary["preprocessing"]):
+        assert declared["parts"][1]["name"] == "binarise"
+        assert declared["parts"][1]["how"] == how
+
+
 def test_sampling_with_the_variance_for_the_standard_deviation():
     test_gaussian.test_samples_have_the_mean_and_the_variance_of_the_posterior()
 
@@ -179,9 +193,37 @@ def test_a_mean_activation_outside_zero_and_one():
         assert np.isfinite(slope)
 
 
-def test_an_auxiliary_loss_that_moves_more_than_the_dead_units():
-    """Sparsify #132, dictionary_learning #34."""
+def test_an_auxiliary_loss_that_counts_the_bias_twice_or_is_not_detached():
+    """Sparsify #132 and #57, dictionary_learning #34: one gradient test for each."""
+    dead_units.test_the_bias_of_the_decoder_is_not_counted_twice()
+    dead_units.test_the_residual_is_a_constant()
+    dead_units.test_the_gradient_goes_through_the_chosen_dead_units_alone()
     sparsity.test_the_auxiliary_gradient_goes_through_the_chosen_dead_units_alone()
+
+
+def test_topk_of_leading_dimensions_with_another_k_at_test_or_ties():
+    """SAELens #570, #571, BatchTopK #5."""
+    test_topk.test_the_same_k_in_training_and_evaluation_and_on_leading_axes()
+    test_topk.test_ties_go_to_the_lowest_index()
+
+
+@pytest.mark.parametrize("decay", [0.99, None])
+def test_a_quantisation_loss_summed_over_the_batch(decay):
+    """pythae #125: the commitment would grow with the batch."""
+    quantization_terms.test_the_loss_does_not_grow_with_the_batch(decay)
+
+
+def test_codebook_averages_replacements_and_counters_kept_per_device():
+    """vector-quantize-pytorch #17 and #222, espnet #6284, bionemo #1619."""
+    test_vector_quantized.test_the_codebook_is_the_moving_average_of_the_papers_appendix(4)
+    test_vector_quantized.test_dead_codes_are_replaced_by_the_same_on_every_number_of_devices(4)
+    test_vector_quantized.test_a_replaced_code_starts_anew_where_the_vectors_are()
+    test_topk.test_units_count_the_examples_since_they_were_used_anywhere(2)
+
+
+def test_codebook_averages_updated_before_quantising():
+    """pytorch-vq-vae #5: quantise, loss, then update."""
+    test_vector_quantized.test_the_step_quantises_with_the_old_codes_and_updates_after()
 
 
 def test_free_bits_as_a_mask():

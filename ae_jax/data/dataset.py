@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ae_jax import keys
-from ae_jax.data.source import PIECE, Arrays, Records, Source, Subset, check_records, pieces
+from ae_jax.data.source import Arrays, Records, Source, Subset, check_records, pieces
 from ae_jax.errors import ConfigError, DataError, UnknownNameError, nearest
 from ae_jax.registry import SOURCES
 from ae_jax.types import Column
@@ -28,6 +28,8 @@ class Dataset(NamedTuple):
       kind: of the values, a key of `ae_jax.choices.KINDS`; None: seen from the values.
       num_classes: of tokens, how many there may be.
       columns: of a table, from left to right.
+      overlapping: whether examples share data, as windows do, so that no split by example is sound.
+      options: what else of config.json's `data` section loads it again.
     """
 
     train: Source
@@ -38,6 +40,8 @@ class Dataset(NamedTuple):
     kind: str | None = None
     num_classes: int | None = None
     columns: tuple[Column, ...] | None = None
+    overlapping: bool = False
+    options: Mapping[str, Any] = {}
 
     @property
     def splits(self) -> dict[str, Source]:
@@ -90,9 +94,10 @@ def split(
     Returns:
       Two sources; arrays in memory are copied, files are not read.
     """
-    source = x if isinstance(x, Source) else Arrays(np.asarray(x), dict(extras or {}))
+    source: Any = Arrays(x, dict(extras or {})) if isinstance(x, np.ndarray) else x
     held_out = split_mask(len(source), fraction, name)
-    return tuple(_take(source, np.flatnonzero(mask)) for mask in (~held_out, held_out))
+    part = lambda mask: _take(source, np.flatnonzero(mask))
+    return part(~held_out), part(held_out)
 
 
 def _take(source: Source, index: np.ndarray) -> Source:
@@ -121,7 +126,7 @@ def load(
 
     Raises:
       UnknownNameError: no source of this kind; the nearest is named.
-      ConfigError: the source has no such argument.
+      ConfigError: the source has no such argument, or a validation split would overlap training.
       MissingFileError: the path does not exist.
       DataError: the data are empty or not finite.
     """
@@ -135,9 +140,22 @@ def load(
     else:
         dataset = _users_own(name, kind, options)
     if validation_fraction:
+        if dataset.overlapping:
+            raise ConfigError(
+                f"examples of '{name}' overlap, so that a validation split of some of them would "
+                "hold what is trained on; make the stride as long as the window"
+            )
         train, validation = split(dataset.train, fraction=validation_fraction, name="validation")
         dataset = dataset._replace(train=train, validation=validation)
-    return check(dataset._replace(source=name))
+    fractions = {"test_fraction": test_fraction, "validation_fraction": validation_fraction}
+    options = {"arguments": dict(arguments), **fractions}
+    return check(dataset._replace(source=name, options=options))
+
+
+def of_section(section: Mapping[str, Any]) -> Dataset:
+    """The Dataset that the `data` section of a complete config names."""
+    fractions = {name: section[name] for name in ("test_fraction", "validation_fraction")}
+    return load(section["source"], **fractions, **section["arguments"])
 
 
 def _users_own(source: str, kind: str, options: Mapping[str, Any]) -> Dataset:
@@ -238,8 +256,10 @@ def check(dataset: Dataset) -> Dataset:
         _check_spec(part, name, allow_empty=name != "training")
         _check_extras(part, name)
         if isinstance(part, Arrays):
-            for i, piece in enumerate(pieces(part)):
-                check_records(piece, name, np.arange(len(piece.x)) + i * PIECE)
+            start = 0
+            for piece in pieces(part) if part.x.dtype.kind == "f" else ():
+                check_records(piece, name, np.arange(len(piece.x)) + start)
+                start += len(piece.x)
         shapes[name] = part.spec.x.shape
     for name, shape in shapes.items():
         if shape != shapes["training"]:

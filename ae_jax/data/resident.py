@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ae_jax import keys
 from ae_jax.data.preprocessing import Preprocessing
@@ -17,7 +18,7 @@ def gather(data: Records, index: Array) -> Records:
 
 def to_batch(
     records: Records,
-    index: Array,
+    index: Array | np.ndarray,
     preprocessing: Preprocessing,
     draws: Draws | None = None,
     train: bool = False,
@@ -44,7 +45,7 @@ def to_batch(
         valid = records.valid if valid is None else valid
     else:
         valid = valid & records.valid
-    return Batch(x, observed, valid, index.astype(jnp.uint32), dict(records.extras))
+    return Batch(x, observed, valid, jnp.asarray(index, jnp.uint32), dict(records.extras))
 
 
 def shuffled_index(seed: Array, epoch: Array, offset: Array, places: Array, size: int) -> Array:

@@ -12,6 +12,7 @@ from ae_jax import keys
 from ae_jax.errors import DataError
 
 PIECE = 8192
+PIECE_BYTES = 64 * 2**20
 SAMPLED = 8192
 """How many examples stand for a data set too large to look at whole."""
 
@@ -122,15 +123,17 @@ def nbytes(source: Source) -> int:
 
 
 def pieces(source: Source, index: np.ndarray | None = None) -> Iterator[Records]:
-    """The examples in order, some thousands at a time.
+    """The examples in order, some thousands at a time, of 64 MiB at most.
 
     Args:
       source: read piece by piece.
       index: integers `[n]`, which examples; None: all.
     """
     total = len(source) if index is None else len(index)
-    for start in range(0, total, PIECE):
-        places = np.arange(start, min(start + PIECE, total))
+    fitting = PIECE_BYTES * len(source) // max(1, nbytes(source))
+    piece = min(PIECE, max(1, fitting))
+    for start in range(0, total, piece):
+        places = np.arange(start, min(start + piece, total))
         yield source.read(places if index is None else index[places])
 
 
@@ -163,7 +166,7 @@ def check_records(records: Records, name: str, index: np.ndarray | None = None) 
       name: of the data, for the message.
       index: integers `[b]`, the records' places in the data set; None: `0 … b-1`.
     """
-    x = np.asarray(records.x)
+    x = records.x
     if not np.issubdtype(x.dtype, np.floating):
         return
     bad = ~np.isfinite(x)

@@ -100,18 +100,18 @@ class Blocks:
         """How many blocks there are."""
         return self.length
 
-    def __getitem__(self, i: int) -> Block:
+    def __getitem__(self, index: int) -> Block:
         """Reads a block in one call of the source."""
         places = self.shares.places()[:, None, :]
-        steps = (int(i) * self.steps + np.arange(self.steps))[None, :, None]
+        steps = (int(index) * self.steps + np.arange(self.steps))[None, :, None]
         steps, places = np.broadcast_arrays(steps, places)
-        index, valid = self.order(steps, places)
-        flat = index.ravel().astype(np.int64)
+        places, valid = self.order(steps, places)
+        flat = places.ravel().astype(np.int64)
         records = self.source.read(flat)
         check_records(records, "streamed", flat)
-        fold = lambda leaf: leaf.reshape(*index.shape, *leaf.shape[1:])
+        fold = lambda leaf: leaf.reshape(*places.shape, *leaf.shape[1:])
         fields = Records(*(_map(fold, field) for field in records))
-        return Block(fields, index, valid)
+        return Block(fields, places, valid)
 
 
 def _map(fn: Callable[[np.ndarray], np.ndarray], field: Any) -> Any:

@@ -1,10 +1,10 @@
 """What evaluation reports of any model, whatever its objective."""
 
-import math
-
+import jax
 import jax.numpy as jnp
 
 from ae_jax import terms
+from ae_jax.likelihoods._scores import score_of
 from ae_jax.types import Array, Context, Outputs
 
 
@@ -16,17 +16,20 @@ def evaluation_metrics(outputs: Outputs, context: Context) -> dict[str, Array]:
       context: of the batch.
 
     Returns:
-      Each `[b]`: "mse", the squared error of the likelihood's mean divided by the number of
-      observed entries (in the model's units, after preprocessing); and, where the model has a
-      posterior density and a prior, "neg_elbo" = -E log p(x | z) + KL(q ‖ p) in nats, all weights
-      being one.
+      Each `[b]`: the likelihood's own scores, averaged over observed entries and latent samples:
+      "mse", the squared error of its mean (in the model's units, after preprocessing), "accuracy"
+      for tokens and categories; and, where the model has a posterior density and a prior,
+      "neg_elbo" = -E log p(x | z) + KL(q ‖ p) in nats, all weights being one.
     """
-    bound = lambda factory: factory().terms[0].per_example(outputs, context)
-    batch = context.batch
-    entries = math.prod(batch.x.shape[1:])
-    if batch.observed is not None:
-        entries = jnp.maximum(jnp.sum(batch.observed, axis=tuple(range(1, batch.x.ndim))), 1)
-    metrics = {"mse": bound(terms.squared_error) / entries}
+    score = score_of(context.model.likelihood)
+    params = context.variables.params.get("likelihood", {})
+
+    def one(parameters, x, observed):
+        drawn = jax.vmap(lambda y: score(params, y, x, observed))(parameters)
+        return {name: jnp.mean(s / jnp.maximum(n, 1)) for name, (s, n) in drawn.items()}
+
+    metrics = jax.vmap(one)(outputs.parameters, context.batch.x, context.batch.observed)
     if outputs.log_qz is not None and outputs.log_pz is not None:
+        bound = lambda factory: factory().terms[0].per_example(outputs, context)
         metrics["neg_elbo"] = bound(terms.reconstruction) + bound(terms.kl)
     return metrics

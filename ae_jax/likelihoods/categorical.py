@@ -41,6 +41,10 @@ def categorical(num_classes: int) -> Likelihood:
     def mode(params, y):
         return as_float(jnp.argmax(y, axis=-1), y)
 
+    def score(params, y, x, observed):
+        seen = jnp.ones(x.shape) if observed is None else observed.astype(jnp.float32)
+        return {"accuracy": (jnp.sum(seen * (mode(params, y) == x)), jnp.sum(seen))}
+
     def validate(x):
         instead = "raise num_classes, or keep preprocessing from rescaling the classes"
         require_whole("categorical", x, num_classes - 1, instead)
@@ -53,4 +57,5 @@ def categorical(num_classes: int) -> Likelihood:
         mode=mode,
         sample=lambda params, y, key: as_float(jax.random.categorical(key, y), y),
         validate=validate,
+        score=score,
     )

@@ -11,6 +11,7 @@ import numpy as np
 
 from ae_jax.errors import ConfigError, DataError, ShapeError, require_positive_ints
 from ae_jax.likelihoods._checks import OutsideSupport
+from ae_jax.likelihoods._scores import score_of
 from ae_jax.losses._precision import at_least_float32
 from ae_jax.registry import LIKELIHOODS
 from ae_jax.types import Array, Likelihood, Shape
@@ -95,6 +96,16 @@ def mixed(columns: Sequence[tuple[Any, int]]) -> Likelihood:
 
         return join
 
+    def score(params, y, x, observed):
+        total: dict[str, tuple[Array, Array]] = {}
+        for group in groups:
+            seen = None if observed is None else observed[group.columns]
+            found = score_of(group.part)(*own(group, params, y), x[group.columns], seen)
+            for name, (summed, count) in found.items():
+                before = total.get(name, (0.0, 0.0))
+                total[name] = (before[0] + summed, before[1] + count)
+        return total
+
     def validate(x: np.ndarray) -> None:
         if x.shape[-1] != width:
             raise DataError(
@@ -113,6 +124,7 @@ def mixed(columns: Sequence[tuple[Any, int]]) -> Likelihood:
             params, y, jax.random.split(key, len(groups))
         ),
         validate=validate,
+        score=score,
     )
 
 

@@ -50,6 +50,7 @@ from ae_jax.losses.divergences import (
 from ae_jax.losses.gaussian import bounded_log_var, gaussian_nll
 from ae_jax.losses.laplace import laplace_nll
 from ae_jax.losses.logistic_mixture import bits_per_dim, discretized_logistic_mixture_nll
+from ae_jax.losses.quantization import codebook, commitment, nearest_codes, straight_through
 from ae_jax.losses.reconstruction import (
     absolute_error,
     binary_cross_entropy,
@@ -57,7 +58,14 @@ from ae_jax.losses.reconstruction import (
     huber,
     squared_error,
 )
-from ae_jax.losses.sparsity import dead_unit_auxiliary, l0_surrogate, l1, sparsity_kl, top_k_of_dead
+from ae_jax.losses.sparsity import (
+    dead_unit_auxiliary,
+    l0_surrogate,
+    l1,
+    sparsity_kl,
+    top_k,
+    top_k_of_dead,
+)
 from ae_jax.losses.structural import ms_ssim, ms_ssim_loss, ssim, ssim_loss
 from ae_jax.losses.structure import (
     contractive_sigmoid,
@@ -86,6 +94,8 @@ __all__ = [
     "capacity",
     "categorical_nll",
     "ciwae",
+    "codebook",
+    "commitment",
     "continuous_bernoulli_mean",
     "continuous_bernoulli_nll",
     "continuous_bernoulli_quantile",
@@ -129,6 +139,7 @@ __all__ = [
     "monte_carlo_kl",
     "ms_ssim",
     "ms_ssim_loss",
+    "nearest_codes",
     "negative_binomial_nll",
     "non_saturating_discriminator",
     "non_saturating_generator",
@@ -143,6 +154,8 @@ __all__ = [
     "squared_error",
     "ssim",
     "ssim_loss",
+    "straight_through",
+    "top_k",
     "top_k_of_dead",
     "wasserstein_critic",
     "wasserstein_generator",

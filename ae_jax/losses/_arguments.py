@@ -1,5 +1,7 @@
 """Checks of array arguments at trace time; `ae_jax.errors` has those of numbers."""
 
+import numbers
+
 import chex
 import jax.numpy as jnp
 
@@ -30,8 +32,27 @@ def require_mask(observed: chex.Array | None, x: chex.Array) -> None:
     require_same_shape(x=x, observed=observed)
 
 
-def require_not_negative(**numbers: float) -> None:
-    """Raises ConfigError for the first number that is not at least zero, by its name."""
-    for name, number in numbers.items():
-        if not number >= 0:
-            raise ConfigError(f"{name} must not be negative, got {number!r}")
+def require_not_negative(**values: float) -> None:
+    """Raises ConfigError for the first value that is not a number of at least zero, by its name."""
+    for name, value in values.items():
+        if not _is_number(value) or not value >= 0:
+            raise ConfigError(f"{name} must not be negative, got {value!r}")
+
+
+def require_unit_interval(**values: float) -> None:
+    """Raises ConfigError for the first value outside [0, 1], by its name."""
+    for name, value in values.items():
+        if not _is_number(value) or not 0 <= value <= 1:
+            raise ConfigError(f"{name} must lie in [0, 1], got {value!r}")
+
+
+def require_within_unit_interval(**values: float) -> None:
+    """Raises ConfigError for the first value outside (0, 1), its ends included, by its name."""
+    for name, value in values.items():
+        if not _is_number(value) or not 0 < value < 1:
+            raise ConfigError(f"{name} must lie in (0, 1), got {value!r}")
+
+
+def _is_number(value: object) -> bool:
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return real or getattr(value, "shape", None) == ()

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax.errors import ShapeError
-from ae_jax.losses._arguments import require_mask
+from ae_jax.losses._arguments import require_mask, require_same_shape
 from ae_jax.losses._precision import at_least_float32
 
 
@@ -15,6 +15,8 @@ def sum_over_observed(
     cost: Callable[..., jax.Array],
     observed: chex.Array | None,
     x: chex.Array,
+    *,
+    components: bool = False,
     **parameters: chex.Array,
 ) -> jax.Array:
     """Σ cost(x, *parameters) over observed entries, of which only these have a gradient.
@@ -23,23 +25,28 @@ def sum_over_observed(
       cost: elementwise in x, with a finite value and gradient where all its arguments are 0.
       observed: bool `[*event]`; None: all.
       x: `[*event]`.
-      **parameters: `[*event]` or `[*event, …]`, in the order in which cost takes them.
+      components: whether all parameters have one axis more than x, of the same size.
+      **parameters: `[*event]` or `[*event, K]`, in the order in which cost takes them.
 
     Returns:
       A scalar, never less precise than float32.
 
     Raises:
-      ShapeError: a parameter does not begin with the shape of x.
+      ShapeError: a parameter has another shape.
       ConfigError: `observed` is not boolean.
     """
     require_mask(observed, x)
     event = jnp.shape(x)
-    for name, parameter in parameters.items():
-        if jnp.shape(parameter)[: len(event)] != event:
-            raise ShapeError(
-                f"the shape of {name} must begin with that of x, got {name} "
-                f"{jnp.shape(parameter)} and x {event}"
-            )
+    if components:
+        for name, parameter in parameters.items():
+            if jnp.shape(parameter)[:-1] != event or jnp.ndim(parameter) == 0:
+                raise ShapeError(
+                    f"{name} must have the shape of x and one axis more, got {name} "
+                    f"{jnp.shape(parameter)} and x {event}"
+                )
+        require_same_shape(**parameters)
+    else:
+        require_same_shape(x=x, **parameters)
     arguments = at_least_float32(x, *parameters.values())
     if observed is None:
         return jnp.sum(cost(*arguments))

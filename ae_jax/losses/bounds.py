@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 
-from ae_jax.errors import ConfigError, ShapeError
-from ae_jax.losses._arguments import require_rank, require_same_shape
+from ae_jax.errors import ShapeError
+from ae_jax.losses._arguments import require_rank, require_same_shape, require_unit_interval
 from ae_jax.losses._precision import at_least_float32
 
 
@@ -141,8 +141,7 @@ def ciwae(log_weights: chex.Array, beta: float) -> jax.Array:
     >>> float(ciwae(jnp.array([-3.0, -1.0]), beta=1.0))
     -2.0
     """
-    if not 0 <= beta <= 1:
-        raise ConfigError(f"beta must lie in [0, 1], got {beta!r}")
+    require_unit_interval(beta=beta)
     (log_weights,) = _weights(1, log_weights)
     return beta * jnp.mean(log_weights) + (1 - beta) * _importance_weighted(log_weights)
 

@@ -22,7 +22,8 @@ def categorical_nll(
       The loss, a scalar.
 
     Raises:
-      ValueError: if the shape of logits does not begin with that of x or `observed` is not boolean.
+      ValueError: if logits do not have the shape of x and one axis more, or `observed` is not
+        boolean.
 
     >>> float(categorical_nll(jnp.array([0, 3]), jnp.zeros((2, 4))))
     2.7726
@@ -35,4 +36,4 @@ def categorical_nll(
         chosen = jnp.take_along_axis(jax.nn.log_softmax(logit), index, axis=-1, mode="fill")
         return -jnp.squeeze(chosen, -1)
 
-    return sum_over_observed(cost, observed, x, logits=logits)
+    return sum_over_observed(cost, observed, x, components=True, logits=logits)

@@ -83,8 +83,7 @@ def negative_binomial_nll(
         )
         return _log_factorial(count) - jnp.where(large, poisson_like, direct)
 
-    parameters = {"log_mean": log_mean, "log_dispersion": log_dispersion}
-    return sum_over_observed(cost, observed, x, **parameters)
+    return sum_over_observed(cost, observed, x, log_mean=log_mean, log_dispersion=log_dispersion)
 
 
 def _log_factorial(count: jax.Array) -> jax.Array:

@@ -1,5 +1,6 @@
 """Distances between two sets of samples: the maximum mean discrepancy."""
 
+import numbers
 from collections.abc import Callable, Sequence
 
 import chex
@@ -42,6 +43,16 @@ def _gram(x: jax.Array, y: jax.Array, kernel: Kernel, bandwidths: Sequence[float
 def _masked_mean(values: jax.Array, counted: jax.Array) -> jax.Array:
     count = jnp.maximum(jnp.sum(counted, dtype=values.dtype), 1.0)
     return jnp.sum(jnp.where(counted, values, 0.0)) / count
+
+
+def require_kernel(kernel: str, bandwidths: Sequence[float]) -> None:
+    """Raises for a kernel that is none of ours, and for bandwidths that are not all positive."""
+    if kernel not in KERNELS:
+        raise UnknownNameError(f"no kernel is called '{kernel}'{nearest(kernel, KERNELS)}")
+    positive = lambda value: isinstance(value, numbers.Real) and float(value) > 0
+    several = isinstance(bandwidths, Sequence) and len(bandwidths) > 0
+    if not several or not all(map(positive, bandwidths)):
+        raise ConfigError(f"bandwidths must be one or more positive numbers, got {bandwidths!r}")
 
 
 def mmd(
@@ -92,11 +103,7 @@ def mmd(
     >>> bool(mmd(jnp.zeros((4, 2)), jnp.zeros((4, 2))) == 0.0)
     True
     """
-    if kernel not in KERNELS:
-        raise UnknownNameError(f"no kernel is called '{kernel}'{nearest(kernel, KERNELS)}")
-    bandwidths = tuple(bandwidths)
-    if not bandwidths or not all(bandwidth > 0 for bandwidth in bandwidths):
-        raise ConfigError(f"bandwidths must be one or more positive numbers, got {bandwidths}")
+    require_kernel(kernel, bandwidths)
     _rows.require_shapes(x=(x, "n d"), y=(y, "m d"))
     x, y = at_least_float32(x, y)
     n, m = x.shape[0], y.shape[0]

@@ -5,6 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 
+from ae_jax.losses._observed import sum_over_observed
 from ae_jax.losses._precision import at_least_float32
 from ae_jax.types import Array
 
@@ -22,8 +23,9 @@ def bounded_log_var(raw: Array, bound: float = LOG_VAR_BOUND) -> Array:
       bound: B > 0, in nats of log-variance.
 
     Returns:
-      Of raw's shape, in [-B, B].
+      Of raw's shape, in [-B, B], float32 or better.
     """
+    (raw,) = at_least_float32(raw)
     return -bound + jax.nn.softplus(2 * bound - jax.nn.softplus(bound - raw))
 
 
@@ -38,9 +40,16 @@ def gaussian_nll(x: Array, mean: Array, log_var: Array, observed: Array | None =
 
     Returns:
       Scalar, nats.
+
+    Raises:
+      ValueError: if the shapes differ or `observed` is not boolean.
+
+    >>> float(gaussian_nll(jnp.array([1.0]), jnp.array([3.0]), jnp.array([0.0])))
+    2.9189
     """
-    x, mean, log_var = at_least_float32(x, mean, log_var)
-    if observed is not None:
-        x, mean, log_var = (jnp.where(observed, v, 0) for v in (x, mean, log_var))
-    nll = 0.5 * (jnp.square(x - mean) * jnp.exp(-log_var) + log_var + math.log(2 * math.pi))
-    return jnp.sum(nll if observed is None else jnp.where(observed, nll, 0))
+
+    def cost(x: Array, mean: Array, log_var: Array) -> Array:
+        scaled = jnp.square(x - mean) * jnp.exp(-log_var)
+        return 0.5 * (scaled + log_var + math.log(2 * math.pi))
+
+    return sum_over_observed(cost, observed, x, mean=mean, log_var=log_var)

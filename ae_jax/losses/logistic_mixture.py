@@ -43,7 +43,7 @@ def discretized_logistic_mixture_nll(
       The loss, a scalar.
 
     Raises:
-      ValueError: if the shape of a parameter does not begin with that of x, `observed` is not
+      ValueError: if a parameter does not have the shape of x and one axis more, `observed` is not
         boolean or there are fewer than 2 levels.
 
     >>> zeros = jnp.zeros((1, 1))
@@ -61,7 +61,7 @@ def discretized_logistic_mixture_nll(
         return -jax.nn.logsumexp(jax.nn.log_softmax(logit) + masses, axis=-1)
 
     parameters = {"logits": logits, "locations": locations, "log_scales": log_scales}
-    return sum_over_observed(cost, observed, x, **parameters)
+    return sum_over_observed(cost, observed, x, components=True, **parameters)
 
 
 def log_level_mass(

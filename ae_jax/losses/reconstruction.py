@@ -5,14 +5,13 @@ them. Entries where `observed` is False cost nothing in value and gradient, what
 included.
 """
 
-from collections.abc import Callable
-
 import chex
 import jax
 import jax.numpy as jnp
 
 from ae_jax.errors import require_positive
 from ae_jax.losses._arguments import require_mask, require_same_shape
+from ae_jax.losses._observed import sum_over_observed
 from ae_jax.losses._precision import at_least_float32
 
 
@@ -37,9 +36,8 @@ def squared_error(
     >>> float(squared_error(jnp.zeros(3), jnp.array([1.0, 2.0, 2.0])))
     9.0
     """
-    return _sum_over_observed(
-        lambda x, r: jnp.square(x - r), observed, x=x, reconstruction=reconstruction
-    )
+    cost = lambda x, r: jnp.square(x - r)
+    return sum_over_observed(cost, observed, x, reconstruction=reconstruction)
 
 
 def absolute_error(
@@ -63,9 +61,8 @@ def absolute_error(
     >>> float(absolute_error(jnp.zeros(3), jnp.array([1.0, -2.0, 2.0])))
     5.0
     """
-    return _sum_over_observed(
-        lambda x, r: _absolute(x - r), observed, x=x, reconstruction=reconstruction
-    )
+    cost = lambda x, r: _absolute(x - r)
+    return sum_over_observed(cost, observed, x, reconstruction=reconstruction)
 
 
 def huber(
@@ -102,7 +99,7 @@ def huber(
         quadratic = jnp.minimum(error, delta)
         return 0.5 * jnp.square(quadratic) + delta * (error - quadratic)
 
-    return _sum_over_observed(cost, observed, x=x, reconstruction=reconstruction)
+    return sum_over_observed(cost, observed, x, reconstruction=reconstruction)
 
 
 def binary_cross_entropy(
@@ -129,10 +126,10 @@ def binary_cross_entropy(
     10000.0
     """
 
-    def cost(logit: jax.Array, target: jax.Array) -> jax.Array:
+    def cost(target: jax.Array, logit: jax.Array) -> jax.Array:
         return jnp.maximum(logit, 0) - logit * target + jnp.log1p(jnp.exp(-_absolute(logit)))
 
-    return _sum_over_observed(cost, observed, logits=logits, x=x)
+    return sum_over_observed(cost, observed, x, logits=logits)
 
 
 def cosine_distance(
@@ -160,7 +157,12 @@ def cosine_distance(
     >>> float(cosine_distance(jnp.array([2.0, 0.0]), jnp.array([0.0, 3.0])))
     1.0
     """
-    x, reconstruction = _observed_only(observed, x=x, reconstruction=reconstruction)
+    require_same_shape(x=x, reconstruction=reconstruction)
+    require_mask(observed, x)
+    x, reconstruction = at_least_float32(x, reconstruction)
+    if observed is not None:
+        seen = lambda v: jnp.where(observed, v, jnp.zeros_like(v))
+        x, reconstruction = seen(x), seen(reconstruction)
     direction, nonzero = _unit(reconstruction)
     target, target_nonzero = _unit(x)
     distance = 0.5 * jnp.sum(jnp.square(target - direction))
@@ -184,24 +186,3 @@ def _absolute(value: jax.Array) -> jax.Array:
     Logits are exactly 0 under a decoder whose last layer starts at zero.
     """
     return jnp.maximum(value, -value)
-
-
-def _observed_only(observed: chex.Array | None, **arrays: chex.Array) -> tuple[jax.Array, ...]:
-    """The arrays in full precision, with zeros (and so no gradient) where x is unobserved."""
-    require_same_shape(**arrays)
-    require_mask(observed, arrays["x"])
-    promoted = at_least_float32(*arrays.values())
-    if observed is None:
-        return promoted
-    return tuple(jnp.where(observed, array, jnp.zeros_like(array)) for array in promoted)
-
-
-def _sum_over_observed(
-    cost: Callable[..., jax.Array], observed: chex.Array | None, **arrays: chex.Array
-) -> jax.Array:
-    # The entries are masked before the cost as well as after it: a NaN that only the second mask
-    # removed would still be NaN in the gradient.
-    entries = cost(*_observed_only(observed, **arrays))
-    if observed is not None:
-        entries = jnp.where(observed, entries, jnp.zeros_like(entries))
-    return jnp.sum(entries)

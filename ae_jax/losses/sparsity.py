@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from ae_jax.errors import ConfigError, require_positive
 from ae_jax.losses import _rows
-from ae_jax.losses._arguments import require_same_shape
+from ae_jax.losses._arguments import require_same_shape, require_within_unit_interval
 from ae_jax.losses._precision import at_least_float32
 
 # Below the spacing of float32 numbers near 1, so that only 0 and 1 themselves lie beyond it there.
@@ -59,8 +59,7 @@ def sparsity_kl(rho: float, rho_hat: chex.Array) -> jax.Array:
     >>> float(sparsity_kl(0.25, jnp.array([0.25, 0.25])))
     0.0
     """
-    if not 0.0 < rho < 1.0:
-        raise ConfigError(f"rho must lie in (0, 1), got {rho}")
+    require_within_unit_interval(rho=rho)
     (rho_hat,) = at_least_float32(rho_hat)
     excess = rho_hat - rho
     on = -rho * _log_ratio(rho_hat, rho, excess)
@@ -107,6 +106,32 @@ def l0_surrogate(code: chex.Array, scale: float) -> jax.Array:
     return jnp.sum(jnp.tanh(scale * _magnitude(code)))
 
 
+def top_k(units: chex.Array, k: int) -> jax.Array:
+    """The k largest of all units, the others set to 0.
+
+    Ties go to the unit of lower index, in row-major order. Values stay as they are, in their own
+    dtype and sign: it is the largest that stay, not the largest in absolute value.
+
+    Args:
+      units: one value a unit, any shape; k counts over all of them.
+      k: the number of units to keep, from 1 to all.
+
+    Returns:
+      Of the shape of `units`. Its gradient reaches the units kept and no others.
+
+    Raises:
+      ConfigError: if `k` lies outside 1 to the number of units.
+
+    References:
+      Makhzani & Frey, "k-Sparse Autoencoders", 2014.
+
+    >>> top_k(jnp.array([[1.0, 3.0], [2.0, 3.0]]), k=2).tolist()
+    [[0.0, 3.0], [0.0, 3.0]]
+    """
+    units = jnp.asarray(units)
+    return _largest(units.ravel(), None, k).reshape(units.shape)
+
+
 def top_k_of_dead(pre_activations: chex.Array, dead: chex.Array, k: int) -> jax.Array:
     """The k largest pre-activations among dead units, all other units set to 0.
 
@@ -130,12 +155,19 @@ def top_k_of_dead(pre_activations: chex.Array, dead: chex.Array, k: int) -> jax.
     """
     _rows.require_shapes(pre_activations=(pre_activations, "h"), dead=(dead, "h"))
     pre_activations, dead = jnp.asarray(pre_activations), jnp.asarray(dead, dtype=bool)
-    if not 1 <= k <= pre_activations.size:
-        raise ConfigError(f"k must lie in 1 to {pre_activations.size}, the units, got {k}")
-    candidates = jnp.where(dead, jax.lax.stop_gradient(pre_activations), -jnp.inf)
-    _, winners = jax.lax.top_k(candidates, k)
-    kept = jnp.zeros_like(dead).at[winners].set(True) & dead
-    return jnp.where(kept, pre_activations, jnp.zeros((), pre_activations.dtype))
+    return _largest(pre_activations, dead, k)
+
+
+def _largest(units: jax.Array, among: jax.Array | None, k: int) -> jax.Array:
+    if not 1 <= k <= units.size:
+        raise ConfigError(f"k must lie in 1 to {units.size}, the units, got {k}")
+    ranked = jax.lax.stop_gradient(units)
+    if among is not None:
+        ranked = jnp.where(among, ranked, -jnp.inf)
+    _, winners = jax.lax.top_k(ranked, k)
+    kept = jnp.zeros(units.shape, bool).at[winners].set(True)
+    kept = kept if among is None else kept & among
+    return jnp.where(kept, units, jnp.zeros((), units.dtype))
 
 
 def dead_unit_auxiliary(residual: chex.Array, dead_reconstruction: chex.Array) -> jax.Array:

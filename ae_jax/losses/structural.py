@@ -97,6 +97,13 @@ def ssim(
     return 1 - ssim_loss(x, reconstruction, observed, data_range=data_range, **options)
 
 
+def require_scales(weights: Sequence[float]) -> None:
+    """Raises ConfigError unless the weights of MS-SSIM are one number or more, none negative."""
+    if not isinstance(weights, Sequence) or not weights:
+        raise ConfigError(f"weights must hold one number per scale, got {weights!r}")
+    require_not_negative(**{f"weights[{j}]": weight for j, weight in enumerate(weights)})
+
+
 def ms_ssim_loss(
     x: chex.Array,
     reconstruction: chex.Array,
@@ -140,9 +147,7 @@ def ms_ssim_loss(
       ValueError: if shapes differ, a side is too small for the number of scales (the message gives
         the smallest side), a weight is negative, or a constant is not positive.
     """
-    if not weights:
-        raise ConfigError(f"weights must hold one number per scale, got {weights}")
-    require_not_negative(**{f"weights[{j}]": weight for j, weight in enumerate(weights)})
+    require_scales(weights)
     images = _Images.of(x, reconstruction, observed)
     window = _Window.of(data_range, window_size, sigma, k1, k2)
     _require_side(images, window_size, scales=len(weights))

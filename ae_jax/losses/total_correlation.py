@@ -94,6 +94,14 @@ def pairwise_gaussian_log_prob(z: chex.Array, mean: chex.Array, log_var: chex.Ar
     return -0.5 * (jnp.square(distance) + log_var[None] + math.log(2.0 * math.pi))
 
 
+def require_estimator(estimator: str) -> None:
+    """Raises UnknownNameError for an estimator that is none of ours."""
+    if estimator not in ESTIMATORS:
+        raise UnknownNameError(
+            f"no estimator is called '{estimator}'{nearest(estimator, ESTIMATORS)}"
+        )
+
+
 def kl_decomposition(
     log_q: chex.Array,
     log_p: chex.Array,
@@ -149,10 +157,7 @@ def kl_decomposition(
     References:
       Chen et al., "Isolating sources of disentanglement in variational autoencoders", 2018.
     """
-    if estimator not in ESTIMATORS:
-        raise UnknownNameError(
-            f"no estimator is called '{estimator}'{nearest(estimator, ESTIMATORS)}"
-        )
+    require_estimator(estimator)
     require_positive_ints(num_train=num_train)
     _rows.require_shapes(log_q=(log_q, "b n d"), log_p=(log_p, "b"))
     log_q, log_p = at_least_float32(log_q, log_p)

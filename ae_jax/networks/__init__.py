@@ -1,6 +1,28 @@
 """Networks behind `Coder`: built-ins that adapt to any shape, and adapters for the user's own."""
 
 from ae_jax.networks.adapters import from_linen, from_nnx
+from ae_jax.networks.conv import conv, deconv
+from ae_jax.networks.gru import gru, gru_decoder
 from ae_jax.networks.mlp import linear, mlp
+from ae_jax.networks.resnet import resnet, resnet_decoder
+from ae_jax.networks.tabular import tabular
+from ae_jax.networks.transformer import transformer, transformer_decoder
+from ae_jax.networks.vit import vit, vit_decoder
 
-__all__ = ["from_linen", "from_nnx", "linear", "mlp"]
+__all__ = [
+    "conv",
+    "deconv",
+    "from_linen",
+    "from_nnx",
+    "gru",
+    "gru_decoder",
+    "linear",
+    "mlp",
+    "resnet",
+    "resnet_decoder",
+    "tabular",
+    "transformer",
+    "transformer_decoder",
+    "vit",
+    "vit_decoder",
+]

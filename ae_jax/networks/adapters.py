@@ -71,9 +71,9 @@ def from_linen(module: nn.Module) -> Coder:
 
     `__call__(x)` may also take any of `train`, `deterministic`, `observed`, `extras`, `info` by
     name, and a decoder `target`: the clean x in training and evaluation, None where it is to be
-    made up (`decode`). Dropout draws from our streams; values `sow`n into "intermediates" become named
-    activations; other collections are state. A BatchNorm must have `axis_name="batch"`: it then
-    normalises over the whole batch on all devices.
+    made up (`decode`). Dropout draws from our streams; values `sow`n into "intermediates" become
+    named activations; other collections are state. A BatchNorm must have `axis_name="batch"`: it
+    then normalises over the whole batch on all devices.
 
     Args:
       module: an unbound Linen module.
@@ -140,8 +140,8 @@ def from_nnx(factory: Callable[..., Any]) -> Coder:
     """A Flax NNX module, written for one example, as a Coder.
 
     The module's `__call__(x)` may also take any of `train`, `deterministic`, `observed`, `extras`,
-    `info`, `target` by name; `train()` and `eval()` are set for it, dropout keys are reseeded from our
-    streams, values sown as `nnx.Intermediate` become named activations, every other variable is
+    `info`, `target` by name; `train()` and `eval()` are set for it, dropout keys are reseeded from
+    our streams, values sown as `nnx.Intermediate` become named activations, every other variable is
     state. A BatchNorm must have `axis_name="batch"`.
 
     Args:

@@ -17,6 +17,7 @@ from ae_jax.terms.divergence import (
     mutual_information,
     total_correlation,
 )
+from ae_jax.terms.quantization import codebook, commitment
 from ae_jax.terms.reconstruction import (
     absolute_error,
     cosine,
@@ -26,7 +27,7 @@ from ae_jax.terms.reconstruction import (
     squared_error,
     ssim,
 )
-from ae_jax.terms.sparsity import l0, l1, sparsity
+from ae_jax.terms.sparsity import dead_units, l0, l1, sparsity
 from ae_jax.terms.structure import (
     contractive,
     decoder_gradient,
@@ -39,8 +40,11 @@ __all__ = [
     "absolute_error",
     "capacity",
     "ciwae",
+    "codebook",
+    "commitment",
     "contractive",
     "cosine",
+    "dead_units",
     "decoder_gradient",
     "detached",
     "dimension_wise_kl",

@@ -4,6 +4,7 @@ import jax
 
 from ae_jax import losses
 from ae_jax.errors import ConfigError, PartError, require_positive_ints
+from ae_jax.losses._arguments import require_unit_interval
 from ae_jax.terms._registered import part, registered
 from ae_jax.types import Array, Context, Outputs
 
@@ -24,18 +25,21 @@ def iwae(
     return -jax.vmap(losses.importance_weighted_bound)(log_weights)
 
 
-@registered()
-def miwae(outputs: Outputs, context: Context, samples: int, groups: int) -> Array:
-    """-mean over `groups` of the IWAE bound with samples / groups each (Rainforth et al. 2018)."""
-    del context
+def _check_groups(samples: int, groups: int) -> None:
     require_positive_ints(groups=groups)
     if samples % groups:
         raise ConfigError(f"groups must divide samples, got groups={groups}, samples={samples}")
+
+
+@registered(check=_check_groups)
+def miwae(outputs: Outputs, context: Context, samples: int, groups: int) -> Array:
+    """-mean over `groups` of the IWAE bound with samples / groups each (Rainforth et al. 2018)."""
+    del context
     log_weights = _log_weights(outputs, "miwae", samples)
     return -jax.vmap(losses.miwae)(log_weights.reshape(-1, groups, samples // groups))
 
 
-@registered()
+@registered(check=lambda beta: require_unit_interval(beta=beta))
 def ciwae(outputs: Outputs, context: Context, samples: int, beta: float = 0.5) -> Array:
     """-(β ELBO + (1 - β) IWAE), nats (Rainforth et al. 2018)."""
     del context

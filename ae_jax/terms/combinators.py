@@ -6,9 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ae_jax.errors import PartError, nearest
+from ae_jax.errors import ConfigError, PartError, nearest
 from ae_jax.objective import Objective, Term
-from ae_jax.types import Array, Context, Outputs
+from ae_jax.registry import COMBINATORS, to_node
+from ae_jax.types import Array, Context, Node, Outputs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +46,15 @@ class Restricted:
 
 
 def detached(objective: Objective) -> Objective:
-    """The same terms, watched but not learned from: their value counts, their gradient does not."""
-    replace = lambda term: dataclasses.replace(term, fn=Detached(term.fn), node=None)
+    """The same terms, watched but not learned from: their value counts, their gradient does not.
+
+    In a config: `"kl": {"detached": True}`.
+    """
+
+    def replace(term: Term) -> Term:
+        node = _with_setting(term.node, "detached", True)
+        return dataclasses.replace(term, fn=Detached(term.fn), node=node)
+
     return Objective(tuple(map(replace, objective.terms)))
 
 
@@ -54,7 +62,7 @@ def where(objective: Objective, label: str, equals: int) -> Objective:
     """The same terms for the examples whose label has one value, zero for all others.
 
     Averages are still over the whole batch, so the weight of a term does not depend on how many
-    examples it applies to.
+    examples it applies to. In a config: `"kl": {"where": ("label", 3)}`.
 
     Args:
       objective: of terms that are not batch-coupled.
@@ -71,6 +79,33 @@ def where(objective: Objective, label: str, equals: int) -> Objective:
     def replace(term: Term) -> Term:
         if term.batch_coupled:
             raise PartError(f"the term '{term.name}' belongs to the whole batch, not to examples")
-        return dataclasses.replace(term, fn=Restricted(term.fn, label, equals), node=None)
+        node = _with_setting(term.node, "where", (label, equals))
+        return dataclasses.replace(term, fn=Restricted(term.fn, label, equals), node=node)
 
     return Objective(tuple(map(replace, objective.terms)))
+
+
+def _with_setting(node: Node | None, name: str, setting: Any) -> Node | None:
+    """The node of a term under a combinator; None where it is under the same with another."""
+    added = to_node(name, {name: setting})
+    if node is None or added is None:
+        return None
+    settings = dict(node.kwargs) | dict(added.kwargs)
+    changed = any(settings[key] != value for key, value in node.kwargs)
+    return None if changed else node._replace(kwargs=tuple(settings.items()))
+
+
+def _detached_by_config(objective: Objective, setting: Any) -> Objective:
+    if not isinstance(setting, bool):
+        raise ConfigError(f"detached must be True or False, got {setting!r}")
+    return detached(objective) if setting else objective
+
+
+def _where_by_config(objective: Objective, setting: Any) -> Objective:
+    pair = isinstance(setting, list | tuple) and len(setting) == 2
+    if not pair or not isinstance(setting[0], str) or not isinstance(setting[1], int):
+        raise ConfigError(f"where must be a label's name and its value, got {setting!r}")
+    return where(objective, *setting)
+
+
+COMBINATORS.factories |= {"detached": _detached_by_config, "where": _where_by_config}

@@ -1,13 +1,14 @@
 """How far the posterior, of one example or of all, is from the prior."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
 from ae_jax import losses
 from ae_jax.distributions import DiagonalGaussian, kl_divergence
 from ae_jax.errors import PartError, require_positive_ints
+from ae_jax.losses._arguments import require_not_negative
+from ae_jax.losses.discrepancy import BANDWIDTHS, require_kernel
+from ae_jax.losses.total_correlation import require_estimator
 from ae_jax.terms._registered import registered
 from ae_jax.types import Array, Context, Outputs
 
@@ -44,7 +45,7 @@ def _monte_carlo(outputs: Outputs, name: str, samples: int | None = None) -> Arr
     return jnp.mean((outputs.log_qz - outputs.log_pz)[:, :samples], axis=1)
 
 
-@registered(batch_coupled=True)
+@registered(batch_coupled=True, check=lambda threshold: require_not_negative(threshold=threshold))
 def free_bits(outputs: Outputs, context: Context, threshold: float) -> Array:
     """Σ_j max(λ, KL_j), with KL_j the batch mean of dimension j (Kingma et al. 2016).
 
@@ -62,7 +63,12 @@ def free_bits(outputs: Outputs, context: Context, threshold: float) -> Array:
     return losses.free_bits(context.mean(per_dimension), threshold)
 
 
-@registered(batch_coupled=True)
+def _check_capacity(target: float, steps: int, gamma: float) -> None:
+    require_not_negative(target=target, gamma=gamma)
+    require_positive_ints(steps=steps)
+
+
+@registered(batch_coupled=True, check=_check_capacity)
 def capacity(
     outputs: Outputs, context: Context, target: float, steps: int = 1, gamma: float = 1.0
 ) -> Array:
@@ -71,12 +77,15 @@ def capacity(
     Takes the place of `kl`. C is `target` from step `steps` on.
     """
     mean_kl = context.mean(kl().terms[0].per_example(outputs, context))
-    require_positive_ints(steps=steps)
     risen = jnp.minimum(context.step / steps, 1.0)
     return losses.capacity(mean_kl, target * risen, gamma)
 
 
-@registered(batch_coupled=True, units="1")
+def _check_kernel(kernel: str, bandwidths: tuple[float, ...] | None) -> None:
+    require_kernel(kernel, BANDWIDTHS if bandwidths is None else bandwidths)
+
+
+@registered(batch_coupled=True, units="1", check=_check_kernel)
 def mmd(
     outputs: Outputs,
     context: Context,
@@ -98,8 +107,8 @@ def mmd(
     flat = lambda v: v.reshape(v.shape[0], -1)
     z, drawn = context.gather((flat(outputs.z[:, 0]), flat(jax.vmap(draw)(context.keys.latent))))
     valid = context.all_valid()
-    options: dict[str, Any] = {} if bandwidths is None else {"bandwidths": bandwidths}
-    return losses.mmd(z, drawn, kernel=kernel, valid=valid, valid_y=valid, **options)
+    scales = BANDWIDTHS if bandwidths is None else bandwidths
+    return losses.mmd(z, drawn, kernel=kernel, bandwidths=scales, valid=valid, valid_y=valid)
 
 
 def _decomposed(outputs: Outputs, context: Context, estimator: str, name: str) -> losses.KLParts:
@@ -120,13 +129,13 @@ def _decomposed(outputs: Outputs, context: Context, estimator: str, name: str) -
     )
 
 
-@registered()
+@registered(check=require_estimator)
 def mutual_information(outputs: Outputs, context: Context, estimator: str = "weighted") -> Array:
     """Log q(z | x) - log q(z), nats: the index-code mutual information (Chen et al. 2018)."""
     return _decomposed(outputs, context, estimator, "mutual_information").mutual_information
 
 
-@registered()
+@registered(check=require_estimator)
 def total_correlation(outputs: Outputs, context: Context, estimator: str = "weighted") -> Array:
     """Log q(z) - Σ_j log q(z_j), nats: the total correlation of the code (Chen et al. 2018).
 
@@ -136,13 +145,17 @@ def total_correlation(outputs: Outputs, context: Context, estimator: str = "weig
     return _decomposed(outputs, context, estimator, "total_correlation").total_correlation
 
 
-@registered()
+@registered(check=require_estimator)
 def dimension_wise_kl(outputs: Outputs, context: Context, estimator: str = "weighted") -> Array:
     """Σ_j log q(z_j) - log p(z), nats: the dimension-wise KL (Chen et al. 2018)."""
     return _decomposed(outputs, context, estimator, "dimension_wise_kl").dimension_wise_kl
 
 
-@registered(batch_coupled=True, units="1")
+def _check_lambdas(lambda_od: float, lambda_d: float) -> None:
+    require_not_negative(lambda_od=lambda_od, lambda_d=lambda_d)
+
+
+@registered(batch_coupled=True, units="1", check=_check_lambdas)
 def dip_i(
     outputs: Outputs, context: Context, lambda_od: float = 10.0, lambda_d: float = 100.0
 ) -> Array:
@@ -151,7 +164,7 @@ def dip_i(
     return losses.dip_vae_i(mean, lambda_od=lambda_od, lambda_d=lambda_d, valid=context.all_valid())
 
 
-@registered(batch_coupled=True, units="1")
+@registered(batch_coupled=True, units="1", check=_check_lambdas)
 def dip_ii(
     outputs: Outputs, context: Context, lambda_od: float = 10.0, lambda_d: float = 10.0
 ) -> Array:

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import losses
+from ae_jax.errors import require_positive
+from ae_jax.losses.structural import require_scales
 from ae_jax.terms._registered import likelihood_means, registered
 from ae_jax.types import Array, Context, Outputs
 
@@ -37,7 +39,7 @@ def absolute_error(outputs: Outputs, context: Context) -> Array:
     return _between(losses.absolute_error, outputs, context)
 
 
-@registered(units="squared data units")
+@registered(units="squared data units", check=lambda delta: require_positive(delta=delta))
 def huber(outputs: Outputs, context: Context, delta: float = 1.0) -> Array:
     """Σ Huber(x - x̂) over the event: quadratic up to delta, linear beyond (Huber 1964)."""
     return _between(functools.partial(losses.huber, delta=delta), outputs, context)
@@ -49,13 +51,19 @@ def cosine(outputs: Outputs, context: Context) -> Array:
     return _between(losses.cosine_distance, outputs, context)
 
 
-@registered(units="1")
+@registered(units="1", check=lambda data_range: require_positive(data_range=data_range))
 def ssim(outputs: Outputs, context: Context, data_range: float = 1.0) -> Array:
     """1 - SSIM(x, x̂) of images `[h, w, c]` (Wang et al. 2004)."""
     return _between(_image_loss(losses.ssim_loss, data_range=data_range), outputs, context)
 
 
-@registered(units="1")
+def _check_scales(data_range: float, weights: tuple[float, ...] | None) -> None:
+    require_positive(data_range=data_range)
+    if weights is not None:
+        require_scales(weights)
+
+
+@registered(units="1", check=_check_scales)
 def ms_ssim(
     outputs: Outputs,
     context: Context,

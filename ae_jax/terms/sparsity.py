@@ -1,18 +1,37 @@
 """Few units at a time: penalties on the code or on any named hidden layer."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from ae_jax import losses
-from ae_jax.errors import ConfigError, PartError
+from ae_jax.bottlenecks._codes import SparseCode
+from ae_jax.errors import ConfigError, PartError, require_positive, require_positive_ints
+from ae_jax.losses._arguments import require_within_unit_interval
 from ae_jax.networks.mlp import ACTIVATIONS, activation_function
-from ae_jax.terms._registered import CODE, layer, registered
+from ae_jax.terms._registered import CODE, layer, part, registered
 from ae_jax.types import Array, Context, Outputs
 
 UNBOUNDED = [function for name, function in ACTIVATIONS.items() if name != "sigmoid"]
 
 
-@registered(batch_coupled=True)
+def _check_layers(layers: Any) -> None:
+    if not isinstance(layers, tuple | list) or not layers:
+        raise ConfigError(f"layers must be a tuple of names, e.g. ('code',), got {layers!r}")
+
+
+def _check_rate(rho: float, layers: Any) -> None:
+    require_within_unit_interval(rho=rho)
+    _check_layers(layers)
+
+
+def _check_scale(scale: float, layers: Any) -> None:
+    require_positive(scale=scale)
+    _check_layers(layers)
+
+
+@registered(batch_coupled=True, check=_check_rate)
 def sparsity(
     outputs: Outputs,
     context: Context,
@@ -35,8 +54,6 @@ def sparsity(
     Returns:
       Scalar, nats.
     """
-    if not 0 < rho < 1:
-        raise ConfigError(f"rho must lie in (0, 1), got {rho!r}")
     total = jnp.zeros(())
     for name in layers:
         activations = layer(outputs, name)
@@ -48,14 +65,14 @@ def sparsity(
     return total
 
 
-@registered(units="code units")
+@registered(units="code units", check=_check_layers)
 def l1(outputs: Outputs, context: Context, layers: tuple[str, ...] = (CODE,)) -> Array:
     """Σ_j |h_j| over the named layers."""
     del context
     return sum(jax.vmap(losses.l1)(layer(outputs, name)) for name in layers)  # pyright: ignore
 
 
-@registered(units="units")
+@registered(units="units", check=_check_scale)
 def l0(
     outputs: Outputs, context: Context, scale: float = 1.0, layers: tuple[str, ...] = (CODE,)
 ) -> Array:
@@ -63,6 +80,52 @@ def l0(
     del context
     count = jax.vmap(lambda h: losses.l0_surrogate(h, scale))
     return sum(count(layer(outputs, name)) for name in layers)  # pyright: ignore
+
+
+@registered(units="squared data units", check=lambda k: require_positive_ints(k=k))
+def dead_units(outputs: Outputs, context: Context, k: int = 64) -> Array:
+    """‖e - ê‖²: the k strongest dead units stand in for what the living missed (Gao et al. 2024).
+
+    e = x - x̂ at the first latent sample, a constant here. ê is what those dead units alone add to
+    the likelihood's mean: that of their decoded code less that of the code 0, so that the decoder's
+    bias, which x̂ holds already, counts once. Decoded as in evaluation. Dead units are those of
+    `ae.bottlenecks.topk`, after its ReLU; without any the loss is 0.
+
+    Args:
+      outputs: of the forward pass.
+      context: of the batch.
+      k: how many dead units, at most the latent's; all of them where fewer are dead.
+
+    Returns:
+      `[b]`, summed over observed entries.
+    """
+    posterior = outputs.posterior
+    if not isinstance(posterior, SparseCode):
+        raise PartError(
+            "the term 'dead_units' needs the units of ae.bottlenecks.topk, got a posterior of type "
+            f"{type(posterior).__name__}"
+        )
+    model, batch = context.model, context.batch
+    likelihood, _ = part(context, "likelihood")
+
+    def one(x, observed, extras, info, posterior, y):
+        def decoded(z):
+            y, _, _ = model.decoder.apply(
+                *part(context, "decoder"), z, observed=observed, extras=extras, info=info
+            )
+            return model.likelihood.mean(likelihood, y)
+
+        units, dead = posterior.units.reshape(-1), posterior.dead.reshape(-1)
+        chosen = losses.top_k_of_dead(units, dead, k).reshape(posterior.units.shape)
+        revived = decoded(chosen) - decoded(jnp.zeros_like(chosen))
+        residual = x - model.likelihood.mean(likelihood, y)
+        if observed is not None:
+            residual, revived = (jnp.where(observed, v, 0) for v in (residual, revived))
+        loss = losses.dead_unit_auxiliary(residual, revived)
+        return jnp.where(jnp.any(dead), loss, jnp.zeros_like(loss))
+
+    extras, info = dict(batch.extras), dict(outputs.info)
+    return jax.vmap(one)(batch.x, batch.observed, extras, info, posterior, outputs.parameters[:, 0])
 
 
 def _running(context: Context, name: str, batch_mean: Array) -> Array:

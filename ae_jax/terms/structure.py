@@ -28,13 +28,12 @@ def _check_probes(probes: int | None) -> None:
         require_positive_ints(probes=probes)
 
 
-@registered(units="squared code units")
+@registered(units="squared code units", check=_check_probes)
 def contractive(outputs: Outputs, context: Context, probes: int | None = None) -> Array:
     """‖∂z/∂x‖²_F of the posterior mean, at what the encoder saw (Rifai et al. 2011).
 
     Exact with one backward pass a code dimension, or with `probes` Hutchinson's unbiased estimate.
     """
-    _check_probes(probes)
     model, batch = context.model, context.batch
 
     def one(x, observed, extras, info, key):
@@ -50,13 +49,12 @@ def contractive(outputs: Outputs, context: Context, probes: int | None = None) -
     return jax.vmap(one)(outputs.corrupted, batch.observed, extras, info, _probe_keys(context))
 
 
-@registered(units="squared data units")
+@registered(units="squared data units", check=_check_probes)
 def decoder_gradient(outputs: Outputs, context: Context, probes: int | None = 1) -> Array:
     """‖∂x̂/∂z‖²_F of the likelihood's mean, at the first latent sample (RAE-GP, Ghosh et al. 2020).
 
     Hutchinson's unbiased estimate, or exact with probes=None.
     """
-    _check_probes(probes)
     model, batch = context.model, context.batch
     likelihood, _ = part(context, "likelihood")
 

@@ -230,7 +230,8 @@ def _evaluated(
         metrics = objective(outputs, context)[1]
         extra = evaluation_metrics(outputs, context)
         metrics |= {name: context.share(value) for name, value in extra.items()}
-        count = strategy.across.sum(jnp.sum(batch.valid, dtype=jnp.float32))
+        valid: Any = batch.valid
+        count = strategy.across.sum(jnp.sum(valid, dtype=jnp.float32))
         means = strategy.across.mean(metrics)
         return {name: mean * count for name, mean in means.items()}, count
 

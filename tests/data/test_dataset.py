@@ -158,3 +158,31 @@ def test_extras_must_be_as_many_as_the_examples():
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.bool_, np.float16, np.float64])
 def test_every_kind_of_number_is_accepted(dtype):
     check_array(np.ones((2, 3), dtype))
+
+
+def test_a_data_set_loaded_with_arguments_is_loaded_again_with_them(tmp_path):
+    data = ae.data.load("digits", test_fraction=0.5, validation_fraction=0.1)
+    run = ae.fit(ae.recipes.vae(2), data, steps=2, workdir=tmp_path, progress=False)
+    section = run.config["data"]
+    assert (section["test_fraction"], section["validation_fraction"]) == (0.5, 0.1)
+    again = ae.load(tmp_path).dataset()
+    np.testing.assert_array_equal(again.test.x, data.test.x)
+    waves = ae.data.load("waves", length=16, size=40, test_size=3)
+    assert waves.options["arguments"] == {"length": 16, "size": 40, "test_size": 3}
+
+
+def test_a_validation_split_of_overlapping_examples_is_refused(tmp_path):
+    np.save(tmp_path / "x.npy", np.arange(200.0)[:, None])
+    source = f"series:{tmp_path / 'x.npy'}"
+    with pytest.raises(ae.errors.ConfigError, match="overlap.*stride as long as the window"):
+        ae.data.load(source, window=10, validation_fraction=0.2)
+    data = ae.data.load(source, window=10, stride=10, validation_fraction=0.2)
+    assert len(data.train) + len(data.validation) == 18
+
+
+def test_a_validation_split_is_carved_out_of_training_for_good():
+    small_set, whole = ae.data.load("digits", validation_fraction=0.1), ae.data.load("digits").train
+    held = ae.data.split_mask(1433, 0.1, "validation")
+    np.testing.assert_array_equal(small_set.validation.x, whole.x[held])
+    np.testing.assert_array_equal(small_set.train.x, whole.x[~held])
+    assert (held != ae.data.split_mask(1433, 0.1)).any()

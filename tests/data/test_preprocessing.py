@@ -4,12 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from etils import epath
 
 import ae_jax as ae
 from ae_jax import keys, registry
 from ae_jax.data import preprocessing
-from ae_jax.training.checkpoint import Checkpoints
 from tests import small
 
 RNG = np.random.default_rng(0)
@@ -253,23 +251,3 @@ def test_missing_values_are_zero_after_preprocessing_and_cost_nothing():
     assert np.isfinite(filled).all()
     with pytest.raises(ae.errors.DataError, match="not finite.*declare them missing"):
         run.reconstruct(holes)
-
-
-def test_a_validation_split_is_carved_out_of_training_for_good():
-    small_set = ae.data.load("digits", validation_fraction=0.1)
-    assert small_set.validation is not None
-    held = ae.data.split_mask(1433, 0.1, "validation")
-    whole = ae.data.load("digits").train
-    np.testing.assert_array_equal(small_set.validation.x, whole.x[held])
-    np.testing.assert_array_equal(small_set.train.x, whole.x[~held])
-    assert (held != ae.data.split_mask(1433, 0.1)).any()
-
-
-def test_the_best_checkpoint_is_chosen_by_validation(tmp_path):
-    data = {"validation_fraction": 0.3}
-    run = small.train(tmp_path, data=data, checkpoint_every=15)
-    assert set(run.summary["metrics"]) == {"train", "validation", "test"}
-    points = [p for p in ae.read_metrics(tmp_path) if p["split"] == "validation"]
-    best = min(points, key=lambda point: point["loss"])["step"]
-    with Checkpoints(epath.Path(tmp_path), read_only=True) as checkpoints:
-        assert checkpoints.best_step() == best

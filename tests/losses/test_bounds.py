@@ -139,6 +139,13 @@ def test_importance_weighted_bound_rises_with_samples_to_the_likelihood(model):
     assert model.log_likelihood - 0.02 < estimates[-1] < model.log_likelihood + 4 * errors[-1]
 
 
+def test_importance_weights_are_unbiased_for_the_likelihood(model):
+    ratios = np.exp(np.asarray(draw(model, SAMPLES), np.float64) - model.log_likelihood)
+    error = np.std(ratios) / np.sqrt(SAMPLES)
+    assert error < 0.05
+    assert abs(np.mean(ratios) - 1) < 4 * error
+
+
 def test_weights_of_the_exact_posterior_are_the_likelihood(exact):
     log_px, log_pz, log_qz = exact.parts(np.random.default_rng(0).normal(size=(8, 1)))
     weights = bounds.log_importance_weights(log_px=log_px, log_pz=log_pz, log_qz=log_qz)

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 import ae_jax as ae
+from ae_jax.networks import _layers
 from ae_jax.networks.mlp import ACTIVATIONS
 from tests import fast
+from tests.networks import checks
 
 
 def twice_tanh(x):
@@ -127,3 +129,118 @@ def test_an_unknown_activation(activation):
 def test_widths_that_are_not_positive_whole_numbers_are_refused(hidden, match):
     with pytest.raises(ae.errors.ConfigError, match=match):
         ae.networks.mlp(hidden)
+
+
+@pytest.mark.parametrize("kind", ["batch", "group", "layer"])
+def test_normalisation_stands_before_the_activation(kind):
+    x = np.random.default_rng(0).normal(size=(16, 3)).astype(np.float32)
+    network = ae.networks.mlp((8,), "identity", normalisation=kind)
+    coder, params, state = checks.initialised(network, x[0], (2,))
+    assert set(params["norm_0"]) == {"scale", "bias"}
+    run = lambda x: coder.apply(params, state, x, train=True)[1]["hidden_0"]
+    hidden = fast.jit(jax.vmap(run, axis_name="batch"))(x)
+    before = np.float64(x @ params["dense_0"]["kernel"] + params["dense_0"]["bias"])
+    axis, shape = {
+        "batch": (0, (16, 8)),
+        "layer": (1, (16, 8)),
+        "group": (2, (16, 2, 4)),
+    }[kind]
+    before = before.reshape(shape)
+    mean, var = before.mean(axis, keepdims=True), before.var(axis, keepdims=True)
+    eps = 1e-5 if kind == "batch" else 1e-6
+    normal = ((before - mean) / np.sqrt(var + eps)).reshape(16, 8)
+    expected = normal * params["norm_0"]["scale"] + params["norm_0"]["bias"]
+    np.testing.assert_allclose(hidden, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_dropout_zeroes_its_share_and_scales_the_rest_in_training_only():
+    coder = ae.networks.mlp((400,), dropout=0.25).bind((400,))
+    x = jnp.ones(1)
+    params = {
+        "dense_0": {"kernel": jnp.ones((1, 400)), "bias": jnp.zeros(400)},
+        "output": {"kernel": jnp.eye(400), "bias": jnp.zeros(400)},
+    }
+    assert (coder.apply(params, {}, x)[0] == 1).all()
+    y, activations, _ = coder.apply(params, {}, x, key=jax.random.key(0), train=True)
+    assert set(np.round(np.unique(y), 5)) == {0, np.round(np.float32(4 / 3), 5)}
+    assert abs((y == 0).mean() - 0.25) < 5 * np.sqrt(0.25 * 0.75 / 400)
+    assert (activations["hidden_0"] == 1).all()
+
+
+def test_half_precision_inside_and_full_outside():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=6), jnp.float32)
+    coder, params, state = checks.initialised(ae.networks.mlp((8,), dtype="bfloat16"), x, (3,))
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.float32.dtype}
+    y, activations, _ = coder.apply(params, state, x)
+    assert (y.dtype, activations["hidden_0"].dtype) == (jnp.float32, jnp.bfloat16)
+    plain = ae.networks.mlp((8,)).bind((3,)).apply(params, state, x)[0]
+    assert 0 < np.abs(y - plain).max() < 0.05 * np.abs(plain).max()
+
+
+@pytest.mark.parametrize(
+    ("value", "num_classes", "expected"),
+    [
+        (np.int32(2), 3, [0, 0, 1]),
+        (np.uint8([1]), 3, [0, 1, 0]),
+        (np.int32(7), 3, [0, 0, 0]),
+        (np.float32([[0.5, -2.0]]), None, [0.5, -2.0]),
+        (np.int32([1, 0, 1]), None, [1, 0, 1]),
+    ],
+)
+def test_a_condition_is_appended_to_the_input(value, num_classes, expected):
+    network = ae.networks.mlp((), condition="style", num_classes=num_classes)
+    x, extras = np.float32([3.0, 4.0]), {"style": value, "other": np.float32(9)}
+    coder, params, state = checks.initialised(network, x, (2,), extras=extras)
+    y = coder.apply(params, state, x, extras=extras)[0]
+    whole = np.concatenate([x, expected])
+    kernel, bias = params["output"]["kernel"], params["output"]["bias"]
+    assert kernel.shape == (2 + len(expected), 2)
+    np.testing.assert_allclose(y, whole @ kernel + bias, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("extras", "num_classes", "match"),
+    [
+        (None, 3, r"conditioned on extras\['label'\], which it was not given\. Known: none"),
+        ({"lable": np.int32(1)}, 3, r"extras\['label'\].*did you mean 'lable'\?"),
+        ({"label": np.float32(1)}, 3, "must be one whole-numbered label, got float32"),
+        ({"label": np.int32([1, 2])}, 3, r"must be one .* got int32 of shape \(2,\)"),
+        ({"label": np.int32(1)}, None, "is a label: say how many there are, num_classes="),
+    ],
+)
+def test_conditions_that_cannot_be(extras, num_classes, match):
+    coder = ae.networks.mlp((), condition="label", num_classes=num_classes).bind((2,))
+    with pytest.raises(ae.errors.ConfigError, match=match):
+        coder.init(jax.random.key(0), jnp.zeros(3), extras=extras)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"normalisation": "batches"}, "normalisation cannot be 'batches'; did you mean 'batch'"),
+        ({"dropout": -0.1}, r"dropout must lie in \[0, 1\), got -0\.1"),
+        ({"dropout": True}, r"dropout must lie in \[0, 1\), got True"),
+        ({"dtype": "int32"}, "dtype cannot be 'int32'"),
+        ({"num_classes": 4}, "num_classes=4 says how many labels there are: name the entry"),
+        ({"condition": "label", "num_classes": 0}, "num_classes must be a positive whole number"),
+        ({"condition": ""}, "condition must be the name of an entry of extras, got ''"),
+    ],
+)
+def test_options_out_of_range(options, match):
+    with pytest.raises(ae.errors.ConfigError, match=match):
+        ae.networks.mlp((4,), **options)
+
+
+@pytest.mark.parametrize(
+    ("channels", "groups"), [(1, 1), (3, 1), (8, 2), (12, 3), (20, 5), (37, 1), (64, 16), (512, 32)]
+)
+def test_groups_divide_the_channels_and_hold_four_or_more(channels, groups):
+    assert _layers.group_count(channels) == groups
+
+
+def test_contract():
+    network = ae.networks.mlp((8,), normalisation="batch", dropout=0.2)
+    checks.check_coder(network, devices=(2,))
+    conditioned = ae.networks.mlp((8,), condition="label", num_classes=3).bind((4,))
+    label = lambda x: (x, {"extras": {"label": (10 * jnp.abs(x[0])).astype(jnp.int32) % 3}})
+    checks.check_coder(checks.wrapped(conditioned, label))

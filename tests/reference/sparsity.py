@@ -39,3 +39,11 @@ def top_k_of_dead(pre_activations, dead, k):
     result = np.zeros_like(pre_activations)
     result[order[:k]] = pre_activations[order[:k]]
     return result
+
+
+def top_k(units, k):
+    flat = np.ravel(units)
+    order = sorted(range(flat.size), key=lambda unit: (-flat[unit], unit))
+    result = np.zeros_like(flat)
+    result[order[:k]] = flat[order[:k]]
+    return result.reshape(np.shape(units))

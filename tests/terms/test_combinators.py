@@ -1,5 +1,7 @@
 """Objectives made of objectives: watched without gradient, or restricted to some examples."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 import ae_jax as ae
 from ae_jax import terms
+from ae_jax.objective import from_config
 from tests.terms.setting import VALID, evaluate, gradients, setting
 
 
@@ -81,9 +84,60 @@ def test_a_batch_coupled_term_cannot_be_restricted():
         terms.where(terms.kl() + terms.free_bits(threshold=1.0), "label", equals=1)
 
 
-def test_neither_has_a_config_form():
-    assert terms.detached(terms.kl()).to_config() is None
-    assert terms.where(terms.kl(), "label", equals=1).to_config() is None
+def test_both_survive_the_round_trip_through_json():
+    objective = (
+        terms.reconstruction()
+        + 3.0 * terms.detached(terms.kl())
+        + terms.where(terms.squared_error(name="of_ones"), "label", equals=1)
+        + 0.5 * terms.where(terms.detached(terms.iwae(samples=4)), "label", equals=2)
+    )
+    section = objective.to_config()
+    assert section == {
+        "reconstruction": {"weight": 1.0},
+        "kl": {"weight": 3.0, "detached": True},
+        "of_ones": {"weight": 1.0, "name": "squared_error", "where": ("label", 1)},
+        "iwae": {
+            "weight": 0.5,
+            "samples": 4,
+            "doubly_reparameterized": False,
+            "detached": True,
+            "where": ("label", 2),
+        },
+    }
+    again = from_config(json.loads(json.dumps(section)))
+    assert again.to_config() == section
+    assert [(t.name, t.scale, t.fn, t.samples) for t in again.terms] == [
+        (t.name, t.scale, t.fn, t.samples) for t in objective.terms
+    ]
+
+
+def test_a_combinator_twice_has_a_config_form_where_it_says_the_same():
+    twice = terms.detached(terms.detached(terms.kl()))
+    assert twice.to_config() == {"kl": {"weight": 1.0, "detached": True}}
+    same = terms.where(terms.where(terms.kl(), "label", equals=1), "label", equals=1)
+    assert same.to_config() == {"kl": {"weight": 1.0, "where": ("label", 1)}}
+    both = terms.where(terms.where(terms.kl(), "label", equals=1), "kind", equals=1)
+    assert both.to_config() is None
+    assert terms.where(terms.kl(), "label", equals=jnp.arange(2)).to_config() is None
+
+
+def test_a_combinator_can_be_switched_off_in_a_config():
+    (term,) = from_config({"kl": {"detached": False}}).terms
+    assert term.fn == terms.kl().terms[0].fn
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        ({"detached": "yes"}, "detached must be True or False, got 'yes'"),
+        ({"where": "label"}, "where must be a label's name and its value, got 'label'"),
+        ({"where": ["label"]}, r"where must be a label's name and its value, got \['label'\]"),
+        ({"where": [1, "label"]}, "where must be a label's name and its value"),
+    ],
+)
+def test_a_combinator_wrongly_written_in_a_config_is_refused(node, message):
+    with pytest.raises(ae.errors.ConfigError, match=message):
+        from_config({"kl": node})
 
 
 @pytest.mark.parametrize("name", ["loss", "grad_norm", "skipped"])

@@ -84,8 +84,6 @@ def test_weights_and_codes_against_numpy():
 @pytest.mark.parametrize(
     ("objective", "message"),
     [
-        (terms.contractive(probes=0), "probes must be a positive whole number, got 0"),
-        (terms.decoder_gradient(probes=1.5), "probes must be a positive whole number, got 1.5"),
         (terms.weight_l2(of="decodr"), "no part 'decodr'; did you mean 'decoder'"),
         (terms.orthogonality(of="bottleneck"), "no part 'bottleneck'"),
     ],

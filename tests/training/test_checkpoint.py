@@ -229,3 +229,13 @@ def test_a_run_none_of_whose_checkpoints_can_be_read_stops_and_deletes_none(fini
     with pytest.raises(CheckpointError, match="10: .*"):
         small.train(tmp_path, steps=30)
     assert small.steps_of(tmp_path) == [10, 20]
+
+
+def test_the_best_checkpoint_is_chosen_by_validation(tmp_path):
+    data = {"validation_fraction": 0.3}
+    run = small.train(tmp_path, data=data, checkpoint_every=15)
+    assert set(run.summary["metrics"]) == {"train", "validation", "test"}
+    points = [p for p in ae.read_metrics(tmp_path) if p["split"] == "validation"]
+    best = min(points, key=lambda point: point["loss"])["step"]
+    with lib.Checkpoints(epath.Path(tmp_path), read_only=True) as checkpoints:
+        assert checkpoints.best_step() == best

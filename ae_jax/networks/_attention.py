@@ -1,0 +1,134 @@
+"""Transformer blocks of one sequence, scanned over depth, with a cache for generation."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from ae_jax.errors import ConfigError, require_positive_ints
+from ae_jax.types import Array
+
+EXPANSION = 4
+POSITION_SCALE = 0.02  # of learned positions at the start, as in BERT and ViT
+Cache = tuple[Array, Array]
+
+
+def require_heads(width: int, heads: int) -> None:
+    """Raises ConfigError unless the heads share the width evenly."""
+    require_positive_ints(width=width, heads=heads)
+    if width % heads:
+        raise ConfigError(f"width must be a multiple of heads={heads}, got {width}")
+
+
+def attend(query: Array, key: Array, value: Array, mask: Array | None = None) -> Array:
+    """softmax(Q Kᵀ / √d) V of every head (Vaswani et al. 2017), the softmax in float32.
+
+    Args:
+      query: `[n, h, d]`.
+      key: `[m, h, d]`.
+      value: `[m, h, d]`.
+      mask: bool, broadcast to `[n, m]`: True where a query may look. One that may look nowhere sees
+        the mean of all values.
+
+    Returns:
+      `[n, h, d]`.
+    """
+    precise = jnp.promote_types(query.dtype, jnp.float32)
+    scores = jnp.einsum("nhd,mhd->hnm", query, key, preferred_element_type=precise)
+    scores = scores / math.sqrt(query.shape[-1])
+    if mask is not None:
+        scores = jnp.where(mask, scores, jnp.finfo(scores.dtype).min)
+    weights = jax.nn.softmax(scores, axis=-1).astype(value.dtype)
+    return jnp.einsum("hnm,mhd->nhd", weights, value)
+
+
+class Attention(nn.Module):
+    """Self-attention; with a cache, one new position looks back at those before it."""
+
+    heads: int
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Array,
+        mask: Array | None = None,
+        cache: Cache | None = None,
+        index: Array | None = None,
+    ) -> tuple[Array, Cache | None]:
+        """`[n, c]` to `[n, c]`, and the cache, `[t, h, d]` twice, with x's entry at `index`."""
+        width = x.shape[-1]
+        split = (3, self.heads, width // self.heads)
+        joined = nn.Dense(3 * width, dtype=self.dtype, name="qkv")(x)
+        query, key, value = jnp.unstack(joined.reshape(-1, *split), axis=1)
+        if cache is not None and index is not None:
+            key, value = (
+                jax.lax.dynamic_update_slice_in_dim(old, new.astype(old.dtype), index, 0)
+                for old, new in zip(cache, (key, value), strict=True)
+            )
+            cache = (key, value)
+        y = attend(query, key, value, mask).reshape(-1, width)
+        return nn.Dense(width, dtype=self.dtype, name="out")(y), cache
+
+
+class Block(nn.Module):
+    """x + attention(norm(x)), then x + mlp(norm(x)), as in GPT-2 and ViT."""
+
+    heads: int
+    dropout: float = 0.0
+    dtype: Any = None
+    train: bool = False
+
+    @nn.compact
+    def __call__(
+        self, x: Array, cache: Cache | None, mask: Array | None, index: Array | None
+    ) -> tuple[Array, Cache | None]:
+        """`[n, c]` to `[n, c]`, and the cache."""
+        drop = nn.Dropout(self.dropout, deterministic=not self.train)
+        h = nn.LayerNorm(dtype=self.dtype, name="norm_0")(x)
+        h, cache = Attention(self.heads, self.dtype, name="attention")(h, mask, cache, index)
+        x = x + drop(h)
+        h = nn.LayerNorm(dtype=self.dtype, name="norm_1")(x)
+        h = nn.gelu(nn.Dense(EXPANSION * x.shape[-1], dtype=self.dtype, name="expand")(h))
+        return x + drop(nn.Dense(x.shape[-1], dtype=self.dtype, name="contract")(h)), cache
+
+
+class Stack(nn.Module):
+    """Blocks and a last normalisation; one block is compiled, whatever the depth."""
+
+    depth: int
+    heads: int
+    dropout: float = 0.0
+    remat: bool = False
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Array,
+        mask: Array | None = None,
+        *,
+        train: bool = False,
+        cache: Cache | None = None,
+        index: Array | None = None,
+    ) -> tuple[Array, Cache | None]:
+        """`[n, c]` to `[n, c]`, and the caches of all blocks, `[depth, t, h, d]` twice."""
+        x = x if self.dtype is None else x.astype(self.dtype)
+        blocks = nn.scan(
+            nn.remat(Block, prevent_cse=False) if self.remat else Block,
+            variable_axes={"params": 0},
+            split_rngs={"params": True, "dropout": True},
+            in_axes=(0, nn.broadcast, nn.broadcast),  # pyright: ignore[reportArgumentType]
+            length=self.depth,
+        )
+        layer = blocks(self.heads, self.dropout, self.dtype, train, name="blocks")
+        x, cache = layer(x, cache, mask, index)
+        return nn.LayerNorm(dtype=self.dtype, name="norm")(x), cache
+
+    def empty_cache(self, length: int, width: int) -> Cache:
+        """Zeros for `length` positions."""
+        shape = (self.depth, length, self.heads, width // self.heads)
+        zeros = jnp.zeros(shape, self.dtype or jnp.float32)
+        return zeros, zeros

@@ -1,0 +1,237 @@
+"""Residual encoders and decoders for images of any size."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from ae_jax.errors import ConfigError, require_positive_ints
+from ae_jax.networks import _attention, _convolution, _layers
+from ae_jax.networks.adapters import from_linen
+from ae_jax.networks.conv import Convolution, as_image, image_shape
+from ae_jax.networks.mlp import activation_function
+from ae_jax.registry import NETWORKS
+from ae_jax.types import Array, Network, Shape
+
+KERNEL = 3
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(act(norm(conv(act(norm(x)))))), the identity at first, x through 1 × 1 if it must.
+
+    With heads, self-attention over all positions is added after it.
+    """
+
+    width: int
+    activation: Callable[[Array], Array]
+    dropout: float
+    heads: int | None
+    dtype: Any
+    train: bool
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """`[H, W, C]` to `[H, W, width]`."""
+        norm = {"kind": "group", "dtype": self.dtype, "train": self.train}
+        h = self.activation(_layers.normalise(x, name="norm_0", **norm))
+        h = Convolution(self.width, KERNEL, dtype=self.dtype, name="conv_0")(h)
+        h = self.activation(_layers.normalise(h, name="norm_1", **norm))
+        h = nn.Dropout(self.dropout, deterministic=not self.train)(h)
+        zeros = nn.initializers.zeros
+        layer = Convolution(self.width, KERNEL, dtype=self.dtype, kernel_init=zeros, name="conv_1")
+        if x.shape[-1] != self.width:
+            x = nn.Dense(self.width, dtype=self.dtype, name="skip")(x)
+        x = x + layer(h)
+        if self.heads is None:
+            return x
+        h = _layers.normalise(x, name="norm_attention", **norm).reshape(-1, self.width)
+        h, _ = _attention.Attention(self.heads, self.dtype, name="attention")(h)
+        return x + h.reshape(x.shape)
+
+
+class _ResNet(nn.Module):
+    output_shape: Shape
+    features: Sequence[int]
+    depth: int
+    attention_at: int | bool
+    heads: int
+    activation: Callable[[Array], Array]
+    dropout: float
+    remat: bool
+    dtype: Any
+    condition: str | None
+    num_classes: int | None
+
+    def block(self, x: Array, width: int, name: str, train: bool, lowest: bool = False) -> Array:
+        """A residual block, with attention where the image is small enough."""
+        limit = self.attention_at
+        attends = (limit and lowest) if isinstance(limit, bool) else max(x.shape[:2]) <= limit
+        block = nn.remat(ResidualBlock) if self.remat else ResidualBlock
+        heads = self.heads if attends else None
+        layer = block(width, self.activation, self.dropout, heads, self.dtype, train, name=name)
+        return layer(x)
+
+    def middle(self, x: Array, train: bool) -> Array:
+        """Two blocks at the lowest resolution, attention after the first if anywhere."""
+        x = self.block(x, x.shape[-1], "middle_0", train, lowest=True)
+        return self.block(x, x.shape[-1], "middle_1", train)
+
+    def ready(self, x: Array, train: bool) -> Array:
+        """The last normalisation and activation."""
+        return self.activation(
+            _layers.normalise(x, "group", name="norm", dtype=self.dtype, train=train)
+        )
+
+
+class ResNetEncoder(_ResNet):
+    """Residual blocks, the image halved after each stage, then one dense layer."""
+
+    @nn.compact
+    def __call__(
+        self, x: Array, extras: Mapping[str, Array] | None = None, train: bool = False
+    ) -> Array:
+        """`[H, W]` or `[H, W, C]` to `[*output_shape]`."""
+        x = as_image(x, "resnet")
+        x = Convolution(self.features[0], KERNEL, dtype=self.dtype, name="first")(x)
+        for i, width in enumerate(self.features):
+            for j in range(self.depth):
+                x = self.block(x, width, f"stage_{i}_{j}", train)
+            x = Convolution(width, KERNEL, 2, self.dtype, name=f"down_{i}")(x)
+        x = self.ready(self.middle(x, train), train)
+        self.sow("intermediates", "features", x)
+        spatial = len(self.output_shape) == 3 and self.output_shape[:2] == x.shape[:2]
+        x = x if spatial else jnp.ravel(x)
+        x = _layers.append_condition(x, extras, self.condition, self.num_classes)
+        return _layers.emit(x, self.output_shape, self.dtype, per_position=spatial)
+
+
+class ResNetDecoder(_ResNet):
+    """One dense layer, then residual blocks, the image doubled before each stage."""
+
+    @nn.compact
+    def __call__(
+        self, z: Array, extras: Mapping[str, Array] | None = None, train: bool = False
+    ) -> Array:
+        """`[*latent]` to `[*output_shape]`."""
+        size, channels = image_shape(self.output_shape, "resnet_decoder")
+        *sizes, smallest = _convolution.pyramid(size, 2, len(self.features))
+        z = _layers.floating(z)
+        z = z if z.ndim == 3 and z.shape[:2] == smallest else jnp.ravel(z)
+        z = _layers.append_condition(z, extras, self.condition, self.num_classes)
+        x = self.middle(_layers.unfold(z, smallest, self.features[0], self.dtype), train)
+        for i, (width, (height, wide)) in enumerate(
+            zip(self.features, reversed(sizes), strict=True)
+        ):
+            x = jnp.repeat(jnp.repeat(x, 2, axis=0), 2, axis=1)[:height, :wide]
+            x = Convolution(width, KERNEL, dtype=self.dtype, name=f"up_{i}")(x)
+            for j in range(self.depth):
+                x = self.block(x, width, f"stage_{i}_{j}", train)
+        x = Convolution(channels, KERNEL, dtype=self.dtype, name="last")(self.ready(x, train))
+        return _layers.at_full_precision(x.reshape(self.output_shape))
+
+
+def _network(module: type[_ResNet], check: Callable[[Shape], Any], **options: Any) -> Network:
+    _layers.require_widths(features=options["features"])
+    require_positive_ints(depth=options["depth"])
+    for width in options["features"]:
+        _attention.require_heads(width, options["heads"])
+    limit = options["attention_at"]
+    if not isinstance(limit, bool | int) or limit < 0:
+        raise ConfigError(f"attention_at must be a side in pixels, True or False, got {limit!r}")
+    _layers.require_rate(dropout=options["dropout"])
+    _layers.require_dtype(options["dtype"])
+    _layers.require_condition(options["condition"], options["num_classes"])
+    options["features"] = tuple(options["features"])
+    options["activation"] = activation_function(options["activation"])
+
+    def bind(output_shape: Shape):
+        check(output_shape)
+        return from_linen(module(output_shape=tuple(output_shape), **options))
+
+    return Network(bind)
+
+
+@NETWORKS.register
+def resnet(
+    features: Sequence[int] = (64, 128, 256),
+    depth: int = 2,
+    attention_at: int | bool = False,
+    heads: int = 1,
+    activation: str | Callable[[Array], Array] = "silu",
+    dropout: float = 0.0,
+    remat: bool = False,
+    dtype: str | None = None,
+    condition: str | None = None,
+    num_classes: int | None = None,
+) -> Network:
+    """An encoder of images `[H, W]` or `[H, W, C]` of any size by residual blocks (He et al. 2016).
+
+    Each stage is `depth` blocks and a convolution that halves the image, ⌈n / 2⌉ of n positions a
+    side; two blocks and one dense layer follow. Group normalisation before each convolution (Wu &
+    He 2018), in as many groups, up to 32, as divide the channels and hold four. The dense layer
+    sees all positions flattened, unless it has to emit exactly these, `[h, w, d]`: then it is
+    applied to each. Activation: `features`, what it sees.
+
+    Args:
+      features: the channels of each stage.
+      depth: blocks a stage.
+      attention_at: self-attention after the blocks of images whose longer side is at most this, as
+        in Ho et al. 2020; True: once, at the lowest resolution.
+      heads: of attention; they divide the channels.
+      activation: a name (`silu`, `relu`, …), "module:function", or a function.
+      dropout: the rate before the second convolution of each block.
+      remat: whether blocks are computed again in the backward pass, to save memory.
+      dtype: computed in, e.g. "bfloat16"; parameters and output are float32. None: float32.
+      condition: the entry of `extras` appended to what the dense layer sees.
+      num_classes: if that is a label, how many there are.
+
+    Returns:
+      A Network.
+
+    Raises:
+      ConfigError: an option out of range, or a condition that `extras` lacks.
+      ShapeError: when initialised with x of another rank.
+    """
+    return _network(ResNetEncoder, lambda shape: None, **locals())
+
+
+@NETWORKS.register
+def resnet_decoder(
+    features: Sequence[int] = (256, 128, 64),
+    depth: int = 2,
+    attention_at: int | bool = False,
+    heads: int = 1,
+    activation: str | Callable[[Array], Array] = "silu",
+    dropout: float = 0.0,
+    remat: bool = False,
+    dtype: str | None = None,
+    condition: str | None = None,
+    num_classes: int | None = None,
+) -> Network:
+    """A decoder to images of any size by residual blocks, `resnet` mirrored.
+
+    One dense layer and two blocks at the lowest resolution, then stages: every position repeated
+    twice a side, cropped to the size that `resnet` had there, a convolution, `depth` blocks. z of
+    shape `[h, w, d]`, h and w the smallest size, passes the dense layer position by position.
+
+    Args:
+      features: the channels of each stage; `resnet`'s reversed.
+      depth: blocks a stage.
+      attention_at: as for `resnet`, like all that follow.
+      heads: of attention.
+      activation: a name, "module:function", or a function.
+      dropout: the rate in each block.
+      remat: whether blocks are computed again in the backward pass.
+      dtype: computed in.
+      condition: the entry of `extras` appended to z.
+      num_classes: if that is a label, how many there are.
+
+    Returns:
+      A Network.
+
+    Raises:
+      ConfigError: an option out of range, or a condition that `extras` lacks.
+      ShapeError: when bound to a shape other than `[H, W]`, `[H, W, C]` or `[H, W, C, n]`.
+    """
+    return _network(ResNetDecoder, lambda s: image_shape(s, "resnet_decoder"), **locals())

@@ -1,0 +1,242 @@
+"""Vision transformers over patches, and masked autoencoders of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from ae_jax.errors import ShapeError, require_positive_ints
+from ae_jax.networks import _attention, _layers
+from ae_jax.networks._patches import Patches
+from ae_jax.networks.adapters import from_linen
+from ae_jax.networks.transformer import require_pool
+from ae_jax.registry import NETWORKS
+from ae_jax.types import Array, Network, Shape
+
+
+class ViTEncoder(nn.Module):
+    """Visible patches and their positions through blocks, then one dense layer."""
+
+    output_shape: Shape
+    patch: int | Sequence[int]
+    width: int
+    depth: int
+    heads: int
+    mask_rate: float
+    pool: str
+    dropout: float
+    remat: bool
+    dtype: Any
+    condition: str | None
+    num_classes: int | None
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Array,
+        extras: Mapping[str, Array] | None = None,
+        info: Mapping[str, Array] | None = None,
+        train: bool = False,
+    ) -> Array:
+        """`[*event]` to `[*output_shape]`."""
+        patches, shape = Patches.of(jnp.shape(x), self.patch, "vit"), self.output_shape
+        per_patch = self.pool == "none"
+        if per_patch and not patches.are_positions(shape):
+            grid = ", ".join(map(str, patches.grid))
+            raise ShapeError(
+                f"vit with pool='none' emits ({patches.number}, d) or ({grid}, d) for x of shape "
+                f"{jnp.shape(x)}, but must emit {shape}"
+            )
+        init = nn.initializers.normal(_attention.POSITION_SCALE)
+        positions = self.param("positions", init, (patches.number, self.width))
+        x, hidden = patches.cut(_layers.floating(x)), patches.mask(info)
+        hidden = None if self.mask_rate == 0 else hidden
+        visible = None
+        if hidden is not None:  # their number is fixed, so that shapes are
+            kept = patches.number - round(self.mask_rate * patches.number)
+            visible = jnp.argsort(hidden, stable=True)[:kept]
+            x, positions = x[visible], positions[visible]
+        x = nn.Dense(self.width, dtype=self.dtype, name="patches")(x)
+        stack = _attention.Stack(
+            self.depth, self.heads, self.dropout, self.remat, self.dtype, name="stack"
+        )
+        x, _ = stack(x + positions.astype(x.dtype), train=train)
+        if self.pool == "mean":
+            x = jnp.mean(x, axis=0)
+        elif visible is not None and not per_patch:
+            x = jnp.zeros((patches.number, self.width), x.dtype).at[visible].set(x)
+        self.sow("intermediates", "features", x)
+        x = x if per_patch else jnp.ravel(x)
+        x = _layers.append_condition(x, extras, self.condition, self.num_classes)
+        if not per_patch:
+            return _layers.emit(x, shape, self.dtype, per_position=False)
+        y = _layers.emit(x, (len(x), shape[-1]), self.dtype, per_position=True)
+        if visible is not None:
+            y = jnp.zeros((patches.number, shape[-1]), y.dtype).at[visible].set(y)
+        return y.reshape(shape)
+
+
+class ViTDecoder(nn.Module):
+    """A vector or a mask token at every patch, and its position, through blocks, to its numbers."""
+
+    output_shape: Shape
+    patch: int | Sequence[int]
+    width: int
+    depth: int
+    heads: int
+    dropout: float
+    remat: bool
+    dtype: Any
+    condition: str | None
+    num_classes: int | None
+
+    @nn.compact
+    def __call__(
+        self,
+        z: Array,
+        extras: Mapping[str, Array] | None = None,
+        info: Mapping[str, Array] | None = None,
+        train: bool = False,
+    ) -> Array:
+        """`[*latent]` to `[*output_shape]`."""
+        patches = Patches.of(self.output_shape, self.patch, "vit_decoder")
+        small = nn.initializers.normal(_attention.POSITION_SCALE)
+        z = _layers.floating(z)
+        per_patch = patches.are_positions(z.shape)
+        z = z.reshape(patches.number, -1) if per_patch else jnp.ravel(z)
+        z = _layers.append_condition(z, extras, self.condition, self.num_classes)
+        x = _layers.unfold(z, (patches.number,), self.width, self.dtype)
+        if per_patch:
+            token, hidden = self.param("mask_token", small, (self.width,)), patches.mask(info)
+            x = x if hidden is None else jnp.where(hidden[:, None], token.astype(x.dtype), x)
+        x = x + self.param("positions", small, (patches.number, self.width)).astype(x.dtype)
+        stack = _attention.Stack(
+            self.depth, self.heads, self.dropout, self.remat, self.dtype, name="stack"
+        )
+        x, _ = stack(x, train=train)
+        y = nn.Dense(patches.size, dtype=self.dtype, name="output")(x)
+        return _layers.at_full_precision(patches.join(y))
+
+
+def _require_options(
+    patch: int | Sequence[int],
+    width: int,
+    depth: int,
+    heads: int,
+    dtype: str | None,
+    condition: str | None,
+    num_classes: int | None,
+    **rates: float,
+) -> None:
+    for side in (patch,) if isinstance(patch, int) else patch:
+        require_positive_ints(patch=side)
+    require_positive_ints(depth=depth)
+    _attention.require_heads(width, heads)
+    _layers.require_rate(**rates)
+    _layers.require_dtype(dtype)
+    _layers.require_condition(condition, num_classes)
+
+
+@NETWORKS.register
+def vit(
+    patch: int | Sequence[int] = 4,
+    width: int = 128,
+    depth: int = 4,
+    heads: int = 4,
+    mask_rate: float = 0.0,
+    pool: str = "flatten",
+    dropout: float = 0.0,
+    remat: bool = False,
+    dtype: str | None = None,
+    condition: str | None = None,
+    num_classes: int | None = None,
+) -> Network:
+    """An encoder by patches and self-attention (Dosovitskiy et al. 2021), masked or not.
+
+    The patches tile all axes but the last, as those of `ae.corruptions.patch_masking` do: images
+    `[H, W, C]`, series `[T, C]`, volumes; zeros fill those that reach beyond the edge. With
+    `mask_rate`, the rate given to that corruption, only the patches that it leaves are processed
+    (He et al. 2022): `n - round(mask_rate · n)` of n, wherever the encoder is told of a mask, and
+    all of them elsewhere. Learned positions. Activation: `features`, what is pooled.
+
+    Args:
+      patch: a patch's sides, or one number for all. With as many sides as fit, the axes that they
+        leave are channels.
+      width: of the blocks.
+      depth: the number of blocks, of which one is compiled.
+      heads: of attention; they divide the width.
+      mask_rate: the part of the patches that is hidden, in [0, 1).
+      pool: what the last dense layer sees: "flatten", all patches side by side, zeros where they
+        are hidden; "mean", the mean of the visible ones; "none", each by itself, to emit `(n, d)`
+        or `(*grid, d)`, zeros where they are hidden.
+      dropout: the rate after attention and after the dense layers.
+      remat: whether blocks are computed again in the backward pass, to save memory.
+      dtype: computed in, e.g. "bfloat16"; parameters and output are float32. None: float32.
+      condition: the entry of `extras` appended to what is pooled.
+      num_classes: if that is a label, how many there are.
+
+    Returns:
+      A Network.
+
+    Raises:
+      ConfigError: an option out of range, or a condition that `extras` lacks.
+      ShapeError: x has fewer axes than the patch, "none" cannot emit the shape, or the mask is one
+        of other patches.
+    """
+    options = locals()
+    _require_options(
+        patch, width, depth, heads, dtype, condition, num_classes,
+        mask_rate=mask_rate, dropout=dropout,
+    )  # fmt: skip
+    require_pool(pool)
+    options["patch"] = patch if isinstance(patch, int) else tuple(patch)
+    return Network(lambda shape: from_linen(ViTEncoder(output_shape=tuple(shape), **options)))
+
+
+@NETWORKS.register
+def vit_decoder(
+    patch: int | Sequence[int] = 4,
+    width: int = 128,
+    depth: int = 2,
+    heads: int = 4,
+    dropout: float = 0.0,
+    remat: bool = False,
+    dtype: str | None = None,
+    condition: str | None = None,
+    num_classes: int | None = None,
+) -> Network:
+    """A decoder to patches by self-attention, `vit` mirrored.
+
+    z of one vector a patch, `(n, d)` or `(*grid, d)`, goes patch by patch, a learned mask token in
+    the place of those that `info["patch_mask"]` hides (He et al. 2022); any other z is flattened
+    and enters at every patch through weights of its own.
+
+    Args:
+      patch: a patch's sides, or one number for all axes but the last; the encoder's.
+      width: of the blocks.
+      depth: the number of blocks, of which one is compiled.
+      heads: of attention; they divide the width.
+      dropout: the rate after attention and after the dense layers.
+      remat: whether blocks are computed again in the backward pass, to save memory.
+      dtype: computed in, e.g. "bfloat16"; parameters and output are float32. None: float32.
+      condition: the entry of `extras` appended to z.
+      num_classes: if that is a label, how many there are.
+
+    Returns:
+      A Network.
+
+    Raises:
+      ConfigError: an option out of range, or a condition that `extras` lacks.
+      ShapeError: when bound to a shape of fewer axes than the patch; the mask is one of other
+        patches.
+    """
+    options = locals()
+    _require_options(patch, width, depth, heads, dtype, condition, num_classes, dropout=dropout)
+    options["patch"] = patch if isinstance(patch, int) else tuple(patch)
+
+    def bind(shape: Shape):
+        Patches.of(shape, patch, "vit_decoder")
+        return from_linen(ViTDecoder(output_shape=tuple(shape), **options))
+
+    return Network(bind)
