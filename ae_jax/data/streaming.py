@@ -105,13 +105,13 @@ class Blocks:
         places = self.shares.places()[:, None, :]
         steps = (int(index) * self.steps + np.arange(self.steps))[None, :, None]
         steps, places = np.broadcast_arrays(steps, places)
-        places, valid = self.order(steps, places)
-        flat = places.ravel().astype(np.int64)
+        chosen, valid = self.order(steps, places)
+        flat = chosen.ravel().astype(np.int64)
         records = self.source.read(flat)
         check_records(records, "streamed", flat)
-        fold = lambda leaf: leaf.reshape(*places.shape, *leaf.shape[1:])
+        fold = lambda leaf: leaf.reshape(*chosen.shape, *leaf.shape[1:])
         fields = Records(*(_map(fold, field) for field in records))
-        return Block(fields, places, valid)
+        return Block(fields, chosen, valid)
 
 
 def _map(fn: Callable[[np.ndarray], np.ndarray], field: Any) -> Any:
