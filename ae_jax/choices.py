@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax import likelihoods, networks
+from ae_jax import keys, likelihoods, networks
 from ae_jax.data import preprocessing
 from ae_jax.data.dataset import Dataset, as_dataset
 from ae_jax.data.preprocessing import Preprocessing
@@ -184,7 +184,7 @@ def spec_of(data: Any, preprocess: Preprocessing | None = None) -> Spec:
     if dataset.kind in KINDS:
         return Spec(shape, dataset.kind, dataset.num_classes, dataset.columns)
     train = _examples(dataset)
-    values = (preprocess.apply(jnp.asarray(piece.x)) for piece in pieces(train))
+    values = (preprocess.apply(jnp.asarray(p.x), keys.any_draws(len(p.x))) for p in pieces(train))
     binary = all(bool(jnp.all((piece == 0) | (piece == 1))) for piece in values)
     return Spec(shape, "binary" if binary else "real")
 

@@ -30,6 +30,7 @@ DEFAULTS: dict[str, Any] = {
         "engine": "auto",
         "resident_mib": 1024,
         "workers": 0,
+        "stand_in": {},
     },
     "model": dict.fromkeys(PARTS),
     "objective": {},
@@ -60,7 +61,8 @@ DEFAULTS: dict[str, Any] = {
     "evaluation": {"batch_size": None, "images": 16},
 }
 """Every field with its default. `training.init_from` is the workdir of a run to start from,
-`init_parts` which of its parts (none given: all); `data.arguments` are those of the source;
+`init_parts` which of its parts (none given: all); `data.arguments` are those of the source,
+`data.stand_in` the fields of a data set with examples of the same shapes, for the smoke variant;
 `data.engine` "auto" keeps the data on the device where all splits fit in `resident_mib`, else
 streams them, read by `workers` processes (0: threads). `steps_per_dispatch` None adapts to half a
 second a dispatch; `parallel.devices` None takes all; `evaluation.batch_size` None is training's."""
@@ -78,7 +80,7 @@ OPEN = {
     ("objective",),
     ("optimizer", "arguments"),
 }
-OPEN |= {("model", part) for part in PARTS}
+OPEN |= {("model", part) for part in PARTS} | {("data", "stand_in")}
 
 POSITIVE = {
     "training": (
@@ -108,7 +110,7 @@ FREE_ON_RESUME = {
         "init_parts",
     )
 } | {("parallel",), ("evaluation",)}
-FREE_ON_RESUME |= {("data", name) for name in ("engine", "resident_mib", "workers")}
+FREE_ON_RESUME |= {("data", name) for name in ("engine", "resident_mib", "workers", "stand_in")}
 """What may differ between the starts of one run; steps may only grow."""
 
 
@@ -155,7 +157,8 @@ def variant(config: Any, name: str) -> Any:
 
     Args:
       config: of the experiment, edited in place.
-      name: "" for the experiment itself, "smoke" for a run that ends in seconds.
+      name: "" for the experiment itself, "smoke" for a run that ends in seconds, on the data of
+        `data.stand_in` where the experiment's own have to be prepared first.
 
     Returns:
       The config.
@@ -166,6 +169,8 @@ def variant(config: Any, name: str) -> Any:
     if name == "smoke":
         for field, value in SMOKE.items():
             config["training"][field] = value
+        for field, value in config["data"]["stand_in"].items():
+            config["data"][field] = value
     elif name:
         raise UnknownNameError(f"no variant is called '{name}'{nearest(name, ['smoke'])}")
     return config

@@ -42,6 +42,7 @@ def fit(
     seed: int = 0,
     preprocessing: Any = None,
     engine: str = "auto",
+    resident_mib: int = 1024,
     strategy: str = "pmap",
     callbacks: Sequence[Callable[..., None]] = (),
     progress: bool = True,
@@ -62,7 +63,9 @@ def fit(
       seed: of parameters, noise and data order.
       preprocessing: an `ae.data.preprocessing` part, its config node, or a list of these; None:
         chosen from the data, see `ae.choices.choose_preprocessing`.
-      engine: "resident" (data on the device), "streaming", or "auto": by their size.
+      engine: "resident" (data on the device), "streaming", or "auto": resident if all splits fit
+        in the budget.
+      resident_mib: that budget, in MiB.
       strategy: how devices share the work, e.g. "pmap".
       callbacks: each called with a `LogPoint(step, split, metrics)` at every log point.
       progress: whether to show the run on the terminal.
@@ -92,7 +95,8 @@ def fit(
     config["data"]["source"] = data if isinstance(data, str) else None
     options = {"steps": steps, "batch_size": batch_size, "seed": seed, **training}
     config["training"] |= options
-    config["data"]["engine"], config["parallel"]["strategy"] = engine, strategy
+    config["data"] |= {"engine": engine, "resident_mib": resident_mib}
+    config["parallel"]["strategy"] = strategy
     if isinstance(optimizer, Mapping):
         config["optimizer"] |= optimizer
     elif optimizer is not None:
@@ -273,8 +277,8 @@ def _validate(model: Autoencoder, preprocessing: Preprocessing, dataset: Dataset
     """Checks the support of the likelihood on all arrays, on a sample of what is streamed."""
     for part in dataset.splits.values():
         for piece in pieces(part if isinstance(part, Arrays) else sampled(part)):
-            index = np.zeros(len(piece.x), np.uint32)
-            model.likelihood.validate(np.asarray(to_batch(piece, index, preprocessing).x))
+            index, draws = np.zeros(len(piece.x), np.uint32), keys_lib.any_draws(len(piece.x))
+            model.likelihood.validate(np.asarray(to_batch(piece, index, preprocessing, draws).x))
 
 
 def _preprocess(config, dataset):

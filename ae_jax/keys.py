@@ -107,6 +107,12 @@ def for_preprocessing(
     return Draws(fold(at, places), fold(for_good, index))
 
 
+def any_draws(count: int) -> Draws:
+    """Draws of no run in particular, to look at what preprocessing gives."""
+    number = jnp.arange(count, dtype=jnp.uint32)
+    return for_preprocessing(jax.random.key(0), None, number, number)
+
+
 def order_seed(root: chex.PRNGKey) -> np.ndarray:
     """The number, uint32, that the data order of a run is drawn from."""
     return np.asarray(jax.random.bits(stream(root, "data"), dtype=jnp.uint32))

@@ -17,8 +17,19 @@ if "cpu" in os.environ["JAX_PLATFORMS"]:
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()
 
 import jax  # noqa: E402
+import pytest  # noqa: E402
 
 jax.config.update("jax_compilation_cache_dir", COMPILED)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 jax.config.update("jax_cpu_enable_async_dispatch", False)
 jax.config.update("jax_default_matmul_precision", "highest")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compiles the quick tests, which run hardly any step, without XLA's expensive passes.
+
+    The slow ones, which train, are compiled as users' programs are.
+    """
+    if config.getoption("markexpr") == "not slow":
+        os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # of scripts that the tests start
+        jax.config.update("jax_disable_most_optimizations", True)

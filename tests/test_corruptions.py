@@ -133,6 +133,7 @@ def test_multiplicative_moments():
     np.testing.assert_array_equal(NOISES["multiplicative"](jax.random.key(0), jnp.zeros(3))[0], 0)
 
 
+@pytest.mark.slow
 def test_entries_of_one_example_are_independent():
     for name in (*NOISES, "masking", "salt_and_pepper"):
         noisy = np.float64(draw(ALL[name], X[1:], DRAWS)[0])
@@ -165,6 +166,7 @@ def test_token_masking_rate_and_dtype():
     assert_moments(masked == 255, *reference.discrete_moments(outcomes))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "size", "sides"),
     [

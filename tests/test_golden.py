@@ -42,6 +42,7 @@ CONFIG = {
         "preprocessing",
         "resident_mib",
         "source",
+        "stand_in",
         "test_fraction",
         "validation_fraction",
         "workers",

@@ -115,6 +115,7 @@ def test_the_first_samples_are_the_same_whatever_their_number(vae):
     np.testing.assert_allclose(many[:, :1], few, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_compiling_does_not_change_the_result(vae):
     model, variables = vae
     eager, _ = model.forward(variables, ae.Batch(jnp.asarray(X)), example_keys(), train=True)

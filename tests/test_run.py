@@ -218,6 +218,7 @@ def own_parts():
     return model, ae.terms.reconstruction() + 0.1 * code_l1()
 
 
+@pytest.mark.slow
 def test_the_users_own_python_parts_train_resume_and_load(tmp_path, monkeypatch):
     one = jax.devices()[:1]  # `fit` takes all there are, and compiling for eight takes long
     monkeypatch.setattr(jax, "devices", lambda: one)

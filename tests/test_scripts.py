@@ -74,6 +74,7 @@ def test_config_json_rebuilds_the_run(workdir):
     assert found == pytest.approx(logged, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_evaluate_writes_and_prints_its_metrics(workdir):
     output = scripts.run("evaluate.py", f"--workdir={workdir}", "--samples=4")
     found = scripts.read_json(workdir / "evaluation.json")
@@ -103,6 +104,7 @@ def test_sample_writes_pictures_and_arrays(workdir):
     }
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_a_random_moment_goes_on_to_the_same_end(tmp_path):
     """Checkpoints are written nearly all the time, so most kills fall into one."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"

@@ -105,6 +105,7 @@ def failures(check, *arguments, **options):
     return str(error.value)
 
 
+@pytest.mark.slow
 def test_a_mean_over_one_device_is_wrong_and_one_over_all_devices_is_right():
     objective = local_rho(rho=0.05) + global_rho(rho=0.05)
     message = failures(check_term, objective, devices=(2, 4, 8))
@@ -119,6 +120,7 @@ def test_a_mean_over_one_device_is_wrong_and_one_over_all_devices_is_right():
     assert "global_rho" not in message.split("\n", 1)[1]
 
 
+@pytest.mark.slow
 def test_every_fault_of_several_terms_is_told_at_once():
     per_example = means_the_batch() + own_noise() + half_precision() + sees_missing()
     objective = forgets_valid() + per_example

@@ -39,6 +39,7 @@ class Local(nn.Module):
         return x if self.is_initializing() else x - jax.lax.pmean(x, "batch")
 
 
+@pytest.mark.slow
 def test_networks():
     report = check_coder(ae.from_linen(Normalised()), devices=(2, 8))
     assert report.devices == (2, 8)

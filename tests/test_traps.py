@@ -121,7 +121,7 @@ def test_cross_entropy_of_data_outside_the_support(likelihood, bad):
         likelihood.validate(np.array([[0.0, 1.0], [1.0, bad]], np.float32))
 
 
-@pytest.mark.parametrize("how", ["dynamic", "fixed", "threshold"])
+@pytest.mark.parametrize("how", ["dynamic", pytest.param("fixed", marks=pytest.mark.slow)])
 def test_grey_levels_compared_with_binarised_ones(how):
     """Which of them a likelihood is of stands in the config and in the report."""
     x = np.random.default_rng(0).integers(0, 256, (40, 6)).astype(np.uint8)

@@ -9,9 +9,13 @@ from ae_jax.errors import ConfigError
 from ae_jax.registry import BOTTLENECKS
 from ae_jax.types import Bottleneck
 
+EPSILON = 1e-6  # keeps constant features finite
+
 
 @BOTTLENECKS.register
-def sparse(latent_dim: int | tuple[int, ...], decay: float = 0.99) -> Bottleneck:
+def sparse(
+    latent_dim: int | tuple[int, ...], decay: float = 0.99, normalise: bool = False
+) -> Bottleneck:
     """Latent z = σ(features), units in (0, 1) (Ng 2011, "Sparse autoencoder").
 
     Its state keeps the running average of every unit's activation over the training set, for
@@ -21,6 +25,9 @@ def sparse(latent_dim: int | tuple[int, ...], decay: float = 0.99) -> Bottleneck
     Args:
       latent_dim: the size or shape of z; the encoder must emit the same.
       decay: of the running average, in [0, 1).
+      normalise: whether the features are standardised over the units of an example first, and given
+        a learned gain and bias a unit. The penalty holds the mean of each unit over examples; this
+        holds the number of units that one example may use as well.
 
     Returns:
       A Bottleneck whose posterior is a point mass.
@@ -34,7 +41,16 @@ def sparse(latent_dim: int | tuple[int, ...], decay: float = 0.99) -> Bottleneck
 
     def init(key):
         del key
-        return {}, {"mean_activation": jnp.full(shape, 0.5), "steps": jnp.zeros(())}
+        params = {"gain": jnp.ones(shape), "bias": jnp.zeros(shape)} if normalise else {}
+        return params, {"mean_activation": jnp.full(shape, 0.5), "steps": jnp.zeros(())}
+
+    def posterior(params, state, features):
+        del state
+        if normalise:
+            centred = features - jnp.mean(features)
+            unit = centred * jax.lax.rsqrt(jnp.mean(centred**2) + EPSILON)
+            features = params["gain"] * unit + params["bias"]
+        return Deterministic(jax.nn.sigmoid(features))
 
     def update(state, sums, key):
         del key
@@ -47,7 +63,7 @@ def sparse(latent_dim: int | tuple[int, ...], decay: float = 0.99) -> Bottleneck
         latent_shape=shape,
         feature_shape=shape,
         init=init,
-        posterior=lambda params, state, features: Deterministic(jax.nn.sigmoid(features)),
+        posterior=posterior,
         latent=lambda params, state, posterior, key: posterior.value,
         prior=lambda params, state: None,
         stats=lambda state, posterior, z: {

@@ -100,8 +100,8 @@ def binarise(how: str = "dynamic", threshold: float = 0.5) -> Preprocessing:
       how: "dynamic": Bernoulli(x) drawn anew every time an example is seen (Salakhutdinov & Murray
         2008; in evaluation, once by its place); "fixed": Bernoulli(x) drawn once for each example
         of the data set; "threshold": x > threshold. Log-likelihoods are comparable only between
-        models of the same choice. Where nothing may be random (encode, reconstruct) all of them
-        take the threshold.
+        models of the same choice. Where nothing may be random (encode, reconstruct) the first two
+        leave x as it is, the mean of what they draw.
       threshold: in [0, 1].
 
     Raises:
@@ -116,19 +116,20 @@ def binarise(how: str = "dynamic", threshold: float = 0.5) -> Preprocessing:
     def apply(x, draws=None, train=False):
         del train
         x = jnp.asarray(x, jnp.float32)
-        key = None if draws is None else chosen(draws)
-        if key is None:
+        if chosen is None:
             return (x > threshold).astype(jnp.float32)
-        uniform = jax.vmap(lambda k: jax.random.uniform(k, x.shape[1:]))(key)
+        if draws is None:
+            return x
+        uniform = jax.vmap(lambda key: jax.random.uniform(key, x.shape[1:]))(chosen(draws))
         return (uniform < x).astype(jnp.float32)
 
     return Preprocessing(apply, lambda x: jnp.asarray(x, jnp.float32))
 
 
-BINARISATIONS: dict[str, Callable[[Draws], Any]] = {
+BINARISATIONS: dict[str, Callable[[Draws], Any] | None] = {
     "dynamic": lambda draws: draws.time,
     "fixed": lambda draws: draws.example,
-    "threshold": lambda draws: None,
+    "threshold": None,
 }
 
 

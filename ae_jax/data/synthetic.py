@@ -26,6 +26,7 @@ def synthetic(
     size: int = 60_000,
     test_size: int = 10_000,
     dtype: str = "uint8",
+    classes: int | None = None,
     seed: int = 0,
 ) -> Dataset:
     """Noise of any shape and dtype, for benchmarks.
@@ -38,6 +39,7 @@ def synthetic(
       size: how many there are to learn from.
       test_size: how many to evaluate on.
       dtype: "uint8", "bool", another integer (0 … 127) or a float (standard normal).
+      classes: how many labels there are, random ones, in the extra "label"; None: no labels.
       seed: of the table.
 
     Returns:
@@ -61,7 +63,9 @@ def synthetic(
         kind = np.dtype(object)
     if kind.kind not in "biuf":
         raise ConfigError(f"dtype must be that of a number, e.g. 'uint8', got {dtype!r}")
-    part = lambda first, count: Noise(event, kind, seed, first, count)
+    if classes is not None:
+        require_positive_ints(classes=classes)
+    part = lambda first, count: Noise(event, kind, seed, first, count, classes)
     called = "x".join(map(str, event))
     return Dataset(part(0, size), part(size, test_size), source=f"synthetic:{called}")
 
@@ -86,6 +90,7 @@ class Noise:
       seed: of the table.
       first: the number of example 0.
       count: how many there are.
+      classes: how many labels; None: no labels.
     """
 
     shape: tuple[int, ...]
@@ -93,6 +98,7 @@ class Noise:
     seed: int
     first: int
     count: int
+    classes: int | None = None
 
     @functools.cached_property
     def table(self) -> np.ndarray:
@@ -108,7 +114,9 @@ class Noise:
     @property
     def spec(self) -> Records:
         """See `Source`."""
-        return Records(jax.ShapeDtypeStruct(self.shape, self.dtype))
+        label = jax.ShapeDtypeStruct((), np.dtype(np.int32))
+        extras = {} if self.classes is None else {"label": label}
+        return Records(jax.ShapeDtypeStruct(self.shape, self.dtype), extras)
 
     def __len__(self) -> int:
         """How many examples there are."""
@@ -120,4 +128,7 @@ class Noise:
     def read(self, index: np.ndarray) -> Records:
         """See `Source`."""
         row = keys.hash_index((np.asarray(index) + self.first).astype(np.uint32))
-        return Records(self.table[row % np.uint32(len(self.table))])
+        extras = {}
+        if self.classes is not None:
+            extras["label"] = (keys.hash_index(row) % np.uint32(self.classes)).astype(np.int32)
+        return Records(self.table[row % np.uint32(len(self.table))], extras)

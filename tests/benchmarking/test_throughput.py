@@ -24,7 +24,7 @@ def slow_data() -> ae.data.Dataset:
     return ae.data.Dataset(Slow(x), ae.data.Arrays(x[:0]))
 
 
-@pytest.mark.parametrize("engine", ["resident", "streaming"])
+@pytest.mark.parametrize("engine", [pytest.param("resident", marks=pytest.mark.slow), "streaming"])
 def test_every_sample_is_kept_and_the_figures_follow_from_them(engine):
     result = benchmarking.measure(small.config(), 0.05, {"data.engine": engine})
     assert result["engine"] == engine
@@ -38,6 +38,7 @@ def test_every_sample_is_kept_and_the_figures_follow_from_them(engine):
     json.dumps(result)
 
 
+@pytest.mark.slow
 def test_waiting_for_a_slow_source_shows():
     fields = {"data": {"source": f"{__name__}:slow_data"}, "steps_per_dispatch": 1}
     shares = [
@@ -48,6 +49,7 @@ def test_waiting_for_a_slow_source_shows():
     assert shares[1]["input_wait_share"] > 0.5
 
 
+@pytest.mark.slow
 def test_the_table_has_a_row_a_result():
     result = benchmarking.measure(small.config(), 0.01)
     text = benchmarking.table([result, {**result, "overrides": {"data.engine": "streaming"}}])

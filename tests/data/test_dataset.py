@@ -10,6 +10,7 @@ import ae_jax as ae
 from ae_jax import keys
 from ae_jax.data.dataset import check, check_array, split
 from ae_jax.registry import SOURCES
+from tests import small
 
 X = np.arange(60, dtype=np.float32).reshape(20, 3)
 
@@ -160,12 +161,12 @@ def test_every_kind_of_number_is_accepted(dtype):
     check_array(np.ones((2, 3), dtype))
 
 
-def test_a_data_set_loaded_with_arguments_is_loaded_again_with_them(tmp_path):
+def test_a_data_set_loaded_with_arguments_is_loaded_again_with_them():
     data = ae.data.load("digits", test_fraction=0.5, validation_fraction=0.1)
-    run = ae.fit(ae.recipes.vae(2), data, steps=2, workdir=tmp_path, progress=False)
+    run = ae.fit(small.vae(), data, steps=2, progress=False)
     section = run.config["data"]
     assert (section["test_fraction"], section["validation_fraction"]) == (0.5, 0.1)
-    again = ae.load(tmp_path).dataset()
+    again = run.dataset()
     np.testing.assert_array_equal(again.test.x, data.test.x)
     waves = ae.data.load("waves", length=16, size=40, test_size=3)
     assert waves.options["arguments"] == {"length": 16, "size": 40, "test_size": 3}

@@ -242,6 +242,10 @@ def test_the_data_set_says_what_it_was_loaded_from_and_passes_the_checks(made):
 
 def test_a_validation_split_is_carved_out_of_training(made):
     _, dataset, arguments = made
+    if dataset.overlapping:
+        with pytest.raises(ae.errors.ConfigError, match="overlap"):
+            ae.data.load(**arguments, validation_fraction=0.3)
+        return
     carved = ae.data.load(**arguments, validation_fraction=0.3)
     assert len(carved.train) + len(carved.validation) == len(dataset.train)
     assert len(carved.test) == len(dataset.test)

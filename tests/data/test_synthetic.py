@@ -31,6 +31,14 @@ def test_noise_is_another_for_another_seed_and_split():
     assert (in_memory(one.train).x != in_memory(one.test).x).mean() > 0.9
 
 
+def test_labels_are_spread_over_the_classes_and_the_same_for_an_index():
+    train = ae.data.synthetic("2x2", size=4000, classes=5).train
+    label = in_memory(train).extras["label"]
+    assert train.spec.extras["label"].dtype == label.dtype == np.int32
+    assert stats.chisquare(np.bincount(label, minlength=5)).pvalue > 1e-6
+    np.testing.assert_array_equal(train.read(np.array([7, 7, 3])).extras["label"], label[[7, 7, 3]])
+
+
 def test_the_table_of_large_examples_is_small():
     train = ae.data.synthetic("512x512x3", dtype="float32").train
     assert train.table.nbytes <= 2**24

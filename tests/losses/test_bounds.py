@@ -126,6 +126,7 @@ def test_elbo_with_its_divergence_in_closed_form_has_the_same_mean(model):
     assert abs(bounds.elbo_from_kl(log_px, kl) - model.elbo) < 4 * error
 
 
+@pytest.mark.slow
 def test_importance_weighted_bound_rises_with_samples_to_the_likelihood(model):
     estimates, errors = [], []
     for k in (1, 2, 5, 50, 1000):
@@ -227,6 +228,7 @@ def doubly(weigh, z, mean, log_scale):
     return bounds.doubly_reparameterized_bound(lambda z: weigh(z, *frozen), z)
 
 
+@pytest.mark.slow
 def test_doubly_reparameterized_gradient_is_the_formula_of_the_paper(model):
     noise = np.random.default_rng(0).normal(size=(6, 2))
     parameters = (model.mean, np.log(model.scale), model.weights)

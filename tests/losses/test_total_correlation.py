@@ -83,6 +83,7 @@ def test_parts_sum_to_the_monte_carlo_kl(estimator):
     np.testing.assert_allclose(parts.sum(0), kl, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", ["stratified", "symmetric"])
 def test_stratified_estimates_of_q_are_unbiased(estimator):
     """The mean over all ordered batches that hold the example is the aggregate posterior."""

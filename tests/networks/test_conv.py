@@ -145,6 +145,7 @@ def test_half_precision_inside_and_full_outside():
     assert 0 < np.abs(y - plain).max() < 0.05 * np.abs(plain).max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "shapes"),
     [

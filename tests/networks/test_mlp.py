@@ -238,6 +238,7 @@ def test_groups_divide_the_channels_and_hold_four_or_more(channels, groups):
     assert _layers.group_count(channels) == groups
 
 
+@pytest.mark.slow
 def test_contract():
     network = ae.networks.mlp((8,), normalisation="batch", dropout=0.2)
     checks.check_coder(network, devices=(2,))

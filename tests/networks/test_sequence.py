@@ -149,6 +149,7 @@ def test_attention_is_a_softmax_of_products():
             np.testing.assert_allclose(y[:, head], weights @ value[:, head], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_stack_is_its_blocks_one_after_the_other():
     x = jnp.asarray(RNG.normal(size=(4, 8)), jnp.float32)
     stack = _attention.Stack(depth=3, heads=2)

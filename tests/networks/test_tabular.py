@@ -90,6 +90,7 @@ def test_gradients_reach_the_rows_that_were_looked_up_alone():
     np.testing.assert_array_equal(touched, np.arange(8) == 4)
 
 
+@pytest.mark.slow
 def test_contract():
     network = ae.networks.tabular((0, 3, 0), hidden=(8,), normalisation="batch", dropout=0.1)
     coder = checks.wrapped(network.bind((4,)), lambda x: (x.at[1].set(jnp.round(2 * x[1])), {}))

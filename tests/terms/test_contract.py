@@ -129,7 +129,14 @@ def check(name, devices):
     assert "unobserved entries" in report.errors
 
 
-@pytest.mark.parametrize("name", GROUPS)
+QUICK = ("reconstructions", "quantized")
+"""Groups whose check is not marked slow: an independent term and one with a bottleneck's state."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in GROUPS],
+)
 def test_the_contract(name):
     check(name, GROUPS[name].devices)
 

@@ -231,6 +231,7 @@ def test_a_run_none_of_whose_checkpoints_can_be_read_stops_and_deletes_none(fini
     assert small.steps_of(tmp_path) == [10, 20]
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_is_chosen_by_validation(tmp_path):
     data = {"validation_fraction": 0.3}
     run = small.train(tmp_path, data=data, checkpoint_every=15)

@@ -14,7 +14,10 @@ def trained(devices):
     return small.train(devices=devices, steps=100, log_every=100, eval_every=100)
 
 
-@pytest.mark.parametrize("devices", COUNTS[1:])
+FEW_AND_MANY = [*(pytest.param(n, marks=pytest.mark.slow) for n in (2, 4)), 8]
+
+
+@pytest.mark.parametrize("devices", FEW_AND_MANY)
 def test_parameters_after_a_hundred_steps_are_those_of_one_device(devices):
     one, many = trained(1), trained(devices)
     assert many.summary["device_count"] == devices
@@ -23,7 +26,7 @@ def test_parameters_after_a_hundred_steps_are_those_of_one_device(devices):
     assert small.distance(one.variables.params, before.variables.params) > 0.1  # they did move
 
 
-@pytest.mark.parametrize("devices", COUNTS[1:])
+@pytest.mark.parametrize("devices", FEW_AND_MANY)
 def test_test_loss_is_that_of_one_device(devices):
     one, many = (trained(n).summary["metrics"]["test"] for n in (1, devices))
     assert many.keys() == one.keys()

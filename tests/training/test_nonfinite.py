@@ -54,6 +54,7 @@ def test_means_leave_skipped_steps_out_and_count_them(survived):
     assert windows[18]["loss"] == pytest.approx(windows[12]["loss"], rel=0.2)
 
 
+@pytest.mark.slow
 def test_too_many_skipped_steps_in_a_row_stop_the_run_at_its_last_good_parameters(tmp_path):
     with pytest.raises(NonFiniteError, match=r"the last 5 steps before step 17"):
         poisoned(tmp_path, last=10_000, max_skipped_in_a_row=5, log_every=1)

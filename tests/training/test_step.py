@@ -180,6 +180,7 @@ def test_players_move_in_turn_each_from_where_the_one_before_left():
     assert small.distance(after.variables.params, expected) < 1e-6
 
 
+@pytest.mark.slow
 def test_the_noise_of_a_step_hangs_on_seed_step_and_place_alone():
     model, objective = small.vae().build(ae.Spec((WIDTH,), "real"))
     players = players_of(model, objective, optax.sgd(0.0))

@@ -29,7 +29,7 @@ def trained(engine, devices=1):
     return small.train(devices=devices, steps=30, data={"engine": engine})
 
 
-@pytest.mark.parametrize("devices", [1, 2, 4])
+@pytest.mark.parametrize("devices", [1, pytest.param(2, marks=pytest.mark.slow), 4])
 def test_a_streamed_run_is_the_resident_run(devices):
     resident, streamed = trained("resident", 1), trained("streaming", devices)
     assert streamed.summary["engine"] == "streaming"
@@ -126,7 +126,7 @@ def spoilt_data() -> ae.data.Dataset:
     return ae.data.Dataset(Spoilt(x[: small.TRAIN]), Spoilt(x[small.TRAIN :]))
 
 
-@pytest.mark.parametrize("devices", [1, 4])
+@pytest.mark.parametrize("devices", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_records_that_cannot_be_read_cost_nothing_and_are_counted(devices):
     source = {"source": f"{__name__}:spoilt_data"}
     streamed = small.train(devices=devices, steps=30, data={**source, **STREAMED})
@@ -244,3 +244,36 @@ def test_split_places_a_row_on_each_device(devices):
     rows = np.arange(devices * 3).reshape(devices, 3)
     double = strategy.compile("double", lambda device, row: strategy.across.sum(row), split=(0,))
     np.testing.assert_array_equal(double(strategy.split(rows)), rows.sum(0))
+
+
+MEMORY = """
+    import sys
+    import numpy as np
+    import ae_jax as ae
+    from ae_jax.benchmarking.throughput import anonymous_mib
+    data = ae.data.load("npy:" + sys.argv[1])
+    recipe = ae.recipes.vae(8, encoder=ae.networks.mlp((32,)), decoder=ae.networks.mlp((32,)))
+    peak = []
+    run = ae.fit(recipe, data, steps=400, batch_size=256, resident_mib=int(sys.argv[2]),
+                 log_every=20, callbacks=[lambda point: peak.append(anonymous_mib())],
+                 preprocessing={"name": "scale", "low": 0, "high": 255}, progress=False)
+    assert run.summary["engine"] == "streaming"
+    print("PEAK", max(peak))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_memory_stays_within_the_budget_and_a_gibibyte(tmp_path):
+    budget, file = 64, tmp_path / "images.npy"
+    shape = (budget * 10 * 2**20 // (32 * 32 * 3), 32, 32, 3)
+    images = np.lib.format.open_memmap(file, "w+", np.uint8, shape)
+    rng = np.random.default_rng(0)
+    for start in range(0, len(images), 20_000):
+        piece = images[start : start + 20_000]
+        piece[:] = rng.integers(0, 256, piece.shape, np.uint8)
+    del images
+    command = [sys.executable, "-c", textwrap.dedent(MEMORY), str(file), str(budget)]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert found.returncode == 0, found.stderr
+    assert float(found.stdout.split("PEAK")[1]) < budget + 1024

@@ -35,6 +35,7 @@ def test_a_run_starts_from_the_encoder_alone(tmp_path, first):
     assert small.distance(warm.params["decoder"], learned.params["decoder"]) > 0.1
 
 
+@pytest.mark.slow
 def test_a_denoising_model_takes_the_decoder_of_a_variational_one(tmp_path, first):
     workdir, learned = first
     network = ae.networks.mlp((16,))
@@ -43,6 +44,7 @@ def test_a_denoising_model_takes_the_decoder_of_a_variational_one(tmp_path, firs
     assert small.distance(warm.params["decoder"], learned.params["decoder"]) < 1e-9
 
 
+@pytest.mark.slow
 def test_a_resumed_run_does_not_start_over(tmp_path, first):
     workdir, _ = first
     options = {"init_from": str(workdir), "init_parts": ["encoder"]}
