@@ -20,6 +20,7 @@ from ae_jax import (
     recipes,
     schedules,
     terms,
+    testing,
     training,
 )
 from ae_jax.choices import spec_of
@@ -69,5 +70,6 @@ __all__ = [
     "spec_of",
     "term",
     "terms",
+    "testing",
     "training",
 ]

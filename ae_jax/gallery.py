@@ -65,12 +65,23 @@ def draw(run: Run, folder: Any, source: Source, num: int, points: list[dict[str,
       points: as `ae_jax.read_metrics` gives them.
     """
     sets = example_sets(run, source, num)
-    show = SHOWN.get(run.spec.kind, _numbers)
     for name, own in sets.items():
         show(run, folder, name, own)
     figures.curves_figure(folder / "curves.png", points)
     _filters(run, folder)
     _activations(run, folder)
+
+
+def show(run: Run, folder: Any, name: str, sets: Mapping[str, np.ndarray]) -> None:
+    """Writes `name.png` of examples in the data's units, as their kind of data is best looked at.
+
+    Args:
+      run: whose data they are.
+      folder: `etils.epath.Path`.
+      name: of the file.
+      sets: by label, each `[n, *event]`.
+    """
+    SHOWN.get(run.spec.kind, _numbers)(run, folder, name, sets)
 
 
 def _numbers(run: Run, folder: Any, name: str, sets: Mapping[str, np.ndarray]) -> None:

@@ -1,6 +1,8 @@
 """Writes samples, interpolations and traversals of a run as PNG and NPZ.
 
 python scripts/sample.py --workdir=runs/vae_digits --num=64 --seed=0
+
+A model that takes a condition samples under those of test examples, class by class.
 """
 
 import io
@@ -10,29 +12,40 @@ import numpy as np
 from absl import flags
 
 import ae_jax as ae
-from ae_jax import commands, figures, latents, storage
+from ae_jax import commands, gallery, latents, storage
 
 WORKDIR = flags.DEFINE_string("workdir", None, "The run.")
 NUM = flags.DEFINE_integer("num", 64, "How many samples.")
 SEED = flags.DEFINE_integer("seed", 0, "Of the samples.")
 
 
+def conditions(test: ae.data.Source) -> dict[str, np.ndarray]:
+    """The extras to sample under: those of test examples, in turn, by label where there is one."""
+    found = dict(test.read(np.arange(NUM.value) % len(test)).extras)
+    order = np.argsort(found["label"], kind="stable") if "label" in found else slice(None)
+    return {name: value[order] for name, value in found.items()}
+
+
 def main() -> None:
     """Runs the command."""
     run = ae.load(WORKDIR.value)
-    x = run.dataset().test.read(np.arange(16)).x
+    test = run.dataset().test
+    first, last, one = (
+        test.read(index) for index in (np.arange(8), np.arange(8, 16), np.arange(1))
+    )
+    ends = (first.extras, last.extras)
+    own = {name: value[0] for name, value in one.extras.items()}
     sets = {
-        "interpolations": latents.interpolations(run, x[:8], x[8:16]),
-        "traversals": latents.traversals(run, x[0]),
+        "interpolations": latents.interpolations(run, first.x, last.x, extras=ends),
+        "traversals": latents.traversals(run, one.x[0], extras=own),
     }
     if run.has_prior:
-        sets["samples"] = run.sample(NUM.value, seed=SEED.value)
+        sets["samples"] = run.sample(NUM.value, seed=SEED.value, extras=conditions(test))
     else:
         print("no samples: this model has no prior to draw codes from", file=sys.stderr)
     folder = storage.existing_workdir(WORKDIR.value) / storage.FIGURES
-    low, high = run.display_range
     for name, values in sets.items():
-        figures.examples_figure(folder / f"{name}.png", {name: values}, low, high, name)
+        gallery.show(run, folder, name, {name: values})
         buffer = io.BytesIO()
         np.savez_compressed(buffer, values)
         (folder / f"{name}.npz").write_bytes(buffer.getvalue())

@@ -20,6 +20,7 @@ def test_every_python_block_runs(tmp_path, monkeypatch):
     assert namespace["errors"].shape == (1_000,)
     assert namespace["bound"].mean() > 0  # nats of a density over 64 pixels in [0, 1]
     assert float(namespace["metrics"]["loss"]) < 40
+    assert float(namespace["accuracy"]) > 0.93
     assert (tmp_path / "runs/first/figures/samples.png").stat().st_size > 1_000
 
 

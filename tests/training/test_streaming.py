@@ -198,25 +198,38 @@ def test_an_unknown_engine_is_refused():
 PROCESS = """
     import json, sys
     import jax
-    process, port, engine = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+    process, port = int(sys.argv[1]), sys.argv[2]
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.config.update("jax_num_cpu_devices", 2)
     jax.distributed.initialize(f"localhost:{port}", 2, process)
     import numpy as np
-    from ae_jax.data import streaming
+    from ae_jax.data import resident, streaming
     from ae_jax.data.source import Arrays
     from ae_jax.training import feeds, parallel
     strategy = parallel.pmap(jax.devices())
     size, batch, seed = 61, 12, 7
     source = Arrays(np.arange(size, dtype=np.int32)[:, None])
+
+    # Streaming: each process reads its own share; the devices then show each other what they have.
     blocks = streaming.Blocks(source, streaming.shuffled(seed, 5, size, batch),
                               feeds.shares_of(strategy, batch), 4, 3)
     def read(device, block):
         return strategy.across.gather(block.records.x[..., 0][None])
     program = strategy.compile("read", read, split=(0,))
     ahead = feeds.Ahead(streaming.iterate(blocks), strategy)
-    found = [np.asarray(program(block).addressable_data(0)).tolist() for block, _ in ahead]
-    print("FOUND", json.dumps(found))
+    found = [np.asarray(program(block).addressable_data(0)) for block, _ in ahead]
+    streamed = np.concatenate([block.transpose(1, 0, 2).reshape(4, -1) for block in found])
+
+    # Resident: each device gathers its places from its own copy.
+    def gathered(device, records, seed, start):
+        places = device * np.uint32(batch // 4) + np.arange(batch // 4, dtype=np.uint32)
+        index = resident.shuffled_index(seed, np.uint32(0), start, places, size)
+        return strategy.across.gather(resident.gather(records, index).x[:, 0])
+    program = strategy.compile("gather", gathered)
+    data = strategy.place((source.records, np.uint32(seed)))
+    steps = [strategy.place(np.uint32(5 + batch * i)) for i in range(12)]
+    held = [np.asarray(program(*data, start).addressable_data(0)) for start in steps]
+    print("FOUND", json.dumps([streamed.tolist(), np.stack(held).tolist()]))
 """
 
 
@@ -225,17 +238,25 @@ def test_two_processes_of_two_devices_read_each_example_once():
     port = small.free_port()
     command = [sys.executable, "-c", textwrap.dedent(PROCESS)]
     running = [
-        subprocess.Popen([*command, str(i), port, "streaming"], stdout=subprocess.PIPE, text=True)
+        subprocess.Popen([*command, str(i), port], stdout=subprocess.PIPE, text=True)
         for i in range(2)
     ]
     outputs = [process.communicate(timeout=120)[0] for process in running]
     found = [json.loads(text.split("FOUND")[1]) for text in outputs]
     assert found[0] == found[1]
-    read = np.concatenate([np.transpose(block, (1, 0, 2)).reshape(4, -1) for block in found[0]])
     position = 5 + np.arange(12 * 12)
     expected = [int(keys.order(7, p // 61, p % 61, 61, np)) for p in position]
-    np.testing.assert_array_equal(read.ravel(), expected)
-    assert sorted(read.ravel()[56 : 56 + 61]) == list(range(61))
+    for engine in found[0]:
+        np.testing.assert_array_equal(np.ravel(engine), expected)
+    assert sorted(expected[56 : 56 + 61]) == list(range(61))
+
+
+@pytest.mark.slow
+def test_blocks_read_by_worker_processes_are_the_same():
+    threads, processes = (
+        small.train(steps=20, data={**STREAMED, "workers": workers}) for workers in (0, 2)
+    )
+    small.assert_identical(processes.variables, threads.variables)
 
 
 @pytest.mark.parametrize("devices", [1, 2])
