@@ -132,5 +132,9 @@ def iterate(blocks: Blocks, workers: int = 0) -> Iterator[Block]:
     options = grain.ReadOptions(num_threads=THREADS, prefetch_buffer_size=THREADS)
     stream = grain.MapDataset.source(blocks).to_iter_dataset(options)
     if workers:
+        from absl import flags
+
+        if not flags.FLAGS.is_parsed():  # Grain's processes read flags, which only scripts parse
+            flags.FLAGS.mark_as_parsed()
         stream = stream.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
     return iter(stream)
