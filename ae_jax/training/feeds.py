@@ -172,8 +172,7 @@ def choose_engine(wanted: str, splits: dict[str, Source], budget: int) -> str:
     if wanted != "auto":
         if wanted not in ENGINES:
             raise ConfigError(
-                f"data.engine is {wanted!r}; known: auto, {', '.join(ENGINES)}"
-                f"{nearest(wanted, ['auto', *ENGINES])}"
+                f"no data.engine is called {wanted!r}{nearest(wanted, ['auto', *ENGINES])}"
             )
         return wanted
     return "resident" if sum(map(nbytes, splits.values())) <= budget else "streaming"
