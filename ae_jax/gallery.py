@@ -26,7 +26,8 @@ def example_sets(run: Run, source: Source, num: int) -> dict[str, dict[str, np.n
 
     Returns:
       "reconstructions": "input", "corrupted" (where the model corrupts), "reconstruction" and, for
-      numbers, "error" (the absolute difference, shown black at zero); "samples": where the model has a prior. Each `[num, *event]`.
+      numbers, "error" (the absolute difference, shown black at zero); "samples": where the model
+      has a prior. Each `[num, *event]`.
     """
     found = source.read(np.arange(min(num, len(source))))
     again = run.reconstruct(found.x, observed=found.observed, extras=found.extras)
