@@ -68,7 +68,7 @@ def draw(run: Run, folder: Any, source: Source, num: int, points: list[dict[str,
     for name, own in sets.items():
         show(run, folder, name, own)
     figures.curves_figure(folder / "curves.png", points)
-    _filters(run, folder)
+    _filters(run, folder, source)
     _activations(run, folder)
 
 
@@ -113,18 +113,39 @@ def readable(tokens: np.ndarray) -> str:
     return "".join(chr(value) if 32 <= value < 127 else "·" for value in whole)
 
 
-def _filters(run: Run, folder: Any) -> None:
-    """The weights from the pixels to each unit of the encoder's first dense layer, as pictures."""
+def _filters(run: Run, folder: Any, source: Source) -> None:
+    """Pictures of what single units stand for: those of a sparse code, else of the first layer."""
     shape = run.spec.event_shape
     if not figures.is_image(shape):
         return
-    leaves = jax.tree.leaves(run.variables.params.get("encoder", {}))
-    wide = [leaf for leaf in leaves if np.ndim(leaf) == 2 and leaf.shape[0] == math.prod(shape)]
-    if wide:
-        weights = np.asarray(wide[0]).T[:FILTERS].reshape(-1, *shape)
-        extent = np.abs(weights).max(axis=tuple(range(1, weights.ndim)), keepdims=True)
-        scaled = weights / np.maximum(extent, 1e-12)
+    state = run.variables.state.get("bottleneck", {})
+    found = _dictionary(run, source) if USAGE & set(state) else _first_layer(run)
+    if found is not None:
+        pictures = found[:FILTERS].reshape(-1, *shape)
+        extent = np.abs(pictures).max(axis=tuple(range(1, pictures.ndim)), keepdims=True)
+        scaled = pictures / np.maximum(extent, 1e-12)
         figures.examples_figure(folder / "filters.png", {"filter": scaled}, -1, 1, "filters")
+
+
+USAGE = {"mean_activation", "unused_for"}
+"""What the bottlenecks with units of their own, sparse and TopK, keep of each unit's use."""
+
+
+def _dictionary(run: Run, source: Source) -> np.ndarray:
+    """What each unit of a sparse code adds to the decoded mean: decode(e_j) - decode(0)."""
+    shape = run.model.bottleneck.latent_shape
+    num = min(FILTERS, math.prod(shape))
+    units = np.eye(num, math.prod(shape), dtype=np.float32).reshape(num, *shape)
+    extras = source.read(np.zeros(num, int)).extras  # one condition for all
+    return run.decode(units, extras=extras) - run.decode(np.zeros_like(units), extras=extras)
+
+
+def _first_layer(run: Run) -> np.ndarray | None:
+    """The weights from the pixels to each unit of the encoder's first dense layer, if it is one."""
+    leaves = jax.tree.leaves(run.variables.params.get("encoder", {}))
+    size = math.prod(run.spec.event_shape)
+    wide = [leaf for leaf in leaves if np.ndim(leaf) == 2 and leaf.shape[0] == size]
+    return np.asarray(wide[0]).T if wide else None
 
 
 def _activations(run: Run, folder: Any) -> None:
