@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from ae_jax import figures, keys
-from ae_jax.data.resident import to_batch
+from ae_jax import figures
 from ae_jax.data.source import Records, Source
+from ae_jax.evaluation import corrupt
 from ae_jax.run import Run
 
 BYTES = 256
@@ -46,12 +46,9 @@ def example_sets(run: Run, source: Source, num: int) -> dict[str, dict[str, np.n
 
 def _corrupted(run: Run, found: Records) -> np.ndarray | None:
     """What the encoder would see of these examples, or None if that is what they are."""
-    index = np.arange(len(found.x), dtype=np.uint32)
-    batch = to_batch(jax.tree.map(np.asarray, found), index, run.preprocessing)
-    own = keys.for_examples(jax.random.key(0), None, index).corruption
-    seen = jax.vmap(lambda k, x, o: run.model.corruption(k, x, o)[0])(own, batch.x, batch.observed)
-    same = seen.shape == batch.x.shape and bool(np.all(seen == batch.x))
-    return None if same else np.asarray(run.preprocessing.invert(seen))
+    seen = corrupt(run, found)
+    clean = corrupt(run, found, "none")
+    return None if np.array_equal(seen, clean) else seen
 
 
 def draw(run: Run, folder: Any, source: Source, num: int, points: list[dict[str, Any]]) -> None:
