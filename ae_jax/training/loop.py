@@ -59,7 +59,7 @@ class Loop:
         zeros = {name: np.zeros((), np.float32) for name in metric_names(plan.players)}
         self.totals = self.strategy.place(zeros)
         self.root = self.strategy.place(jax.random.wrap_key_data(parallel.fetch(state.root)))
-        self.state = self.strategy.place(state)
+        self.state = self.strategy.place_state(state)
         steps = training["steps"] - self.step
         self.feed = ENGINES[self.engine](plan, self.strategy, state.root, examples_seen, steps)
         self.window_start, self.window = self.step, (0, 0.0)  # its timed examples and seconds
@@ -94,7 +94,7 @@ class Loop:
     def evaluate(self) -> None:
         """Evaluates every held-out split and reports it."""
         for name, run in self.evaluators.items():
-            self.metrics[name] = run(self.state.variables, self.root, self.state.step)
+            self.metrics[name] = run(self.state.evaluated, self.root, self.state.step)
             self.reporter.log(self.step, name, self.metrics[name])
 
     def next_stop(self) -> int:
