@@ -129,12 +129,17 @@ USAGE = {"mean_activation", "unused_for"}
 
 
 def _dictionary(run: Run, source: Source) -> np.ndarray:
-    """What each unit of a sparse code adds to the decoded mean: decode(e_j) - decode(0)."""
+    """What each unit of a sparse code adds to the decoded mean: decode(m + e_j) - decode(m).
+
+    The code m it is added to is the mean activation, where the bottleneck keeps it, else 0.
+    """
     shape = run.model.bottleneck.latent_shape
     num = min(FILTERS, math.prod(shape))
     units = np.eye(num, math.prod(shape), dtype=np.float32).reshape(num, *shape)
     extras = source.read(np.zeros(num, int)).extras  # one condition for all
-    return run.decode(units, extras=extras) - run.decode(np.zeros_like(units), extras=extras)
+    mean = np.asarray(run.variables.state["bottleneck"].get("mean_activation", 0.0))
+    base = np.broadcast_to(mean, units.shape)
+    return run.decode(base + units, extras=extras) - run.decode(base, extras=extras)
 
 
 def _first_layer(run: Run) -> np.ndarray | None:
