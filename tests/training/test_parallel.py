@@ -152,8 +152,12 @@ def test_streamed_microbatches_are_those_of_resident_data(strategy):
 
 
 def test_a_run_is_used_on_fewer_devices_than_its_mesh_had():
-    fields = {"parallel": {"strategy": "fsdp", "mesh": {"data": 2, "fsdp": 4}, "devices": 8}}
-    run = small.train(steps=1, **fields)
+    section = {"strategy": "fsdp", "mesh": {"data": 2, "fsdp": 4}, "devices": 8}
+    plan = plan_of(parallel=section)
+    variables = small.filled_state(plan.model, plan.players).variables
+    spec = ae.Spec((small.WIDTH,), "real")
+    own = (plan.config, plan.preprocessing, spec, spec.event_shape, small.TRAIN, (0.0, 1.0))
+    run = ae.Run(plan.model, plan.objective, variables, *own)
     x = small.arrays()[:5]
     run.config["parallel"]["mesh"] = {"data": 16, "fsdp": 16}
     run.config["parallel"]["devices"] = 256
