@@ -1,10 +1,10 @@
 """What accelerators can do at most, by their makers' figures, and how pods are wired.
 
-Sources, as published by Google Cloud in November 2026: "System architecture" and "TPU v4", "TPU v5e",
-"TPU v5p", "TPU v6e" of the Cloud TPU documentation (peak compute in bfloat16, HBM capacity and
-bandwidth, inter-chip bandwidth a chip over its ports). A link is one port in one direction: v5e,
-for one, has 400 GB/s in both directions over 4 ports, hence 50 GB/s. Axes of 16 chips close to
-rings on v5e and v6e; on v4 and v5p so do slices made of whole 4 x 4 x 4 cubes.
+Source: Google's Cloud TPU documentation, pages "TPU v4", "TPU v5e", "TPU v5p" and "TPU v6e", as read
+in November 2026 (peak compute in bfloat16, HBM capacity and bandwidth, inter-chip bandwidth). A
+link is one port in one direction: v5e, for one, has 400 GB/s in both directions over 4 ports, hence
+50 GB/s. Axes of 16 chips close to rings on v5e and v6e; on v4 and v5p the axes of slices that are
+made of whole 4 x 4 x 4 cubes do.
 """
 
 import math

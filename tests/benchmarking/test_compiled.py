@@ -45,7 +45,7 @@ def test_so_are_those_of_convolutions_and_their_gradients(size, stride):
 
 
 def test_a_batched_product_as_a_tpu_writes_it():
-    """Batch dimensions stand as window positions, all but one of which meet the dilation's zeros."""
+    """Batch dimensions stand as window positions; all but one of them meet the dilation's zeros."""
     text = program(
         "%p = f32[4,16,8]{2,1,0} parameter(0)",
         "%q = f32[4,8,32]{2,1,0} parameter(1)",

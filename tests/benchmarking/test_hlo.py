@@ -27,7 +27,7 @@ HloModule jit_run, num_partitions=4
   ROOT %out = (s32[], f32[8,128]{1,0}, s32[], /*index=3*/s32[]) tuple(%add, %tanh, %one, %end)
 }
 
-%inner_condition (p: (s32[], f32[8,128], s32[], s32[])) -> pred[] {
+%inner_test (p: (s32[], f32[8,128], s32[], s32[])) -> pred[] {
   %p = (s32[], f32[8,128]{1,0:T(8,128)S(1)}, s32[], s32[]) parameter(0)
   %i = s32[] get-tuple-element(%p), index=0
   %end = s32[] get-tuple-element(%p), index=3
@@ -43,13 +43,13 @@ HloModule jit_run, num_partitions=4
   %two = s32[] constant(2)
   %one = s32[] constant(1)
   %start = (s32[], f32[8,128], s32[], s32[]) tuple(%two, %x, %one, %kept)
-  %loop = (s32[], f32[8,128], s32[], s32[]) while(%start), condition=%inner_condition, body=%inner_body
+  %loop = (s32[], f32[8,128], s32[], s32[]) while(%start), body=%inner_body, condition=%inner_test
   %y = f32[8,128]{1,0} get-tuple-element(%loop), index=1
   %add = s32[] add(%i, %one)
   ROOT %out = (s32[], f32[8,128]{1,0}, s32[], s32[]) tuple(%add, %y, %n, %kept)
 }
 
-%outer_condition (p: (s32[], f32[8,128], s32[], s32[])) -> pred[] {
+%outer_test (p: (s32[], f32[8,128], s32[], s32[])) -> pred[] {
   %p = (s32[], f32[8,128]{1,0:T(8,128)}, s32[], s32[]) parameter(0)
   %i = s32[] get-tuple-element(%p), index=0
   %n = s32[] get-tuple-element(%p), index=2
@@ -62,7 +62,7 @@ ENTRY %main (x: f32[8,128], n: s32[]) -> f32[8,128] {
   %zero = s32[] constant(0)
   %nine = s32[] constant(9)
   %carry = (s32[], f32[8,128], s32[], s32[]) tuple(%zero, %x, %n, %nine)
-  %while = (s32[], f32[8,128], s32[], s32[]) while(%carry), condition=%outer_condition, body=%outer_body
+  %while = (s32[], f32[8,128], s32[], s32[]) while(%carry), condition=%outer_test, body=%outer_body
   ROOT %y = f32[8,128]{1,0:T(8,128)} get-tuple-element(%while), index=1
 }
 """
