@@ -233,7 +233,7 @@ class Run:
         root = jax.random.key(self.config["training"]["seed"])
         step = np.int32(self.config["training"]["steps"])
         place = strategy.place
-        return run(place(self.variables), place(root), place(step))
+        return run(strategy.place_state(self.variables), place(root), place(step))
 
     @property
     def has_prior(self) -> bool:
@@ -253,6 +253,7 @@ class Run:
 
     def _parallel(self) -> dict[str, Any]:
         section = dict(self.config["parallel"])
+        section |= {"mesh": None}
         if section["devices"] is not None:  # the machine that loads may have fewer than trained
             section["devices"] = min(section["devices"], len(jax.devices()))
         return section
@@ -270,9 +271,9 @@ class Run:
 
     def _over(self, name: str, fn: Callable[..., Any]) -> Callable[..., Any]:
         if name not in self._compiled:
-            devices = parallel.from_config(self._parallel()).devices
+            strategy = parallel.from_config(self._parallel())
             size = self.config["evaluation"]["batch_size"] or self.config["training"]["batch_size"]
-            self._compiled[name] = parallel.over_examples(fn, devices, size)
+            self._compiled[name] = parallel.over_examples(fn, strategy, size)
         return self._compiled[name]
 
     def _batch(self, records: Records) -> Batch:
