@@ -1,10 +1,9 @@
 """What accelerators can do at most, by their makers' figures, and how pods are wired.
 
-Source: Google's Cloud TPU documentation, pages "TPU v4", "TPU v5e", "TPU v5p" and "TPU v6e", as read
-in November 2026 (peak compute in bfloat16, HBM capacity and bandwidth, inter-chip bandwidth). A
-link is one port in one direction: v5e, for one, has 400 GB/s in both directions over 4 ports, hence
-50 GB/s. Axes of 16 chips close to rings on v5e and v6e; on v4 and v5p the axes of slices that are
-made of whole 4 x 4 x 4 cubes do.
+Source: Google's Cloud TPU documentation, the pages of v4, v5e, v5p and v6e as read in November 2026
+(peak compute in bfloat16, HBM capacity and bandwidth, inter-chip bandwidth). A link is one port in
+one direction: v5e, for one, has 400 GB/s in both directions over 4 ports, hence 50 GB/s. Axes of 16
+chips close to rings on v5e and v6e, on v4 and v5p those of slices made of whole 4 x 4 x 4 cubes.
 """
 
 import math
