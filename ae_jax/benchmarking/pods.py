@@ -1,9 +1,10 @@
 """What a config's training step needs and can reach on a TPU pod, from the compiler alone."""
 
+import contextlib
 import importlib.metadata
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -73,7 +74,8 @@ def compile_for_pod(
     lowered, began = made.lower(), time.perf_counter()
     report = _head(made, where)
     try:
-        found = lowered.compile()
+        with _uncached():
+            found = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
         used = _OUT_OF_MEMORY.search(str(error))
         if used is None:
@@ -89,6 +91,18 @@ def compile_for_pod(
     flops = programs.model_flops(config, made.share).total
     report |= _bounds(made, where, compiled.work(found.as_text()), flops)
     return report | {"verdict": _verdict(made, report)}
+
+
+@contextlib.contextmanager
+def _uncached() -> Iterator[None]:
+    """Within it nothing compiled is kept: programs for absent devices cannot be read back."""
+    name = "jax_persistent_cache_min_compile_time_secs"
+    before = getattr(jax.config, name)
+    jax.config.update(name, float("inf"))
+    try:
+        yield
+    finally:
+        jax.config.update(name, before)
 
 
 def _head(made: Training, where: Slice) -> dict[str, Any]:
