@@ -22,6 +22,7 @@ from ae_jax.data.resident import to_batch
 from ae_jax.data.source import Arrays, in_memory, pieces, sampled
 from ae_jax.errors import ConfigError, PartError, nearest
 from ae_jax.model import Autoencoder
+from ae_jax.precision import with_compute_dtype
 from ae_jax.recipe import Recipe
 from ae_jax.run import Run, as_recipe
 from ae_jax.training import parallel
@@ -264,7 +265,8 @@ def resolve(
     """
     training, size = config["training"], len(dataset.train)
     devices = devices or len(parallel.from_config(config["parallel"]).devices)
-    parallel.check_batch(training["batch_size"], devices)
+    accumulation = training["accumulation"]
+    parallel.check_batch(training["batch_size"], devices, accumulation=accumulation)
     if eval_size := config["evaluation"]["batch_size"]:
         parallel.check_batch(eval_size, devices, "evaluation.batch_size")
     if training["batch_size"] > size:
@@ -278,13 +280,15 @@ def resolve(
     if verbose:
         _print_choices(config, recipe, spec)
     model, objective = filled.build(spec)
+    model = with_compute_dtype(model, training["compute_dtype"], spec)
     _validate(model, preprocessing, dataset)
     plan = Plan(config, model, objective, (), preprocessing, dataset)
     example = np.zeros(spec.event_shape, np.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), example, plan.example_extras())
-    _trace(plan, example, variables, training["batch_size"] // devices)
+    _trace(plan, example, variables, training["batch_size"] // (devices * accumulation))
     if optimizer is None:
-        optimizer = optimizers.from_config(config["optimizer"], training["steps"])
+        sizes = training["steps"], training["batch_size"]
+        optimizer = optimizers.from_config(config["optimizer"], *sizes)
     players = single_player(objective, optimizer, variables)
     return config, filled, plan._replace(players=players), spec
 

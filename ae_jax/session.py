@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from ae_jax import config as config_lib
+from ae_jax import precision
 from ae_jax import summary as summary_lib
 from ae_jax.data.dataset import Dataset
 from ae_jax.data.source import Source, nbytes
@@ -88,7 +89,10 @@ class Session:
     def _start(self, checkpoints: Any) -> tuple[TrainState, int]:
         plan = self.plan
         seed, shape = plan.config["training"]["seed"], self.run.spec.event_shape
-        init = jax.jit(lambda key, x, extras: init_state(plan.model, plan.players, x, key, extras))
+        averaged = plan.config["training"]["average_decay"] is not None
+        init = jax.jit(
+            lambda key, x, extras: init_state(plan.model, plan.players, x, key, extras, averaged)
+        )
         state = init(jax.random.key(seed), np.zeros(shape, np.float32), plan.example_extras())
         restored = None if checkpoints is None else checkpoints.restore()
         if checkpoints is None or restored is None:
@@ -110,7 +114,8 @@ class Session:
         parts = training["init_parts"]
         variables, taken = warm_start(state.variables, training["init_from"], parts)
         self._say(f"starting from the {', '.join(taken)} of {training['init_from']}")
-        return state._replace(variables=variables)
+        average = jax.tree.map(np.array, variables.params) if state.average else {}
+        return state._replace(variables=variables, average=average)
 
     def _train(self, state: TrainState, examples_seen: int, checkpoints: Any) -> Run:
         first_step = int(state.step)
@@ -133,7 +138,7 @@ class Session:
                 if checkpoints is not None:
                     checkpoints.wait()
                 self._close(loop, status)
-        self.run.variables = progress.state.variables
+        self.run.variables = progress.state.evaluated
         self._figures()
         self._say(summary_lib.text(self.run.summary, self.workdir))
         return self.run
@@ -181,7 +186,7 @@ class Session:
             "lost_steps": self.lost_steps,
             "device_count": len(loop.strategy.devices),
             "strategy": self.plan.config["parallel"]["strategy"],
-            "precision": "float32",
+            "precision": precision.described(self.plan.config),
             "preprocessing": config_lib.to_plain(self.plan.config["data"]["preprocessing"]),
             "compiles": loop.traces(),
             **summary_lib.environment(),
@@ -215,7 +220,7 @@ class Session:
         from ae_jax import storage
 
         self._say(f"already finished at step {int(state.step):,}; raise training.steps to go on")
-        self.run.variables = Variables(*parallel.fetch(tuple(state.variables)))
+        self.run.variables = Variables(*parallel.fetch(tuple(state.evaluated)))
         self.run.summary = storage.read_json(self.workdir / storage.SUMMARY)
         return self.run
 
@@ -224,7 +229,7 @@ class Session:
 
         if self.workdir is None or not figures.is_image(self.run.spec.event_shape):
             return
-        self.run.variables = loop.state.variables
+        self.run.variables = loop.state.evaluated
         for name, sets in gallery.example_sets(self.run, *self._shown()).items():
             pictures = figures.to_pictures(
                 figures.interleave(list(sets.values())), *self.run.display_range
