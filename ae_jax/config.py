@@ -69,11 +69,10 @@ DEFAULTS: dict[str, Any] = {
 }
 """Every field with its default; None is "chosen" or "none" unless said otherwise.
 
-- `data.arguments` are those of the source, `data.stand_in` the fields of a data set with examples
-  of the same shapes, for the smoke variant; `data.spec` what its examples look like, see
-  `ae_jax.data.declared`, for programs that are compiled where the data are not; `data.engine` "auto"
-  keeps the data on the device where all splits fit in `resident_mib`, else streams them, read by
-  `workers` processes (0: threads).
+- `data.arguments` are those of the source, `data.stand_in` the fields of another data set, for the
+  smoke variant; `data.spec` what examples look like (`ae_jax.data.declared`), for programs that are
+  compiled where the data are not; `data.engine` "auto" keeps the data on the device where all
+  splits fit in `resident_mib`, else streams them, read by `workers` processes (0: threads).
 - `optimizer.base_batch_size`: the batch size that `learning_rate` is meant for; it grows in
   proportion to `training.batch_size` (Goyal et al. 2017).
 - `training.accumulation`: microbatches that a step's gradients are averaged over, in the memory of
@@ -83,8 +82,8 @@ DEFAULTS: dict[str, Any] = {
   to start from, `init_parts` which of its parts (none given: all).
 - `parallel.devices` None takes all; `mesh` is that of the strategy "fsdp".
 - `evaluation.batch_size` None is that of a microbatch.
-- `pod`, for `scripts/compile_for_pod.py` alone, is what it compiles for: under which strategies, and
-  how many examples a step on each chip, None: `training.batch_size`.
+- `pod`, for `scripts/compile_for_pod.py` alone, is what it compiles for: under which strategies,
+  and how many examples a step on each chip, None: `training.batch_size`.
 """
 
 SMOKE = {"steps": 30, "log_every": 10, "eval_every": 20, "checkpoint_every": 20}

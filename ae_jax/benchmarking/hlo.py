@@ -90,6 +90,10 @@ class Computation(NamedTuple):
     instructions: Mapping[str, Instruction]
     root: str
 
+    def nbytes(self, name: str) -> int:
+        """The size of an instruction's result."""
+        return sum(buffer.nbytes for buffer in self.instructions[name].buffers)
+
     def nth_parameter(self, number: int) -> Instruction:
         """The parameter of this number."""
         return next(

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 from ae_jax import config as config_lib
-from ae_jax.benchmarking import compiled, programs, roofline
+from ae_jax.benchmarking import compiled, exchanges, programs, roofline
 from ae_jax.benchmarking.chips import GIB, Slice, slice_of
 from ae_jax.benchmarking.compiled import Work
 from ae_jax.benchmarking.programs import Training
@@ -23,10 +23,13 @@ EXPECTED = {
     "fsdp": ("all-reduce", "all-gather", "reduce-scatter"),
 }
 """Kinds of collectives that a strategy is made of."""
-GATHERS, REDUCTIONS = 3, 2
-"""How often a chip may send as many bytes as there are parameters under `fsdp`: to gather them in
-the forward pass, in the backward pass and where that computes again; to reduce gradients."""
+GATHERS, REDUCTIONS = 2, 2
+"""How often a chip may send as many bytes as there are parameters under `fsdp`: to gather them for
+the networks and, in full precision, for terms that look at them; to reduce gradients."""
 _OUT_OF_MEMORY = re.compile(r"Used ([\d.]+)([KMGT]?) of ([\d.]+)([KMGT]?) hbm", re.I)
+_TOO_MANY_TEMPORARIES = re.compile(
+    r"temporaries \(([\d.]+)([KMGT]?)\) exceeds available HBM \(([\d.]+)([KMGT]?)\)", re.I
+)
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -77,13 +80,9 @@ def compile_for_pod(
         with _uncached():
             found = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
-        used = _OUT_OF_MEMORY.search(str(error))
-        if used is None:
+        memory = _needed(str(error), made)
+        if memory is None:
             raise
-        size, limit = (
-            float(n) * _UNITS[u.upper()] for n, u in (used.groups()[:2], used.groups()[2:])
-        )
-        memory = {"total": int(size), "hbm": int(limit)}
         report |= {"compile_seconds": time.perf_counter() - began, "fits": False, "memory": memory}
         return report | {"verdict": _verdict(made, report)}
     report["compile_seconds"] = time.perf_counter() - began
@@ -132,6 +131,20 @@ def _head(made: Training, where: Slice) -> dict[str, Any]:
             "ratio": per_chip / (sum(sizes.values()) / shards),
         },
     }
+
+
+def _needed(message: str, made: Training) -> dict[str, int] | None:
+    """What the compiler says it would need and has; None where that is not what it says."""
+    taken = 0
+    used = _OUT_OF_MEMORY.search(message)
+    if used is None:
+        used = _TOO_MANY_TEMPORARIES.search(message)
+        taken = sum(map(programs.shard_nbytes, made.arguments))
+    if used is None:
+        return None
+    size, unit, limit, of_limit = used.groups()
+    in_bytes = lambda number, unit: int(float(number) * _UNITS[unit.upper()])
+    return {"total": in_bytes(size, unit) + taken, "hbm": in_bytes(limit, of_limit)}
 
 
 def _contents(made: Training, where: Slice, found: Any) -> dict[str, Any]:
@@ -200,12 +213,12 @@ def _judged(made: Training, work: Work, sent: float) -> dict[str, Any]:
     foreign = sum(c.times * c.sent for c in work.collectives if c.kind not in expected)
     declared = programs.declared_collectives(made)
     if made.strategy.name == SCATTERED:
-        turns = made.plan.config["training"].get("accumulation", 1)
+        turns = made.plan.config["training"]["accumulation"]
         reduced = programs.nbytes(made.state.variables.state) + 2**20  # counters, metrics, sums
         allowed = (GATHERS * turns + REDUCTIONS) * params + REDUCTIONS * reduced
     else:
         number = tuple(range(len(made.strategy.devices)))
-        each = (compiled.Collective(kind, size, number, 1) for kind, size in declared.items())
+        each = (exchanges.Collective(kind, size, number, 1) for kind, size in declared.items())
         allowed = sum(c.sent for c in each) + 1e-6 * sent
     return {
         "declared": {"gradients": params, **declared},
@@ -242,7 +255,7 @@ def _remedies(made: Training, report: Mapping[str, Any]) -> list[str]:
         found.append(
             f"split the state with --strategy=fsdp, which saves up to {saved / GIB:.2f} GiB"
         )
-    if config["training"].get("accumulation") == 1:
+    if config["training"]["accumulation"] == 1:
         found.append("accumulate gradients over smaller batches (--config.training.accumulation=2)")
     room, activations = hbm - state["bytes_per_chip"], total - state["bytes_per_chip"]
     fitting = int(made.share * room / activations) if room > 0 else 0

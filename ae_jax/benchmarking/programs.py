@@ -86,6 +86,7 @@ def devices_of(where: Slice) -> list[Any]:
     """
     require("libtpu", "compiling for TPUs (no TPU is needed)", '-e ".[tpu-compile]"')
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # no machine of a cloud's to ask
+    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # nor a TPU to share
     os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
     os.environ.setdefault("TPU_ACCELERATOR_TYPE", f"{where.chip.name}-{where.size}")
     from jax.experimental import topologies
@@ -115,17 +116,18 @@ def training(
     over = parallel.from_config(_parallel(plan.config["parallel"], strategy), devices)
     state, (size, data) = state_of(plan, spec), (len(plan.dataset.train), plan.config["data"])
     kind = choose_engine(data["engine"], plan.dataset.splits, data["resident_mib"] * 2**20)
-    batch_size = share * len(devices)
+    batch_size, steps = share * len(devices), plan.config["training"]
+    accumulation, decay = steps["accumulation"], steps["average_decay"]
     make = engine.resident_training if kind == "resident" else engine.streamed_training
-    program = make(plan.model, plan.players, plan.preprocessing, over, batch_size, size)
+    parts = (plan.model, plan.players, plan.preprocessing, over)
+    program = make(*parts, batch_size, size, accumulation, decay)
     block = 0
     if kind == "resident":
         records = _stacked(plan.dataset.train.spec, (size,))
         fed = over.shapes((records, jax.ShapeDtypeStruct((), jnp.uint32)))
     else:
-        limit = plan.config["training"]["steps_per_dispatch"]
-        block = streaming.block_steps(plan.dataset.train, batch_size, limit)
-        places = (len(devices), block, share)
+        block = streaming.block_steps(plan.dataset.train, batch_size, steps["steps_per_dispatch"])
+        places = (len(devices), block * accumulation, share // accumulation)
         records = _stacked(plan.dataset.train.spec, places)
         index = jax.ShapeDtypeStruct(places, jnp.uint32)
         fed = over.shapes(streaming.Block(records, index, records.valid), "rows")
@@ -153,7 +155,10 @@ def _one_chip(config: Mapping[str, Any], share: int) -> dict[str, Any]:
 def state_of(plan: Plan, spec: Spec) -> TrainState:
     """The shapes of a plan's state."""
     example = np.zeros(spec.event_shape, np.float32)
-    init = lambda key: init_state(plan.model, plan.players, example, key, plan.example_extras())
+    averaged = plan.config["training"]["average_decay"] is not None
+    init = lambda key: init_state(
+        plan.model, plan.players, example, key, plan.example_extras(), averaged
+    )
     return jax.eval_shape(init, jax.random.key(0))
 
 
@@ -172,7 +177,7 @@ def model_flops(config: Mapping[str, Any], share: int) -> Flops:
     own["model"] = _without_remat(own["model"])
     plan, spec = plan_without_data(own)
     step = make_step(plan.model, plan.players, len(plan.dataset.train))
-    return flops.count(step, state_of(plan, spec), _batch(plan, spec, share))
+    return flops.count(step, state_of(plan, spec), _batch(plan, (share,)))
 
 
 def _without_remat(node: Any) -> Any:
@@ -181,13 +186,13 @@ def _without_remat(node: Any) -> Any:
     return node
 
 
-def _batch(plan: Plan, spec: Spec, size: int) -> Batch:
-    """The shapes of a preprocessed batch."""
-    source = plan.dataset.train.spec
-    x = jax.ShapeDtypeStruct((size, *spec.event_shape), jnp.float32)
-    many = _stacked(source, (size,))
-    observed = None if source.observed is None else jax.ShapeDtypeStruct(x.shape, jnp.bool_)
-    fields: Any = (x, observed, many.valid, jax.ShapeDtypeStruct((size,), jnp.uint32), many.extras)
+def _batch(plan: Plan, leading: tuple[int, ...]) -> Batch:
+    """The shapes of preprocessed batches."""
+    many = _stacked(plan.dataset.train.spec, leading)
+    shape = plan.preprocessing.event_shape(tuple(plan.dataset.train.spec.x.shape))
+    x = jax.ShapeDtypeStruct((*leading, *shape), jnp.float32)
+    observed = None if many.observed is None else jax.ShapeDtypeStruct(x.shape, jnp.bool_)
+    fields: Any = (x, observed, many.valid, jax.ShapeDtypeStruct(leading, jnp.uint32), many.extras)
     return Batch(*fields)
 
 
@@ -202,11 +207,10 @@ def declared_collectives(made: Training) -> dict[str, int]:
     across = made.strategy.across
     if across.size == 1:
         return {}
-    step = make_step(made.plan.model, made.plan.players, len(made.plan.dataset.train))
-    spec = Spec(
-        made.plan.preprocessing.event_shape(tuple(made.plan.dataset.train.spec.x.shape)), ""
-    )
-    batch = _batch(made.plan, spec, made.share)
+    plan, accumulation = made.plan, made.plan.config["training"]["accumulation"]
+    step = make_step(plan.model, plan.players, len(plan.dataset.train), accumulation)
+    micro = made.share // accumulation
+    batch = _batch(plan, (micro,) if accumulation == 1 else (accumulation, micro))
     run = lambda state, batch: step(state, batch, None, across)
     jaxpr = jax.make_jaxpr(run, axis_env=[(DEVICE_AXIS, number)])(made.state, batch)
     found: dict[str, int] = {}

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ae_jax.benchmarking.chips import Slice
-from ae_jax.benchmarking.compiled import Collective, Work
+from ae_jax.benchmarking.compiled import Work
+from ae_jax.benchmarking.exchanges import Collective
 
 Coordinates = Sequence[tuple[int, ...]]
 

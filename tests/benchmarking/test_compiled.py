@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, PartitionSpec
 
-from ae_jax.benchmarking import compiled, flops
-from ae_jax.benchmarking.compiled import Collective
+from ae_jax.benchmarking import compiled, exchanges, flops
+from ae_jax.benchmarking.exchanges import Collective
 from ae_jax.networks import _convolution
 
 
@@ -122,7 +122,7 @@ def test_memory_traffic_of_an_update_of_everything():
     ],
 )
 def test_groups_in_all_their_forms(attributes, first, number):
-    found = compiled.groups(attributes)
+    found = exchanges.groups(attributes)
     assert (found[0], len(found)) == (first, number)
 
 
@@ -176,3 +176,57 @@ def test_an_exchange_of_a_device_with_itself_is_none():
         "ROOT %r = f32[64]{0} all-reduce(%p), replica_groups={{0},{1}}, to_apply=%add",
     )
     assert compiled.work(text).collectives == ()
+
+
+BESIDE = """\
+%begin (a: f32[64]) -> (f32[64], f32[256], u32[]) {
+  %a = f32[64]{0} parameter(0)
+  %g = f32[256]{0} all-gather(%a), channel_id=3, replica_groups=[1,4]<=[4], \
+frontend_attributes={chain_id="0"}
+  ROOT %s = (f32[64]{0}, f32[256]{0}, u32[]{:S(2)}) custom-call(%g), \
+custom_call_target="AsyncCollectiveStart"
+}
+
+%beside (a: f32[64], b: f32[256], c: u32[], x: f32[16]) -> (f32[16], f32[64], f32[256], u32[]) {
+  %x = f32[16]{0} parameter(3)
+  %y = f32[16]{0} negate(%x)
+  %a = f32[64]{0} parameter(0)
+  %b = f32[256]{0} parameter(1)
+  %g = f32[256]{0} all-gather(%a), channel_id=3, replica_groups=[1,4]<=[4], \
+frontend_attributes={chain_id="0"}
+  %c = u32[]{:S(2)} parameter(2)
+  ROOT %t = (f32[16]{0}, f32[64]{0}, f32[256]{0}, u32[]{:S(2)}) tuple(%y, %a, %g, %c)
+}
+
+%finish (a: f32[64], b: f32[256], c: u32[]) -> f32[256] {
+  %a = f32[64]{0} parameter(0)
+  %b = f32[256]{0} parameter(1)
+  %g = f32[256]{0} all-gather(%a), channel_id=3, replica_groups=[1,4]<=[4], \
+frontend_attributes={chain_id="0"}
+  %c = u32[]{:S(2)} parameter(2)
+  ROOT %d = f32[256]{0} custom-call(%a, %b, %g, %c), custom_call_target="AsyncCollectiveDone"
+}
+
+"""
+
+
+def test_a_collective_beside_other_work_counts_once():
+    text = program(
+        "%p = f32[64]{0} parameter(0)",
+        "%x = f32[16]{0} parameter(1)",
+        "%s = (f32[64]{0}, f32[256]{0}, u32[]{:S(2)}) fusion(%p), kind=kCustom, calls=%begin",
+        "%a = f32[64]{0} get-tuple-element(%s), index=0",
+        "%b = f32[256]{0} get-tuple-element(%s), index=1",
+        "%c = u32[]{:S(2)} get-tuple-element(%s), index=2",
+        "%t = (f32[16]{0}, f32[64]{0}, f32[256]{0}, u32[]{:S(2)}) fusion(%a, %b, %c, %x), "
+        "kind=kCustom, calls=%beside",
+        "%e = f32[64]{0} get-tuple-element(%t), index=1",
+        "%f = f32[256]{0} get-tuple-element(%t), index=2",
+        "%h = u32[]{:S(2)} get-tuple-element(%t), index=3",
+        "ROOT %d = f32[256]{0} fusion(%e, %f, %h), kind=kCustom, calls=%finish",
+        before=BESIDE,
+    )
+    found = compiled.work(text)
+    assert [(c.kind, c.payload) for c in found.collectives] == [("all-gather", 1024)]
+    gathered, beside = 256 + 1024, 64 + 64  # the part read and the whole written; x and y
+    assert found.hbm_bytes == gathered + beside

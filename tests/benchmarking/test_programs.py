@@ -10,7 +10,7 @@ import ae_jax as ae
 from ae_jax.benchmarking import compiled, programs
 from ae_jax.benchmarking.chips import slice_of
 from ae_jax.errors import MissingFileError
-from tests import small
+from tests import fast, small
 
 FOUR = jax.devices()[:4]
 
@@ -21,16 +21,25 @@ def centred(outputs, context):
     return jnp.sum(context.mean(outputs.posterior.mean) ** 2)
 
 
-@pytest.mark.parametrize("engine", [pytest.param("resident", marks=pytest.mark.slow), "streaming"])
-def test_a_compiled_data_parallel_step_moves_what_it_declares_and_no_more(engine):
-    config = small.config(data={"engine": engine}, batch_size=8, pod={"batch_per_chip": 4})
+@pytest.mark.parametrize(
+    ("engine", "accumulation"),
+    [
+        ("streaming", 1),
+        pytest.param("resident", 1, marks=pytest.mark.slow),
+        pytest.param("resident", 2, marks=pytest.mark.slow),
+        pytest.param("streaming", 2, marks=pytest.mark.slow),
+    ],
+)
+def test_a_compiled_data_parallel_step_moves_what_it_declares_and_no_more(engine, accumulation):
+    pod, data = {"batch_per_chip": 4}, {"engine": engine}
+    config = small.config(data=data, batch_size=8, pod=pod, accumulation=accumulation)
     made = programs.training(config, FOUR, "shard_map")
     assert (made.engine, made.share, made.batch_size) == (engine, 4, 16)
     weights = (6 * 16 + 16) + (16 * 4 + 4) + (2 * 16 + 16) + (16 * 6 + 6)
     declared = programs.declared_collectives(made)
     metrics = len(programs.metric_names(made.plan.players)) - 2  # norm and skipped are no means
     assert declared == {"all-reduce": 4 * (weights + metrics)}
-    work = compiled.work(made.lower().compile().as_text())
+    work = compiled.work(made.lower().compile(compiler_options=fast.options()).as_text())
     assert {c.kind for c in work.collectives} == {"all-reduce"}
     assert sum(c.times * c.payload for c in work.collectives) == declared["all-reduce"]
     assert work.flops == programs.model_flops(config, 4).total

@@ -6,7 +6,8 @@ import pytest
 
 from ae_jax.benchmarking import roofline
 from ae_jax.benchmarking.chips import slice_of
-from ae_jax.benchmarking.compiled import Collective, Work
+from ae_jax.benchmarking.compiled import Work
+from ae_jax.benchmarking.exchanges import Collective
 
 POD = slice_of("v5e:16x16")
 PLACES = list(itertools.product(range(16), range(16)))
