@@ -6,6 +6,7 @@ a node `{"name": …, argument: value, …}`; None leaves it to be chosen from t
 
 import copy
 import os
+import types
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,7 @@ DEFAULTS: dict[str, Any] = {
         "engine": "auto",
         "resident_mib": 1024,
         "workers": 0,
+        "spec": {},
         "stand_in": {},
     },
     "model": dict.fromkeys(PARTS),
@@ -63,12 +65,14 @@ DEFAULTS: dict[str, Any] = {
     },
     "parallel": {"strategy": "pmap", "devices": None, "mesh": {"data": None, "fsdp": None}},
     "evaluation": {"batch_size": None, "images": 16},
+    "pod": {"batch_per_chip": None, "strategies": ["pmap"]},
 }
 """Every field with its default; None is "chosen" or "none" unless said otherwise.
 
-- `data.arguments` are those of the source, `data.stand_in` the fields of a data set with examples
-  of the same shapes, for the smoke variant; `data.engine` "auto" keeps the data on the device where
-  all splits fit in `resident_mib`, else streams them, read by `workers` processes (0: threads).
+- `data.arguments` are those of the source, `data.stand_in` the fields of another data set, for the
+  smoke variant; `data.spec` what examples look like (`ae_jax.data.declared`), for programs that are
+  compiled where the data are not; `data.engine` "auto" keeps the data on the device where all
+  splits fit in `resident_mib`, else streams them, read by `workers` processes (0: threads).
 - `optimizer.base_batch_size`: the batch size that `learning_rate` is meant for; it grows in
   proportion to `training.batch_size` (Goyal et al. 2017).
 - `training.accumulation`: microbatches that a step's gradients are averaged over, in the memory of
@@ -78,6 +82,8 @@ DEFAULTS: dict[str, Any] = {
   to start from, `init_parts` which of its parts (none given: all).
 - `parallel.devices` None takes all; `mesh` is that of the strategy "fsdp".
 - `evaluation.batch_size` None is that of a microbatch.
+- `pod`, for `scripts/compile_for_pod.py` alone, is what it compiles for: under which strategies,
+  and how many examples a step on each chip, None: `training.batch_size`.
 """
 
 SMOKE = {"steps": 30, "log_every": 10, "eval_every": 20, "checkpoint_every": 20}
@@ -87,6 +93,7 @@ OPTIONAL |= {"test_fraction": float, "validation_fraction": float}
 OPTIONAL |= {
     "average_decay": float,
     "base_batch_size": int,
+    "batch_per_chip": int,
     "init_from": str,
     "data": int,
     "fsdp": int,
@@ -99,7 +106,7 @@ OPEN = {
     ("objective",),
     ("optimizer", "arguments"),
 }
-OPEN |= {("model", part) for part in PARTS} | {("data", "stand_in")}
+OPEN |= {("model", part) for part in PARTS} | {("data", "stand_in"), ("data", "spec")}
 
 POSITIVE = {
     "training": (
@@ -130,8 +137,10 @@ FREE_ON_RESUME = {
         "init_from",
         "init_parts",
     )
-} | {("parallel",), ("evaluation",)}
-FREE_ON_RESUME |= {("data", name) for name in ("engine", "resident_mib", "workers", "stand_in")}
+} | {("parallel",), ("evaluation",), ("pod",)}
+FREE_ON_RESUME |= {
+    ("data", name) for name in ("engine", "resident_mib", "workers", "spec", "stand_in")
+}
 """What may differ between the starts of one run; steps may only grow."""
 
 
@@ -189,14 +198,46 @@ def variant(config: Any, name: str) -> Any:
     Raises:
       UnknownNameError: no such variant.
     """
+    _require_variant(name)
     if name == "smoke":
-        for field, value in SMOKE.items():
-            config["training"][field] = value
-        for field, value in config["data"]["stand_in"].items():
+        config["training"].update(SMOKE)
+        short = config["optimizer"]["warmup_steps"], SMOKE["steps"] // 10
+        config["optimizer"]["warmup_steps"] = min(short)
+        stand_in = config["data"]["stand_in"]
+        for field, value in {"spec": {}, **stand_in}.items() if stand_in else ():
             config["data"][field] = value
-    elif name:
-        raise UnknownNameError(f"no variant is called '{name}'{nearest(name, ['smoke'])}")
     return config
+
+
+def sizes(name: str, full: Mapping[str, Any], smoke: Mapping[str, Any]) -> Any:
+    """The numbers that a config file builds a variant from, where the experiment's are too large.
+
+    Args:
+      name: of the variant.
+      full: the experiment's sizes by name: width, depth, batch_size, ….
+      smoke: those of the smoke variant, under the same names.
+
+    Returns:
+      The sizes as attributes.
+
+    Raises:
+      UnknownNameError: no such variant.
+      ConfigError: one of the two has a size that the other has not.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.config.sizes("smoke", {"width": 768}, {"width": 32}).width
+      32
+    """
+    _require_variant(name)
+    if lone := set(full) ^ set(smoke):
+        raise ConfigError(f"every variant needs the same sizes; only one has {sorted(lone)}")
+    return types.SimpleNamespace(**(smoke if name == "smoke" else full))
+
+
+def _require_variant(name: str) -> None:
+    if name not in ("", "smoke"):
+        raise UnknownNameError(f"no variant is called '{name}'{nearest(name, ['smoke'])}")
 
 
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -220,6 +261,7 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
         ("training", "steps_per_dispatch"),
         ("parallel", "devices"),
         ("evaluation", "batch_size"),
+        ("pod", "batch_per_chip"),
         ("optimizer", "base_batch_size"),
     ):
         if (value := result[section][name]) is not None:

@@ -64,6 +64,8 @@ BAD_FIELDS = [
     ("training.seed", -1, "training.seed must not be negative, got -1"),
     ("evaluation.images", 0, "evaluation.images must be a positive whole number, got 0"),
     ("evaluation.batch_size", 0, "evaluation.batch_size must be a positive whole number, got 0"),
+    ("pod.batch_per_chip", 0, "pod.batch_per_chip must be a positive whole number, got 0"),
+    ("data.spec", {"shape": [4]}, "data.spec must say dtype, num_train, got"),
     ("parallel.devices", 0, "parallel.devices must be a positive whole number, got 0"),
     ("parallel.devices", 9, "parallel.devices is 9, but this machine has 8"),
     ("parallel.strategy", "pmapp", "no strategy is called 'pmapp'; did you mean 'pmap'?"),

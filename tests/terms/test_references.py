@@ -72,6 +72,10 @@ def nll(made):
     return [np.mean([cost(row, x, seen)[0] for row in k]) for k, x, seen in rows]
 
 
+def hidden_nll(made):
+    return test_reconstruction.hidden(made, reconstruction.binary_cross_entropy)
+
+
 def ratios(made):
     outputs = double(made.outputs._replace(posterior=None))
     return pairs(
@@ -193,6 +197,7 @@ LAMBDAS = {"lambda_od": 3.0, "lambda_d": 5.0}
 
 ROWS = (
     Row(terms.reconstruction(), gaussian, nll),
+    Row(terms.masked_reconstruction(), test_reconstruction.masked, hidden_nll),
     Row(terms.squared_error(), gaussian, distances(reconstruction.squared_error)),
     Row(terms.absolute_error(), gaussian, distances(reconstruction.absolute_error)),
     Row(terms.huber(delta=0.25), gaussian, distances(reconstruction.huber, delta=0.25)),
