@@ -150,6 +150,25 @@ def histogram_figure(
     _save(figure, path)
 
 
+def usage_figure(path: epath.Path, kl: np.ndarray, active: np.ndarray) -> None:
+    """Writes a PNG of the KL of each latent dimension, largest first.
+
+    Args:
+      path: of the PNG.
+      kl: `[d]`, nats.
+      active: bool `[d]`, drawn in another colour than the others.
+    """
+    figure, axes = _subplots(1, 1, 5.0, 3.2)
+    axis, order = axes[0, 0], np.argsort(-kl, kind="stable")
+    for label, own in (("active", active[order]), ("not active", ~active[order])):
+        places = np.flatnonzero(own)
+        axis.bar(places, kl[order][places], width=1.0, label=f"{len(places)} {label}")
+    axis.set(xlabel="latent dimension, by KL", ylabel="KL, nats", xlim=(-1, len(kl)))
+    axis.set_title(f"{kl.sum():.1f} nats in all", fontsize=9)
+    axis.legend()
+    _save(figure, path)
+
+
 def _image_sheet(path: epath.Path, sheet: np.ndarray, title: str) -> None:
     width = 6.0
     figure, axes = _subplots(1, 1, width, width * sheet.shape[0] / sheet.shape[1] + 0.4)
