@@ -155,7 +155,7 @@ def load(
 def of_section(section: Mapping[str, Any]) -> Dataset:
     """The Dataset that the `data` section of a complete config names."""
     fractions = {name: section[name] for name in ("test_fraction", "validation_fraction")}
-    return load(section["source"], **fractions, **section["arguments"])
+    return load(section["source"], **(fractions | section["arguments"]))
 
 
 def _users_own(source: str, kind: str, options: Mapping[str, Any]) -> Dataset:

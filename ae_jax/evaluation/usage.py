@@ -82,7 +82,7 @@ def latent_usage(posterior: Any, prior: Any, seed: int = 0) -> Usage:
 
 
 def _log_mixture(z: np.ndarray, loc: np.ndarray, log_var: np.ndarray) -> np.ndarray:
-    """log 1/n Σ_j N(z_i; μ_j, diag σ_j²) for every row of z, in float64, some rows at a time."""
+    """Log 1/n Σ_j N(z_i; μ_j, diag σ_j²) for every row of z, in float64, some rows at a time."""
     precision = np.exp(-log_var)
     constant = (loc**2 * precision + log_var + math.log(2 * math.pi)).sum(axis=1)
     step = max(1, BLOCK // len(loc))
