@@ -1,7 +1,7 @@
 """Which pictures a run leaves behind: whatever its data and parts have to show."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,6 +14,16 @@ from ae_jax.run import Run
 
 BYTES = 256
 FILTERS = 64
+
+
+def is_image(run: Run) -> bool:
+    """Whether the examples are pictures; a series has the shape of one."""
+    return run.spec.kind != "series" and figures.is_image(run.spec.event_shape)
+
+
+def spread(size: int, num: int) -> np.ndarray:
+    """Places of `num` of `size` examples, all if no more, far apart: neighbours may overlap."""
+    return np.arange(min(num, size)) * size // min(num, size)
 
 
 def example_sets(run: Run, source: Source, num: int) -> dict[str, dict[str, np.ndarray]]:
@@ -29,7 +39,7 @@ def example_sets(run: Run, source: Source, num: int) -> dict[str, dict[str, np.n
       numbers, "error" (the absolute difference, shown black at zero); "samples": where the model
       has a prior. Each `[num, *event]`.
     """
-    found = source.read(np.arange(min(num, len(source))))
+    found = source.read(spread(len(source), num))
     again = run.reconstruct(found.x, observed=found.observed, extras=found.extras)
     sets = {"input": found.x}
     corrupted = _corrupted(run, found)
@@ -85,23 +95,51 @@ def _numbers(run: Run, folder: Any, name: str, sets: Mapping[str, np.ndarray]) -
     figures.examples_figure(folder / f"{name}.png", sets, *run.display_range, name)
 
 
+def _series(run: Run, folder: Any, name: str, sets: Mapping[str, np.ndarray]) -> None:
+    del run
+    figures.series_figure(folder / f"{name}.png", sets, name)
+
+
 def _text(run: Run, folder: Any, name: str, sets: Mapping[str, np.ndarray]) -> None:
     if run.spec.num_classes != BYTES:
         return _numbers(run, folder, name, sets)
     lines = {label: list(map(readable, values)) for label, values in sets.items()}
+    if "input" in sets and "reconstruction" in sets:
+        wrong = np.rint(sets["reconstruction"]) != np.asarray(sets["input"], np.float32)
+        lines["wrong"] = ["".join(" ^"[int(byte)] for byte in row) for row in wrong]
     figures.text_figure(folder / f"{name}.png", lines, name)
     rows = zip(*lines.values(), strict=True)
     width = max(map(len, lines))
     text = "\n\n".join(
-        "\n".join(f"{label:<{width}}  {line}" for label, line in zip(lines, row, strict=True))
+        "\n".join(
+            f"{label:<{width}}  {line}".rstrip() for label, line in zip(lines, row, strict=True)
+        )
         for row in rows
     )
     (folder / f"{name}.txt").write_text(text + "\n")
     return None
 
 
-SHOWN: dict[str, Callable[..., None]] = {"tokens": _text}
+SHOWN: dict[str, Callable[..., None]] = {"series": _series, "tokens": _text}
 """How examples of a kind of data are shown; all others as pictures or lines."""
+
+
+def show_walk(
+    run: Run, folder: Any, name: str, values: np.ndarray, places: Sequence[float]
+) -> None:
+    """Writes `name.png` of walks through the latents; text one walk under the other, step by step.
+
+    Args:
+      run: whose codes they are decoded from.
+      folder: `etils.epath.Path`.
+      name: of the file.
+      values: `[walks * steps, *event]`, in the data's units, walk after walk.
+      places: `[steps]`, how far along each step is.
+    """
+    if run.spec.kind != "tokens":
+        return show(run, folder, name, {name: values})
+    steps = {f"{place:.2g}": values[i :: len(places)] for i, place in enumerate(places)}
+    return show(run, folder, name, steps)
 
 
 def readable(tokens: np.ndarray) -> str:
@@ -113,7 +151,7 @@ def readable(tokens: np.ndarray) -> str:
 def _filters(run: Run, folder: Any, source: Source) -> None:
     """Pictures of what single units stand for: those of a sparse code, else of the first layer."""
     shape = run.spec.event_shape
-    if not figures.is_image(shape):
+    if not is_image(run):
         return
     state = run.variables.state.get("bottleneck", {})
     found = _dictionary(run, source) if USAGE & set(state) else _first_layer(run)

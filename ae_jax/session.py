@@ -227,7 +227,7 @@ class Session:
     def _pictures(self, loop: Loop) -> None:
         from ae_jax import figures, gallery
 
-        if self.workdir is None or not figures.is_image(self.run.spec.event_shape):
+        if self.workdir is None or not gallery.is_image(self.run):
             return
         self.run.variables = loop.state.evaluated
         for name, sets in gallery.example_sets(self.run, *self._shown()).items():

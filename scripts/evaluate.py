@@ -1,5 +1,8 @@
 """Evaluates a run on the test split of its own data; prints a table, writes evaluation.json.
 
+Where the model has a density of its codes, the use of its latents too: active units, mutual
+information and the KL of each dimension, with figures/latents.png.
+
 python scripts/evaluate.py --workdir=runs/vae_digits
 python scripts/evaluate.py --workdir=… --probe=label --corruption='{"name": "gaussian", "std": 0.3}'
 
@@ -15,6 +18,7 @@ from absl import flags
 import ae_jax as ae
 from ae_jax import commands, config, evaluation, figures, storage
 from ae_jax.data.source import pieces
+from ae_jax.errors import PartError
 
 WORKDIR = flags.DEFINE_string("workdir", None, "The run.")
 SAMPLES = flags.DEFINE_integer("samples", 64, "Importance samples of the bound on log p(x).")
@@ -46,6 +50,14 @@ def under_corruption(run: ae.Run, dataset: ae.data.Dataset) -> dict[str, float]:
     return found
 
 
+def usage(run: ae.Run, test: ae.data.Source) -> ae.evaluation.Usage | None:
+    """The use of the latents; None for codes without a density, which have none to collapse."""
+    try:
+        return run.latent_usage(test)
+    except PartError:
+        return None
+
+
 def main() -> None:
     """Runs the command."""
     step = STEP.value
@@ -62,15 +74,23 @@ def main() -> None:
             for i, found in enumerate(pieces(test))
         ]
         metrics[f"neg_log_likelihood_k{SAMPLES.value}"] = -float(np.concatenate(bounds).mean())
+    workdir = storage.existing_workdir(WORKDIR.value)
+    latents = usage(run, test)
+    if latents is not None:
+        own = latents.to_dict()
+        metrics.setdefault("kl", own["kl"])
+        metrics |= {name: own[name] for name in ("active_units", "units", "mutual_information")}
+        figures.usage_figure(workdir / storage.FIGURES / "latents.png", latents.kl, latents.active)
     for name, value in metrics.items():
         print(f"{name:<28} {value:12.5g}")
-    path = storage.existing_workdir(WORKDIR.value) / storage.EVALUATION
+    path = workdir / storage.EVALUATION
     result = {
         "split": "test",
         "examples": len(test),
         "step": STEP.value,
         "preprocessing": config.to_plain(run.config["data"]["preprocessing"]),
         "metrics": metrics,
+        "latents": None if latents is None else latents.to_dict(),
     }
     storage.write_json(path, result)
     print(f"{path}")
