@@ -1,7 +1,7 @@
 """A convolutional autoencoder with a code of 32 numbers on Fashion-MNIST.
 
     python scripts/prepare_data.py --from_debian
-    python scripts/train.py --config=configs/autoencoder_conv_fashion_mnist.py --workdir=runs/autoencoder_conv_fashion_mnist
+    python scripts/train.py --config=configs/autoencoder_conv_fashion_mnist.py --workdir=runs/autoencoder_conv
 
 Expected TODO
 """
@@ -13,7 +13,7 @@ import ae_jax as ae
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The config, or its `smoke` variant."""
-    encoder, decoder = ae.networks.conv((32, 64)), ae.networks.deconv((64, 32))
+    encoder, decoder = ae.networks.conv((16, 32)), ae.networks.deconv((32, 16))
     recipe = ae.recipes.autoencoder(32, encoder=encoder, decoder=decoder)
     config = ae.config.config_dict(recipe)
     config.data.source = "tfds:fashion_mnist"

@@ -1,7 +1,7 @@
-"""A sparse convolutional autoencoder: few of 512 sigmoid units for each image of Fashion-MNIST.
+"""A sparse convolutional autoencoder: a tenth of 512 sigmoid units for each image.
 
     python scripts/prepare_data.py --from_debian
-    python scripts/train.py --config=configs/sparse_conv_fashion_mnist.py --workdir=runs/sparse_conv_fashion_mnist
+    python scripts/train.py --config=configs/sparse_conv_fashion_mnist.py --workdir=runs/sparse_conv
 
 Expected TODO
 """
@@ -13,8 +13,8 @@ import ae_jax as ae
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The config, or its `smoke` variant."""
-    encoder, decoder = ae.networks.conv((32, 64)), ae.networks.deconv((64, 32))
-    recipe = ae.recipes.sparse(512, rho=0.1, weight=0.1, encoder=encoder, decoder=decoder)
+    encoder, decoder = ae.networks.conv((16, 32)), ae.networks.deconv((32, 16))
+    recipe = ae.recipes.sparse(512, rho=0.1, weight=0.05, encoder=encoder, decoder=decoder)
     few_an_example = 0.3 * ae.terms.population_sparsity(rho=0.1)
     recipe = recipe._replace(objective=recipe.objective + few_an_example)
     config = ae.config.config_dict(recipe)

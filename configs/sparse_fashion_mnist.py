@@ -1,7 +1,7 @@
 """A sparse autoencoder: a tenth of 1,024 sigmoid units for each image of Fashion-MNIST.
 
     python scripts/prepare_data.py --from_debian
-    python scripts/train.py --config=configs/sparse_fashion_mnist.py --workdir=runs/sparse_fashion_mnist
+    python scripts/train.py --config=configs/sparse_fashion_mnist.py --workdir=runs/sparse
 
 Expected TODO
 """
@@ -13,13 +13,8 @@ import ae_jax as ae
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The config, or its `smoke` variant."""
-    recipe = ae.recipes.sparse(
-        1024,
-        rho=0.1,
-        weight=0.05,
-        encoder=ae.networks.mlp((64,)),
-        decoder=ae.networks.mlp((512,)),
-    )
+    encoder, decoder = ae.networks.mlp((64,)), ae.networks.mlp((512,))
+    recipe = ae.recipes.sparse(1024, rho=0.1, weight=0.05, encoder=encoder, decoder=decoder)
     few_an_example = 0.3 * ae.terms.population_sparsity(rho=0.1)
     recipe = recipe._replace(objective=recipe.objective + few_an_example)
     config = ae.config.config_dict(recipe)

@@ -1,7 +1,7 @@
-"""A convolutional variational autoencoder on dynamically binarised Fashion-MNIST.
+"""A convolutional variational autoencoder on dynamically binarised Fashion-MNIST, five epochs.
 
     python scripts/prepare_data.py --from_debian
-    python scripts/train.py --config=configs/vae_conv_fashion_mnist.py --workdir=runs/vae_conv_fashion_mnist
+    python scripts/train.py --config=configs/vae_conv_fashion_mnist.py --workdir=runs/vae_conv
 
 Expected TODO
 """
@@ -13,7 +13,7 @@ import ae_jax as ae
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The config, or its `smoke` variant."""
-    encoder, decoder = ae.networks.conv((32, 64)), ae.networks.deconv((64, 32))
+    encoder, decoder = ae.networks.conv((16, 32)), ae.networks.deconv((32, 16))
     likelihood = ae.likelihoods.bernoulli()
     recipe = ae.recipes.vae(20, encoder=encoder, decoder=decoder, likelihood=likelihood)
     config = ae.config.config_dict(recipe)
