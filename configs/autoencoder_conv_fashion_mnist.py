@@ -1,7 +1,7 @@
 """A convolutional autoencoder with a code of 32 numbers on Fashion-MNIST.
 
     python scripts/prepare_data.py --from_debian
-    python scripts/train.py --config=configs/autoencoder_conv_fashion_mnist.py --workdir=runs/autoencoder_conv
+    python scripts/train.py --config=configs/autoencoder_conv_fashion_mnist.py --workdir=runs/conv
 
 Expected TODO
 """
