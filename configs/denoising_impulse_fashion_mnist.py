@@ -1,7 +1,7 @@
 """A denoising autoencoder: Fashion-MNIST under salt-and-pepper (impulse) noise.
 
     python scripts/prepare_data.py --from_debian
-    python scripts/train.py --config=configs/denoising_impulse_fashion_mnist.py --workdir=runs/denoising_impulse
+    python scripts/train.py --config=configs/denoising_impulse_fashion_mnist.py --workdir=runs/dae
 
 Expected TODO
 """

@@ -1,7 +1,7 @@
 """A denoising autoencoder: Fashion-MNIST with half of its pixels set to zero.
 
     python scripts/prepare_data.py --from_debian
-    python scripts/train.py --config=configs/denoising_masking_fashion_mnist.py --workdir=runs/masking
+    python scripts/train.py --config=configs/denoising_masking_fashion_mnist.py --workdir=runs/mask
 
 Expected TODO
 """
