@@ -16,6 +16,8 @@ from ae_jax.errors import UnknownNameError, nearest
 from ae_jax.model import Autoencoder
 from ae_jax.types import Coder, Spec, Tree
 
+__all__ = ["matmul_precision", "with_compute_dtype"]
+
 COMPUTE_DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
 NETWORKS = ("encoder", "decoder")
 # What JAX makes of float32 matrix products where nothing else is asked for.

@@ -42,6 +42,7 @@ CONFIG = {
         "preprocessing",
         "resident_mib",
         "source",
+        "spec",
         "stand_in",
         "test_fraction",
         "validation_fraction",
@@ -60,6 +61,7 @@ CONFIG = {
         "warmup_steps",
     ],
     "parallel": ["devices", "mesh", "strategy"],
+    "pod": ["batch_per_chip", "strategies"],
     "training": [
         "accumulation",
         "average_decay",
