@@ -270,7 +270,7 @@ class Run:
 
     def _over(self, name: str, fn: Callable[..., Any]) -> Callable[..., Any]:
         if name not in self._compiled:
-            devices = parallel.from_config(self._parallel()).devices
+            devices = parallel.own(parallel.from_config(self._parallel()).devices)
             size = self.config["evaluation"]["batch_size"] or self.config["training"]["batch_size"]
             self._compiled[name] = parallel.over_examples(fn, devices, size)
         return self._compiled[name]

@@ -79,7 +79,7 @@ def pmap(devices: Sequence[Device]) -> Strategy:
     return Strategy(
         devices,
         collectives(len(devices)),
-        place=lambda tree: jax.device_put(tree, on_all),
+        place=functools.partial(put, sharding=on_all),
         split=lambda tree: jax.tree.map(
             functools.partial(jax.make_array_from_process_local_data, by_row), tree
         ),
@@ -88,6 +88,30 @@ def pmap(devices: Sequence[Device]) -> Strategy:
 
 
 STRATEGIES = {"pmap": pmap}
+
+
+def put(tree: Tree, sharding: Any) -> Tree:
+    """Host values onto devices, those of other processes included.
+
+    Args:
+      tree: NumPy, or arrays of this process alone; in every process the same. `jax.device_put`
+        would send all of it around to prove that, and takes no typed keys.
+      sharding: of every leaf.
+
+    Returns:
+      The tree as global arrays.
+    """
+    if jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
+
+    def one(leaf):
+        if jnp.issubdtype(jnp.result_type(leaf), jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(one(jax.random.key_data(leaf)))
+        host = np.asarray(leaf)
+        return jax.make_array_from_callback(host.shape, sharding, host.__getitem__)
+
+    with jax.transfer_guard_host_to_device("allow"):  # as explicit as `device_put`
+        return jax.tree.map(one, tree)
 
 
 def collectives(size: int) -> Collectives:
@@ -122,6 +146,11 @@ def from_config(section: Mapping[str, Any]) -> Strategy:
     if wanted > len(present):
         raise ConfigError(f"parallel.devices is {wanted}, but this machine has {len(present)}")
     return STRATEGIES[name](present[:wanted])
+
+
+def own(devices: Sequence[Device]) -> Sequence[Device]:
+    """Those of the devices that this process can use by itself."""
+    return [d for d in devices if d.process_index == jax.process_index()] or jax.local_devices()[:1]
 
 
 def check_batch(batch_size: int, devices: int, field: str = "training.batch_size") -> None:
