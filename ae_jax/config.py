@@ -57,7 +57,7 @@ DEFAULTS: dict[str, Any] = {
         "init_from": None,
         "init_parts": [],
     },
-    "parallel": {"strategy": "pmap", "devices": None},
+    "parallel": {"strategy": "pmap", "devices": None, "mesh": {"data": None, "fsdp": None}},
     "evaluation": {"batch_size": None, "images": 16},
 }
 """Every field with its default. `training.init_from` is the workdir of a run to start from,
@@ -71,7 +71,7 @@ SMOKE = {"steps": 30, "log_every": 10, "eval_every": 20, "checkpoint_every": 20}
 
 OPTIONAL = {"steps_per_dispatch": int, "devices": int, "batch_size": int, "clip_norm": float}
 OPTIONAL |= {"test_fraction": float, "validation_fraction": float}
-OPTIONAL |= {"init_from": str}
+OPTIONAL |= {"init_from": str, "data": int, "fsdp": int}
 NULLABLE = {("data", "source")}  # None: an array passed from memory
 OPEN = {
     ("data", "preprocessing"),
@@ -149,6 +149,8 @@ def config_dict(recipe: Recipe) -> Any:
         for name in OPTIONAL if isinstance(fields, Mapping) else ():
             if name in fields and fields[name] is None:
                 config[section][name] = config_dict.placeholder(OPTIONAL[name])
+    for axis in DEFAULTS["parallel"]["mesh"]:
+        config.parallel.mesh[axis] = config_dict.placeholder(int)
     return config
 
 
@@ -200,6 +202,9 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     ):
         if (value := result[section][name]) is not None:
             require_positive_ints(**{f"{section}.{name}": value})
+    for axis, size in result["parallel"]["mesh"].items():
+        if size is not None:
+            require_positive_ints(**{f"parallel.mesh.{axis}": size})
     workers = result["data"]["workers"]
     if workers < 0:
         raise ConfigError(f"data.workers must not be negative, got {workers}")

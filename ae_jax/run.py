@@ -1,7 +1,7 @@
 """A trained model with all that its use needs: the same after `fit` and after `load`."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -27,6 +27,7 @@ from ae_jax.objective import Objective
 from ae_jax.recipe import Recipe, of_model
 from ae_jax.training import parallel
 from ae_jax.training.feeds import choose_engine, evaluator
+from ae_jax.training.strategy import Strategy
 from ae_jax.types import Array, Batch, PRNGKey, Shape, Spec, Variables, spec_from_dict
 
 
@@ -226,14 +227,14 @@ class Run:
         if data is None:
             data = self.dataset().test
         split: Source = data if hasattr(data, "read") else Arrays(*self._checked(data))
-        strategy, section = parallel.from_config(self._parallel()), self.config["data"]
+        strategy, section = self._strategy(jax.devices()), self.config["data"]
         engine = choose_engine(section["engine"], {"": split}, section["resident_mib"] * 2**20)
         parts = (self.model, self.objective, self.preprocessing)
         run = evaluator(parts, self.config, self.num_train, strategy, split, engine)
         root = jax.random.key(self.config["training"]["seed"])
         step = np.int32(self.config["training"]["steps"])
         place = strategy.place
-        return run(place(self.variables), place(root), place(step))
+        return run(strategy.place_state(self.variables), place(root), place(step))
 
     @property
     def has_prior(self) -> bool:
@@ -251,11 +252,12 @@ class Run:
             raise ConfigError("this run was trained on an array in memory; pass the data")
         return of_section(section)
 
-    def _parallel(self) -> dict[str, Any]:
-        section = dict(self.config["parallel"])
-        if section["devices"] is not None:  # the machine that loads may have fewer than trained
-            section["devices"] = min(section["devices"], len(jax.devices()))
-        return section
+    def _strategy(self, devices: Sequence[Any]) -> Strategy:
+        """That of the run on these devices, which may be fewer than trained it."""
+        section = {**self.config["parallel"], "mesh": None}
+        if section["devices"] is not None:
+            section["devices"] = min(section["devices"], len(devices))
+        return parallel.from_config(section, devices)
 
     def _checked(
         self, x: Any, observed: Any = None, extras: Mapping[str, Any] | None = None
@@ -270,9 +272,9 @@ class Run:
 
     def _over(self, name: str, fn: Callable[..., Any]) -> Callable[..., Any]:
         if name not in self._compiled:
-            devices = parallel.own(parallel.from_config(self._parallel()).devices)
+            strategy = self._strategy(jax.local_devices())
             size = self.config["evaluation"]["batch_size"] or self.config["training"]["batch_size"]
-            self._compiled[name] = parallel.over_examples(fn, devices, size)
+            self._compiled[name] = parallel.over_examples(fn, strategy, size)
         return self._compiled[name]
 
     def _batch(self, records: Records) -> Batch:

@@ -110,7 +110,7 @@ def compiled_once() -> Iterator[None]:
         def program(model, what, preprocessing, strategy, *sizes):
             parts = (model.encoder, model.decoder, model.bottleneck, model.likelihood)
             nodes = tuple(part.node for part in (*parts, preprocessing))
-            key = (build, nodes, len(strategy.devices), sizes)
+            key = (build, nodes, strategy.name, len(strategy.devices), sizes)
             if key not in programs:
                 programs[key] = build(model, what, preprocessing, strategy, *sizes)
             return programs[key]

@@ -58,7 +58,7 @@ CONFIG = {
         "schedule",
         "warmup_steps",
     ],
-    "parallel": ["devices", "strategy"],
+    "parallel": ["devices", "mesh", "strategy"],
     "training": [
         "batch_size",
         "checkpoint_every",

@@ -69,6 +69,7 @@ def resident_training(
         records, order_seed = data
         start = where[1] + i * jnp.uint32(batch_size)
         index = shuffled_index(order_seed, where[0], start, places, size)
+        index = strategy.across.whole(index)  # a device's own part would take collectives to draw
         return gather(records, index), index, None
 
     return _training(model, players, preprocessing, strategy, batch_size, size, read)
@@ -113,11 +114,11 @@ def _training(
     split: tuple[int, ...] = (),
 ) -> Callable[..., Any]:
     step = make_step(model, players, size)
-    share = batch_size // len(strategy.devices)
+    share = batch_size // strategy.shares
 
     def one_step(device, state, data, where, i):
         places = device * jnp.uint32(share) + jnp.arange(share, dtype=jnp.uint32)
-        records, index, valid = read(data, where, i, places)
+        records, index, valid = strategy.across.spread(read(data, where, i, places))
         draws = keys_lib.for_preprocessing(state.root, state.step, places, index)
         batch = to_batch(records, index, preprocessing, draws, train=True, valid=valid)
         return step(state, batch, places, strategy.across)
@@ -164,7 +165,7 @@ def resident_evaluation(
       every evaluation.
     """
     one_batch = _evaluated(model, objective, preprocessing, strategy, num_train)
-    share = batch_size // len(strategy.devices)
+    share = batch_size // strategy.shares
 
     def per_shard(device, variables, root, step, records: Records):
         size = records.x.shape[0]
@@ -196,7 +197,7 @@ def streamed_evaluation(
       first batch.
     """
     one_batch = _evaluated(model, objective, preprocessing, strategy, num_train)
-    share = batch_size // len(strategy.devices)
+    share = batch_size // strategy.shares
 
     def per_shard(device, variables, root, step, first, block: Block):
         def one(i):
@@ -222,6 +223,8 @@ def _evaluated(
     num_train: int,
 ) -> Callable[..., tuple[dict[str, Array], Array]]:
     def one_batch(variables, root, step, block: Block, places):
+        variables = strategy.across.whole(variables)
+        block, places = strategy.across.spread((block, places))
         draws = keys_lib.for_preprocessing(root, None, places, block.index)
         batch = to_batch(block.records, block.index, preprocessing, draws, valid=block.valid)
         keys = keys_lib.for_examples(root, None, places)

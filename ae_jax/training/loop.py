@@ -72,7 +72,7 @@ class Loop:
         zeros = {name: np.zeros((), np.float32) for name in metric_names(plan.players)}
         self.totals = self.strategy.place(zeros)
         self.root = self.strategy.place(jax.random.wrap_key_data(parallel.fetch(state.root)))
-        self.state = self.strategy.place(state)
+        self.state = self.strategy.place_state(state)
         steps = training["steps"] - self.step
         self.feed = ENGINES[self.engine](plan, self.strategy, state.root, examples_seen, steps)
         self.window_start, self.window = self.step, (0, 0.0)  # its timed examples and seconds

@@ -94,7 +94,8 @@ def _gradients(player: Player, context: Context) -> tuple[Tree, Any]:
     variables, model = context.variables, context.model
 
     def loss(own):
-        inner = variables._replace(params={**variables.params, **own})
+        params = {**variables.params, **own}
+        inner = context.across.whole(variables._replace(params=params))
         samples = player.objective.samples
         outputs, collected = model.forward(
             inner, context.batch, context.keys, samples=samples, train=True
