@@ -66,11 +66,10 @@ class Session:
 
     def _agree(self, workdir: Any, progress: bool) -> None:
         """Makes sure that all processes are about to do the same."""
-        devices = parallel.from_config(self.plan.config["parallel"]).devices
-        processes.check_devices(devices)
+        strategy = parallel.from_config(self.plan.config["parallel"])
+        processes.check_devices(strategy.devices)
         if progress:
-            line = processes.describe(self.plan.config["parallel"], len(devices))
-            print(line, file=sys.stderr, flush=True)
+            print(processes.describe(strategy), file=sys.stderr, flush=True)
         own = {"profile": self.profile, "workdir given": workdir is not None}
         processes.check_same({**self.stored, **own, "versions": summary_lib.versions()})
 

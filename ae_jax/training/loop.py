@@ -41,6 +41,22 @@ class Progress(NamedTuple):
     first_dispatch: float | None
 
 
+def next_length(length: int, steps: int, seconds: float, limit: int | None) -> int:
+    """How many steps the next dispatch may take, at most four times as many as this one.
+
+    Args:
+      length: what this one might have taken; a log point and the like may have cut it short.
+      steps: what it took.
+      seconds: in this time.
+      limit: `training.steps_per_dispatch`; None aims at `DISPATCH_SECONDS`.
+    """
+    aim = DISPATCH_SECONDS if limit is None else LONGEST_SECONDS
+    if steps < length and seconds <= aim:  # it tells nothing of a longer one
+        return length
+    wanted = int(steps * min(4.0, aim / max(seconds, 1e-6)))
+    return int(np.clip(wanted, 1, limit or LONGEST_DISPATCH))
+
+
 class Loop:
     """One start of a run, from a state to the configured number of steps."""
 
@@ -139,17 +155,10 @@ class Loop:
             self.timed_seconds += seconds
             self.timed_waiting += self.feed.waited - waited
             self.window = (self.window[0] + examples, self.window[1] + seconds)
-            self._adapt(steps, seconds)
+            seconds = processes.from_first(seconds)  # all must take the same number of steps
+            limit = self.training["steps_per_dispatch"]
+            self.length = next_length(self.length, steps, seconds, limit)
         self.reporter.advance(self.step)
-
-    def _adapt(self, steps: int, seconds: float) -> None:
-        """Sets the length of the next dispatch from the time of this one."""
-        limit = self.training["steps_per_dispatch"]
-        aim = DISPATCH_SECONDS if limit is None else LONGEST_SECONDS
-        seconds = processes.from_first(seconds)  # all must take the same number of steps
-        wanted = int(steps * min(4.0, aim / max(seconds, 1e-6)))
-        if steps == self.length or (wanted < self.length and seconds > aim):
-            self.length = int(np.clip(wanted, 1, limit or LONGEST_DISPATCH))
 
     def log(self) -> None:
         """Fetches and reports the means since the last log point.

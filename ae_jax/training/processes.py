@@ -20,6 +20,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from ae_jax.errors import ConfigError, ProcessError, WorkdirError, nearest
+from ae_jax.training.strategy import Strategy
 
 JOIN_SECONDS = 45
 HEARTBEAT_SECONDS = 15
@@ -129,19 +130,14 @@ def is_first() -> bool:
     return not several() or jax.process_index() == 0
 
 
-def describe(parallel: Mapping[str, Any], devices: int) -> str:
-    """One line of what this process brings to the run.
-
-    Args:
-      parallel: the config's section.
-      devices: how many take part, of all processes.
-    """
-    local = jax.local_devices()
-    mesh = ", ".join(f"{name}={size}" for name, size in (parallel.get("mesh") or {}).items())
+def describe(strategy: Strategy) -> str:
+    """One line of what this process brings to the run."""
+    own = [d for d in strategy.devices if d.process_index == jax.process_index()]
+    mesh = ", ".join(f"{name}={size}" for name, size in strategy.mesh.shape.items())
     return (
         f"process {jax.process_index()} of {jax.process_count()} on {socket.gethostname()}: "
-        f"{len(local)} of {devices} devices ({local[0].device_kind}), {parallel['strategy']}"
-        f"{f' on a mesh of {mesh}' if mesh else ''}"
+        f"{len(own)} of {len(strategy.devices)} devices ({strategy.devices[0].device_kind}), "
+        f"{strategy.name} on the mesh {mesh}"
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -85,16 +86,16 @@ class Strategy(NamedTuple):
 
     def place(self, tree: Tree) -> Tree:
         """Host tree to the devices, the same on each."""
-        return jax.device_put(tree, self.on_all)
+        return put(tree, jax.tree.map(lambda _: self.on_all, tree))
 
     def place_state(self, tree: Tree) -> Tree:
         """State to the devices, whole or in parts as the strategy has it."""
-        return jax.device_put(tree, self.state_shardings(tree))
+        return put(tree, self.state_shardings(tree))
 
     def split(self, tree: Tree) -> Tree:
         """Host tree of `[devices of this process, …]` to the devices, a row to each."""
-        put = functools.partial(jax.make_array_from_process_local_data, self.by_row)
-        return jax.tree.map(put, tree)
+        own = functools.partial(jax.make_array_from_process_local_data, self.by_row)
+        return jax.tree.map(own, tree)
 
     def shapes(self, tree: Tree, how: str = "same") -> Tree:
         """What `place`, `place_state` or `split` would give, as ShapeDtypeStructs.
@@ -114,3 +115,27 @@ class Strategy(NamedTuple):
         }[how]()
         struct = lambda x, sharding: jax.ShapeDtypeStruct(np.shape(x), x.dtype, sharding=sharding)
         return jax.tree.map(struct, tree, shardings)
+
+
+def put(tree: Tree, shardings: Tree) -> Tree:
+    """Host values onto devices, those of other processes included.
+
+    Args:
+      tree: NumPy, or arrays of this process alone; in every process the same. `jax.device_put`
+        would send all of it around to prove that, and takes no typed keys.
+      shardings: of each leaf.
+
+    Returns:
+      The tree as global arrays.
+    """
+    if jax.process_count() == 1:
+        return jax.device_put(tree, shardings)
+
+    def one(leaf, sharding):
+        if jnp.issubdtype(jnp.result_type(leaf), jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(one(jax.random.key_data(leaf), sharding))
+        host = np.asarray(leaf)
+        return jax.make_array_from_callback(host.shape, sharding, host.__getitem__)
+
+    with jax.transfer_guard_host_to_device("allow"):  # as explicit as `device_put`
+        return jax.tree.map(one, tree, shardings)
