@@ -15,14 +15,16 @@ from ae_jax.training import processes
 
 BAD_USAGE = 2
 CACHE = "JAX_COMPILATION_CACHE_DIR"
+PROCESS_FLAGS = ("coordinator", "num_processes", "process_id", "cluster")
 
 
-def main(run: Callable[[], None], required: Sequence[str] = ()) -> None:
+def main(run: Callable[[], None], required: Sequence[str] = (), joins: bool = True) -> None:
     """Parses the command line and runs a script; our own errors end as one line, not a traceback.
 
     Args:
       run: takes nothing, reads `absl.flags.FLAGS`.
       required: names of flags that must be given.
+      joins: False for a script that only passes on the flags of `define_processes`.
     """
     for name in required:
         flags.mark_flag_as_required(name)
@@ -32,7 +34,8 @@ def main(run: Callable[[], None], required: Sequence[str] = ()) -> None:
             if len(argv) > 1:
                 raise ConfigError(f"unexpected argument {argv[1]!r}; options start with --")
             use_compilation_cache()
-            _join()
+            if joins:
+                _join()
             run()
         except AeJaxError as error:
             bad_usage = isinstance(error, ConfigError | MissingFileError)
@@ -77,12 +80,16 @@ def define_processes() -> None:
     flags.DEFINE_string("cluster", None, f"In place of the three: what to find them by, {names}.")
 
 
+def process_arguments() -> list[str]:
+    """The flags of `define_processes` as they were given, for another command."""
+    given = ((name, flags.FLAGS[name].value) for name in PROCESS_FLAGS if name in flags.FLAGS)
+    return [f"--{name}={value}" for name, value in given if value is not None]
+
+
 def _join() -> None:
     """Joins the other processes, if the flags say that there are any."""
-    names = ("coordinator", "num_processes", "process_id", "cluster")
-    values = [flags.FLAGS[name].value if name in flags.FLAGS else None for name in names]
-    if any(value is not None for value in values):
-        processes.join(*values)
+    if process_arguments():
+        processes.join(*(flags.FLAGS[name].value for name in PROCESS_FLAGS))
 
 
 def use_compilation_cache() -> None:
