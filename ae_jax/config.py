@@ -65,7 +65,8 @@ DEFAULTS: dict[str, Any] = {
 `data.stand_in` the fields of a data set with examples of the same shapes, for the smoke variant;
 `data.engine` "auto" keeps the data on the device where all splits fit in `resident_mib`, else
 streams them, read by `workers` processes (0: threads). `steps_per_dispatch` None adapts to half a
-second a dispatch; `parallel.devices` None takes all; `evaluation.batch_size` None is training's."""
+second a dispatch, a number is the most, within five seconds; `parallel.devices` None takes all;
+`evaluation.batch_size` None is training's."""
 
 SMOKE = {"steps": 30, "log_every": 10, "eval_every": 20, "checkpoint_every": 20}
 
