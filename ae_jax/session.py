@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from ae_jax import config as config_lib
+from ae_jax import precision
 from ae_jax import summary as summary_lib
 from ae_jax.data.dataset import Dataset
 from ae_jax.data.source import Source, nbytes
@@ -109,7 +110,10 @@ class Session:
     def _start(self, checkpoints: Any) -> tuple[TrainState, int]:
         plan = self.plan
         seed, shape = plan.config["training"]["seed"], self.run.spec.event_shape
-        init = jax.jit(lambda key, x, extras: init_state(plan.model, plan.players, x, key, extras))
+        averaged = plan.config["training"]["average_decay"] is not None
+        init = jax.jit(
+            lambda key, x, extras: init_state(plan.model, plan.players, x, key, extras, averaged)
+        )
         state = init(jax.random.key(seed), np.zeros(shape, np.float32), plan.example_extras())
         restored = None if checkpoints is None else self._restored(checkpoints)
         if checkpoints is None or restored is None:
@@ -143,7 +147,8 @@ class Session:
         parts = training["init_parts"]
         variables, taken = warm_start(state.variables, training["init_from"], parts)
         self._say(f"starting from the {', '.join(taken)} of {training['init_from']}")
-        return state._replace(variables=variables)
+        average = jax.tree.map(np.array, variables.params) if state.average else {}
+        return state._replace(variables=variables, average=average)
 
     def _train(self, state: TrainState, examples_seen: int, checkpoints: Any) -> Run:
         first_step = int(state.step)
@@ -169,7 +174,7 @@ class Session:
                 if checkpoints is not None:
                     checkpoints.wait()
                 self._close(loop, status)
-        self.run.variables = progress.state.variables
+        self.run.variables = progress.state.evaluated
         if self.first:
             self._figures()
         processes.wait_for_all()
@@ -219,7 +224,7 @@ class Session:
             "process_count": jax.process_count(),
             "device_count": len(loop.strategy.devices),
             "strategy": self.plan.config["parallel"]["strategy"],
-            "precision": "float32",
+            "precision": precision.described(self.plan.config),
             "preprocessing": config_lib.to_plain(self.plan.config["data"]["preprocessing"]),
             "compiles": loop.traces(),
             **summary_lib.environment(),
@@ -253,18 +258,18 @@ class Session:
         from ae_jax import storage
 
         self._say(f"already finished at step {int(state.step):,}; raise training.steps to go on")
-        self.run.variables = Variables(*parallel.fetch(tuple(state.variables)))
+        self.run.variables = Variables(*parallel.fetch(tuple(state.evaluated)))
         self.run.summary = storage.read_json(self.workdir / storage.SUMMARY)
         return self.run
 
     def _pictures(self, loop: Loop) -> None:
         from ae_jax import figures, gallery
 
-        if self.workdir is None or not figures.is_image(self.run.spec.event_shape):
+        if self.workdir is None or not gallery.is_image(self.run):
             return
-        self.run.variables = loop.state.variables
+        self.run.variables = loop.state.evaluated
         if processes.several():
-            self.run.variables = Variables(*parallel.fetch(tuple(loop.state.variables)))
+            self.run.variables = Variables(*parallel.fetch(tuple(loop.state.evaluated)))
         if not self.first:
             return
         for name, sets in gallery.example_sets(self.run, *self._shown()).items():

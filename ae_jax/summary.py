@@ -9,6 +9,8 @@ from typing import Any
 
 import jax
 
+from ae_jax.precision import matmul_precision
+
 VERSION = 1
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -18,7 +20,7 @@ def environment() -> dict[str, Any]:
     devices = jax.devices()
     return {
         "device_kind": devices[0].device_kind,
-        "matmul_precision": jax.config.jax_default_matmul_precision or "default",  # pyright: ignore
+        "matmul_precision": matmul_precision(),
         "versions": versions(),
         "git_revision": git_revision(),
     }

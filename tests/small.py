@@ -1,6 +1,7 @@
 """A tiny data set, its models and runs, shared by the tests of whole runs."""
 
 import contextlib
+import functools
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +15,7 @@ from etils import epath
 import ae_jax as ae
 from ae_jax.registry import SOURCES
 from ae_jax.session import Session
-from ae_jax.training import TrainState, engine
+from ae_jax.training import TrainState, engine, parallel
 from ae_jax.training.checkpoint import Checkpoints
 
 TRAIN, TEST, WIDTH = 61, 37, 6  # sizes that no batch and no device count divides
@@ -127,6 +128,14 @@ def compiled_once() -> Iterator[None]:
         for name in names:
             patched = mock.patch.object(engine, name, shared(getattr(engine, name)))
             stack.enter_context(patched)
+        yield
+
+
+@contextlib.contextmanager
+def small_shards() -> Iterator[None]:
+    """Within it, `fsdp` splits even the smallest leaves."""
+    every = functools.partial(parallel.fsdp, tile=(1, 1))
+    with mock.patch.dict(parallel.STRATEGIES, fsdp=every):
         yield
 
 

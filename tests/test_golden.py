@@ -52,6 +52,7 @@ CONFIG = {
     "objective": [],
     "optimizer": [
         "arguments",
+        "base_batch_size",
         "clip_norm",
         "learning_rate",
         "name",
@@ -60,8 +61,11 @@ CONFIG = {
     ],
     "parallel": ["devices", "mesh", "strategy"],
     "training": [
+        "accumulation",
+        "average_decay",
         "batch_size",
         "checkpoint_every",
+        "compute_dtype",
         "deterministic",
         "eval_every",
         "init_from",

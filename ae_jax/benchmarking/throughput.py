@@ -90,7 +90,10 @@ def _loop(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> Loop:
     for field in ("steps", "log_every", "eval_every", "checkpoint_every"):
         config["training"][field] = FOREVER
     plan, spec = prepare(config)
-    init = jax.jit(lambda key, x, extras: init_state(plan.model, plan.players, x, key, extras))
+    averaged = plan.config["training"]["average_decay"] is not None
+    init = jax.jit(
+        lambda key, x, extras: init_state(plan.model, plan.players, x, key, extras, averaged)
+    )
     example = np.zeros(spec.event_shape, np.float32)
     state = init(jax.random.key(plan.config["training"]["seed"]), example, plan.example_extras())
     return Loop(plan, state, 0, Reporter(None, 0, FOREVER, (), progress=False))

@@ -220,8 +220,8 @@ def to_tree(state: TrainState) -> dict[str, Tree]:
 
 
 def variables_of(tree: dict[str, Tree]) -> Variables:
-    """The model's part of a checkpoint's tree."""
-    return Variables(tree["params"], tree["state"])
+    """What a checkpoint's tree keeps for use: with averaged params, where there are any."""
+    return Variables(tree["average"] or tree["params"], tree["state"])
 
 
 def from_tree(tree: dict[str, Tree], like: TrainState) -> TrainState:
@@ -236,7 +236,7 @@ def from_tree(tree: dict[str, Tree], like: TrainState) -> TrainState:
     )
     optimizer = {p: rebuild(old, tree["optimizer"][p]) for p, old in like.optimizer.items()}
     return TrainState(
-        variables=variables_of(tree),
+        variables=Variables(tree["params"], tree["state"]),
         optimizer=optimizer,
         average=tree["average"],
         root=jax.random.wrap_key_data(tree["root"]),

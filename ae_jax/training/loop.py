@@ -123,7 +123,7 @@ class Loop:
     def evaluate(self) -> None:
         """Evaluates every held-out split and reports it."""
         for name, run in self.evaluators.items():
-            self.metrics[name] = run(self.state.variables, self.root, self.state.step)
+            self.metrics[name] = run(self.state.evaluated, self.root, self.state.step)
             self.reporter.log(self.step, name, self.metrics[name])
 
     def next_stop(self) -> int:

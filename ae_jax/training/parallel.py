@@ -49,7 +49,8 @@ def pmap(devices: Sequence[Device], shape: Mapping[str, int | None] | None = Non
             number = np.arange(len(devices), dtype=np.uint32)
             if abstract:
                 return (strategy.shapes(number, "rows"),)
-            return (put(number, strategy.by_row),)
+            with jax.ensure_compile_time_eval():  # kept, though a caller may be tracing
+                return (put(number, strategy.by_row),)
 
         return Program(build, numbers)
 

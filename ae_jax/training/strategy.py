@@ -132,7 +132,7 @@ def put(tree: Tree, shardings: Tree) -> Tree:
         return jax.device_put(tree, shardings)
 
     def one(leaf, sharding):
-        if jnp.issubdtype(jnp.result_type(leaf), jax.dtypes.prng_key):
+        if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             return jax.random.wrap_key_data(one(jax.random.key_data(leaf), sharding))
         host = np.asarray(leaf)
         return jax.make_array_from_callback(host.shape, sharding, host.__getitem__)
