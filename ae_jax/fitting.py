@@ -25,9 +25,10 @@ from ae_jax.model import Autoencoder
 from ae_jax.precision import with_compute_dtype
 from ae_jax.recipe import Recipe
 from ae_jax.run import Run, as_recipe
-from ae_jax.training import parallel
+from ae_jax.training import parallel, processes
 from ae_jax.training.feeds import choose_engine
 from ae_jax.training.plan import Plan
+from ae_jax.training.profiling import Profiler
 from ae_jax.training.step import single_player
 from ae_jax.types import Batch, Context, Spec, Variables
 
@@ -69,7 +70,8 @@ def fit(
         in the budget.
       resident_mib: that budget, in MiB.
       strategy: how devices share the work, e.g. "pmap".
-      callbacks: each called with a `LogPoint(step, split, metrics)` at every log point.
+      callbacks: each called with a `LogPoint(step, split, metrics)` at every log point; of several
+        processes, in the first.
       progress: whether to show the run on the terminal.
       **training: any other field of the config's `training` section, e.g. `log_every=50`.
 
@@ -129,6 +131,7 @@ def fit_config(
     callbacks: Sequence[Callable[..., None]] = (),
     progress: bool = True,
     started: float | None = None,
+    profile: tuple[int, int] | None = None,
 ) -> Run:
     """Trains what a config describes, as `scripts/train.py` does.
 
@@ -138,6 +141,7 @@ def fit_config(
       callbacks: see `fit`.
       progress: see `fit`.
       started: `time.time()` from which the time to the first step counts; None: now.
+      profile: `(first, last)`: a trace of the steps between is kept in `workdir/profile`.
 
     Returns:
       A Run.
@@ -146,10 +150,15 @@ def fit_config(
       What `fit` raises.
     """
     started = time.time() if started is None else started
-    config = config_lib.complete(config)
-    recipe = config_lib.recipe_of(config)
-    dataset = of_section(config["data"])
-    return _fit(config, recipe, dataset, None, workdir, callbacks, progress, started)
+    if profile is not None:
+        Profiler(profile)
+        if workdir is None:
+            raise ConfigError("a profile is kept in the workdir, which is not given")
+    with processes.agreed():
+        config = config_lib.complete(config)
+        recipe = config_lib.recipe_of(config)
+        dataset = of_section(config["data"])
+    return _fit(config, recipe, dataset, None, workdir, callbacks, progress, started, profile)
 
 
 def _fit(
@@ -161,12 +170,15 @@ def _fit(
     callbacks: Sequence[Callable[..., None]],
     progress: bool,
     started: float,
+    profile: tuple[int, int] | None = None,
 ) -> Run:
     from ae_jax.session import Session  # the files, figures and checkpoints come with it
 
-    config = config_lib.complete(config)
-    dataset = _held(config["data"], dataset)
-    config, recipe, plan, spec = resolve(config, recipe, dataset, optimizer, progress)
+    with processes.agreed():
+        config = config_lib.complete(config)
+        dataset = _held(config["data"], dataset)
+        shown = progress and processes.is_first()
+        config, recipe, plan, spec = resolve(config, recipe, dataset, optimizer, shown)
     run = Run(
         plan.model,
         plan.objective,
@@ -178,7 +190,7 @@ def _fit(
         len(dataset.train),
         display_range(dataset),
     )
-    return Session(plan, run, workdir, callbacks, progress, started).run_to_end()
+    return Session(plan, run, workdir, callbacks, progress, started, profile).run_to_end()
 
 
 def prepare(config: Mapping[str, Any]) -> tuple[Plan, Spec]:

@@ -21,12 +21,17 @@ def environment() -> dict[str, Any]:
     return {
         "device_kind": devices[0].device_kind,
         "matmul_precision": matmul_precision(),
-        "versions": {
-            "python": platform.python_version(),
-            "ae_jax": _version("ae_jax"),
-            **{name: _version(name) for name in PACKAGES},
-        },
+        "versions": versions(),
         "git_revision": git_revision(),
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """Of Python and of the packages that a run's numbers depend on."""
+    return {
+        "python": platform.python_version(),
+        "ae_jax": _version("ae_jax"),
+        **{name: _version(name) for name in PACKAGES},
     }
 
 
@@ -63,7 +68,10 @@ def text(summary: Mapping[str, Any], workdir: Any | None) -> str:
         f"({summary['strategy']}), {summary['wall_seconds']:.1f} s{start}"
     )
     if summary["restarts"]:
-        lines.append(f"  {summary['restarts']} restart(s), {summary['lost_steps']} step(s) redone")
+        goodput = summary.get("goodput")
+        share = "" if goodput is None else f", {goodput:.0%} of the time in steps that count"
+        redone = f"{summary['restarts']} restart(s), {summary['lost_steps']} step(s) redone"
+        lines.append(f"  {redone}{share}")
     lines += [f"  {line}" for line in hints(summary, workdir)]
     return "\n".join(lines)
 

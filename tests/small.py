@@ -75,8 +75,13 @@ def train(workdir: Any = None, callbacks: Any = (), figures: bool = False, **fie
     made = config(**fields)
     if figures:
         return ae.fit_config(made, workdir, callbacks=callbacks, progress=False)
+    return fit_quietly(made, workdir, callbacks=callbacks)
+
+
+def fit_quietly(made: Any, workdir: Any = None, **options: Any) -> ae.Run:
+    """A run of a config, without output and figures."""
     with mock.patch.object(Session, "_figures"):
-        return ae.fit_config(made, workdir, callbacks=callbacks, progress=False)
+        return ae.fit_config(made, workdir, progress=False, **options)
 
 
 def filled_state(model: Any, players: Any, seed: int = 0) -> TrainState:

@@ -17,7 +17,7 @@ from ae_jax.training.state import init_state
 
 VERSION = 1
 FOREVER = 2**30
-WARM_UP = 3
+WARM_UP = 6
 SHORTEST = 10
 
 
@@ -28,7 +28,7 @@ def measure(
 
     Args:
       config: nested mappings; see `ae_jax.config`.
-      seconds: to measure for, after compilation and three dispatches to warm up.
+      seconds: to measure for, after compilation and six dispatches, in which their length grows.
       overrides: fields by dotted path, e.g. `{"data.engine": "streaming"}`.
 
     Returns:

@@ -20,7 +20,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ae_jax.errors import ConfigError, UnknownNameError, nearest
 from ae_jax.networks.adapters import DEVICE_AXIS
 from ae_jax.training.mesh import MESH_AXES, TILE, arranged, mesh_shape, split_dimension
-from ae_jax.training.strategy import Device, Program, Strategy
+from ae_jax.training.strategy import Device, Program, Strategy, put
 from ae_jax.types import Collectives, Shape, Tree
 
 counts: collections.Counter[str] = collections.Counter()
@@ -35,7 +35,7 @@ def pmap(devices: Sequence[Device], shape: Mapping[str, int | None] | None = Non
         name: str, per_shard: Callable, donate: tuple[int, ...] = (), split: tuple[int, ...] = ()
     ) -> Program:
         def build(count: int) -> Any:
-            return jax.pmap(
+            mapped = jax.pmap(
                 _traced(name, per_shard),
                 axis_name=DEVICE_AXIS,
                 in_axes=(0, *(0 if i in split else None for i in range(count))),
@@ -43,19 +43,30 @@ def pmap(devices: Sequence[Device], shape: Mapping[str, int | None] | None = Non
                 devices=devices,
                 donate_argnums=tuple(i + 1 for i in donate),
             )
+            return mapped if jax.process_count() == 1 else _uploading(mapped)
 
         def numbers(abstract: bool) -> tuple[Any]:
             number = np.arange(len(devices), dtype=np.uint32)
             if abstract:
                 return (strategy.shapes(number, "rows"),)
             with jax.ensure_compile_time_eval():  # kept, though a caller may be tracing
-                return (jax.device_put(number, strategy.by_row),)
+                return (put(number, strategy.by_row),)
 
         return Program(build, numbers)
 
     across = collectives(len(devices))
     strategy = Strategy("pmap", mesh, across, len(devices), _whole, compile)
     return strategy
+
+
+def _uploading(mapped: Any) -> Any:
+    """With several processes pmap itself takes typed keys to the host and back, at every call."""
+
+    def call(*args: Any) -> Any:
+        with jax.transfer_guard_host_to_device("allow"):
+            return mapped(*args)
+
+    return call
 
 
 def shard_map(devices: Sequence[Device], shape: Mapping[str, int | None] | None = None) -> Strategy:

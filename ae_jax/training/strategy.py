@@ -137,4 +137,5 @@ def put(tree: Tree, shardings: Tree) -> Tree:
         host = np.asarray(leaf)
         return jax.make_array_from_callback(host.shape, sharding, host.__getitem__)
 
-    return jax.tree.map(one, tree, shardings)
+    with jax.transfer_guard_host_to_device("allow"):  # as explicit as `device_put`
+        return jax.tree.map(one, tree, shardings)
