@@ -238,7 +238,7 @@ def _line_sheet(path: epath.Path, sets: Mapping[str, np.ndarray], title: str) ->
 
 
 def _subplots(
-    rows: int, columns: int, width: float, height: float, **shared: bool
+    rows: int, columns: int, width: float, height: float, **shared: Any
 ) -> tuple[Any, Any]:
     from matplotlib.figure import Figure  # no pyplot: no global state, no display
 

@@ -125,7 +125,7 @@ SHOWN: dict[str, Callable[..., None]] = {"series": _series, "tokens": _text}
 
 
 def show_walk(
-    run: Run, folder: Any, name: str, values: np.ndarray, places: Sequence[float]
+    run: Run, folder: Any, name: str, values: np.ndarray, places: Sequence[float] | np.ndarray
 ) -> None:
     """Writes `name.png` of walks through the latents; text one walk under the other, step by step.
 
