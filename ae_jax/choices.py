@@ -62,6 +62,7 @@ def _tokens(spec: Spec) -> Likelihood:
 KINDS = {
     "binary": Choice(lambda spec: likelihoods.bernoulli(), _unit),
     "real": Choice(lambda spec: likelihoods.gaussian(variance="global"), _unit),
+    "series": Choice(lambda spec: likelihoods.gaussian(variance="global"), _unit),
     "count": Choice(_count, _count),
     "tokens": Choice(
         _tokens,
@@ -175,8 +176,8 @@ def spec_of(data: Any, preprocess: Preprocessing | None = None) -> Spec:
       preprocess: None: the one that would be chosen.
 
     Returns:
-      A Spec. The kind is the data set's own if it declares one other than "series"; else "binary"
-      if all values are 0 or 1, and "real".
+      A Spec. The kind is the data set's own if it declares one; else "binary" if all values are 0
+      or 1, and "real".
     """
     dataset = data if isinstance(data, Dataset) else as_dataset(data)
     preprocess = choose_preprocessing(dataset) if preprocess is None else preprocess

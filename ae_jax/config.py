@@ -40,6 +40,7 @@ DEFAULTS: dict[str, Any] = {
     "optimizer": {
         "name": "adam",
         "learning_rate": 1e-3,
+        "base_batch_size": None,
         "schedule": "constant",
         "warmup_steps": 0,
         "clip_norm": None,
@@ -49,6 +50,9 @@ DEFAULTS: dict[str, Any] = {
         "seed": 0,
         "steps": 5000,
         "batch_size": 128,
+        "accumulation": 1,
+        "compute_dtype": "float32",
+        "average_decay": None,
         "steps_per_dispatch": None,
         "log_every": 100,
         "eval_every": 1000,
@@ -59,25 +63,42 @@ DEFAULTS: dict[str, Any] = {
         "init_from": None,
         "init_parts": [],
     },
-    "parallel": {"strategy": "pmap", "devices": None},
+    "parallel": {"strategy": "pmap", "devices": None, "mesh": {"data": None, "fsdp": None}},
     "evaluation": {"batch_size": None, "images": 16},
     "pod": {"batch_per_chip": None, "strategies": ["pmap"]},
 }
-"""Every field with its default. `training.init_from` is the workdir of a run to start from,
-`init_parts` which of its parts (none given: all); `data.arguments` are those of the source,
-`data.spec` what its examples look like, see `ae_jax.data.declared`, for programs that are compiled
-where the data are not, `data.stand_in` the fields of another data set, for the smoke variant;
-`data.engine` "auto" keeps the data on the device where all splits fit in `resident_mib`, else
-streams them, read by `workers` processes (0: threads). `steps_per_dispatch` None adapts to half a
-second a dispatch; `parallel.devices` None takes all; `evaluation.batch_size` None is training's.
-`pod`, for `scripts/compile_for_pod.py` alone, is what it compiles for: under which strategies, and
-how many examples a step on each chip, None: `training.batch_size`."""
+"""Every field with its default; None is "chosen" or "none" unless said otherwise.
+
+- `data.arguments` are those of the source, `data.stand_in` the fields of another data set, for the
+  smoke variant; `data.spec` what examples look like (`ae_jax.data.declared`), for programs that are
+  compiled where the data are not; `data.engine` "auto" keeps the data on the device where all
+  splits fit in `resident_mib`, else streams them, read by `workers` processes (0: threads).
+- `optimizer.base_batch_size`: the batch size that `learning_rate` is meant for; it grows in
+  proportion to `training.batch_size` (Goyal et al. 2017).
+- `training.accumulation`: microbatches that a step's gradients are averaged over, in the memory of
+  one; `compute_dtype` of the networks, "float32" or "bfloat16" (`ae_jax.precision`);
+  `average_decay` of the running average of the parameters that is then evaluated and used;
+  `steps_per_dispatch` None adapts to half a second a dispatch, a number is the most, within five
+  seconds; `init_from` is the workdir of a run to start from, `init_parts` which of its parts (none
+  given: all).
+- `parallel.devices` None takes all; `mesh` is that of the strategy "fsdp".
+- `evaluation.batch_size` None is that of a microbatch.
+- `pod`, for `scripts/compile_for_pod.py` alone, is what it compiles for: under which strategies,
+  and how many examples a step on each chip, None: `training.batch_size`.
+"""
 
 SMOKE = {"steps": 30, "log_every": 10, "eval_every": 20, "checkpoint_every": 20}
 
 OPTIONAL = {"steps_per_dispatch": int, "devices": int, "batch_size": int, "clip_norm": float}
-OPTIONAL |= {"test_fraction": float, "validation_fraction": float, "batch_per_chip": int}
-OPTIONAL |= {"init_from": str}
+OPTIONAL |= {"test_fraction": float, "validation_fraction": float}
+OPTIONAL |= {
+    "average_decay": float,
+    "base_batch_size": int,
+    "batch_per_chip": int,
+    "init_from": str,
+    "data": int,
+    "fsdp": int,
+}
 NULLABLE = {("data", "source")}  # None: an array passed from memory
 OPEN = {
     ("data", "preprocessing"),
@@ -92,6 +113,7 @@ POSITIVE = {
     "training": (
         "steps",
         "batch_size",
+        "accumulation",
         "log_every",
         "eval_every",
         "checkpoint_every",
@@ -105,6 +127,7 @@ FREE_ON_RESUME = {
     ("training", name)
     for name in (
         "steps",
+        "accumulation",
         "steps_per_dispatch",
         "log_every",
         "eval_every",
@@ -157,6 +180,8 @@ def config_dict(recipe: Recipe) -> Any:
         for name in OPTIONAL if isinstance(fields, Mapping) else ():
             if name in fields and fields[name] is None:
                 config[section][name] = config_dict.placeholder(OPTIONAL[name])
+    for axis in DEFAULTS["parallel"]["mesh"]:
+        config.parallel.mesh[axis] = config_dict.placeholder(int)
     return config
 
 
@@ -238,12 +263,21 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
         ("parallel", "devices"),
         ("evaluation", "batch_size"),
         ("pod", "batch_per_chip"),
+        ("optimizer", "base_batch_size"),
     ):
         if (value := result[section][name]) is not None:
             require_positive_ints(**{f"{section}.{name}": value})
+    for axis, size in result["parallel"]["mesh"].items():
+        if size is not None:
+            require_positive_ints(**{f"parallel.mesh.{axis}": size})
     workers = result["data"]["workers"]
     if workers < 0:
         raise ConfigError(f"data.workers must not be negative, got {workers}")
+    decay = training["average_decay"]
+    if decay is not None and not 0 < decay < 1:
+        raise ConfigError(
+            f"training.average_decay must lie between 0 and 1, e.g. 0.999, got {decay}"
+        )
     if training["seed"] < 0:
         raise ConfigError(f"training.seed must not be negative, got {training['seed']}")
     return result
@@ -276,6 +310,13 @@ def recipe_of(config: Mapping[str, Any], need_objective: bool = True) -> Recipe:
     return Recipe.from_nodes(objective=objective, **nodes)
 
 
+def evaluation_batch_size(config: Mapping[str, Any]) -> int:
+    """Examples that go through the model at once when nothing is trained."""
+    training = config["training"]
+    default = training["batch_size"] // training["accumulation"]
+    return config["evaluation"]["batch_size"] or default
+
+
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What two complete configs disagree in, where a resumed run may not: `field: old -> new`."""
     found: list[str] = []
@@ -289,7 +330,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         elif a != b:
             found.append(f"{'.'.join(path)}: {a!r} -> {b!r}")
 
-    walk(to_plain(old), to_plain(new), ())
+    walk(complete(old), to_plain(new), ())  # an older config lacks the fields that came later
     return found
 
 

@@ -10,6 +10,7 @@ from etils import epath
 
 MARGIN = 1
 ROW = 8
+SERIES = 4  # as many examples and channels of series are shown
 
 
 def is_image(event_shape: Sequence[int]) -> bool:
@@ -128,6 +129,51 @@ def text_figure(path: epath.Path, lines: Mapping[str, Sequence[str]], title: str
     _save(figure, path)
 
 
+def series_figure(path: epath.Path, sets: Mapping[str, np.ndarray], title: str) -> None:
+    """Writes a PNG of series: of several sets one column an example and one row a channel.
+
+    Below "input" and "reconstruction" stands their difference, the residual, on the same scale. A
+    single set is laid out in rows, all channels of an example in one panel.
+
+    Args:
+      path: of the PNG.
+      sets: by label, each `[n, time, channels]`.
+      title: above the picture.
+    """
+    arrays = {label: np.asarray(values, np.float32) for label, values in sets.items()}
+    if len(arrays) == 1:
+        return _series_panels(path, next(iter(arrays.values())), title)
+    first = next(iter(arrays.values()))
+    examples, channels = min(SERIES, len(first)), min(SERIES, first.shape[-1])
+    residual = {"input", "reconstruction"} <= arrays.keys()
+    figure, axes = _subplots(channels + residual, examples, 3.2, 1.3, sharex=True, sharey=True)
+    for i, j in np.ndindex(channels, examples):
+        for label, values in arrays.items():
+            style = "--" if label == "reconstruction" else "-"
+            axes[i, j].plot(values[j, :, i], style, label=label, linewidth=1)
+        axes[i, 0].set_ylabel(f"channel {i}", fontsize=8)
+    for j in range(examples if residual else 0):
+        difference = arrays["input"][j] - arrays["reconstruction"][j]
+        axes[-1, j].plot(difference[:, :channels], linewidth=0.8)
+        axes[-1, 0].set_ylabel("residual", fontsize=8)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), fontsize=8, loc="outside upper right")
+    figure.suptitle(title, fontsize=9)
+    return _save(figure, path)
+
+
+def _series_panels(path: epath.Path, values: np.ndarray, title: str) -> None:
+    count = min(SERIES * ROW, len(values))
+    columns = min(ROW, count)
+    figure, axes = _subplots(
+        math.ceil(count / columns), columns, 1.6, 1.2, sharex=True, sharey=True
+    )
+    for axis, series in zip(axes.flat, values[:count], strict=False):
+        axis.plot(series[:, :SERIES], linewidth=0.8)
+        axis.tick_params(labelsize=6)
+    figure.suptitle(title, fontsize=9)
+    _save(figure, path)
+
+
 def histogram_figure(
     path: epath.Path, values: np.ndarray, label: str, marks: Mapping[str, float]
 ) -> None:
@@ -147,6 +193,25 @@ def histogram_figure(
     axis.set(xlabel=label, ylabel="units")
     if marks:
         axis.legend()
+    _save(figure, path)
+
+
+def usage_figure(path: epath.Path, kl: np.ndarray, active: np.ndarray) -> None:
+    """Writes a PNG of the KL of each latent dimension, largest first.
+
+    Args:
+      path: of the PNG.
+      kl: `[d]`, nats.
+      active: bool `[d]`, drawn in another colour than the others.
+    """
+    figure, axes = _subplots(1, 1, 5.0, 3.2)
+    axis, order = axes[0, 0], np.argsort(-kl, kind="stable")
+    for label, own in (("active", active[order]), ("not active", ~active[order])):
+        places = np.flatnonzero(own)
+        axis.bar(places, kl[order][places], width=1.0, label=f"{len(places)} {label}")
+    axis.set(xlabel="latent dimension, by KL", ylabel="KL, nats", xlim=(-1, len(kl)))
+    axis.set_title(f"{kl.sum():.1f} nats in all", fontsize=9)
+    axis.legend()
     _save(figure, path)
 
 
@@ -172,11 +237,13 @@ def _line_sheet(path: epath.Path, sets: Mapping[str, np.ndarray], title: str) ->
     _save(figure, path)
 
 
-def _subplots(rows: int, columns: int, width: float, height: float) -> tuple[Any, Any]:
+def _subplots(
+    rows: int, columns: int, width: float, height: float, **shared: Any
+) -> tuple[Any, Any]:
     from matplotlib.figure import Figure  # no pyplot: no global state, no display
 
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False)
+    return figure, figure.subplots(rows, columns, squeeze=False, **shared)
 
 
 def _save(figure: Any, path: epath.Path) -> None:

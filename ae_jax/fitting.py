@@ -22,11 +22,13 @@ from ae_jax.data.resident import to_batch
 from ae_jax.data.source import Arrays, in_memory, pieces, sampled
 from ae_jax.errors import ConfigError, PartError, nearest
 from ae_jax.model import Autoencoder
+from ae_jax.precision import with_compute_dtype
 from ae_jax.recipe import Recipe
 from ae_jax.run import Run, as_recipe
-from ae_jax.training import parallel
+from ae_jax.training import parallel, processes
 from ae_jax.training.feeds import choose_engine
 from ae_jax.training.plan import Plan
+from ae_jax.training.profiling import Profiler
 from ae_jax.training.step import single_player
 from ae_jax.types import Batch, Context, Spec, Variables
 
@@ -68,7 +70,8 @@ def fit(
         in the budget.
       resident_mib: that budget, in MiB.
       strategy: how devices share the work, e.g. "pmap".
-      callbacks: each called with a `LogPoint(step, split, metrics)` at every log point.
+      callbacks: each called with a `LogPoint(step, split, metrics)` at every log point; of several
+        processes, in the first.
       progress: whether to show the run on the terminal.
       **training: any other field of the config's `training` section, e.g. `log_every=50`.
 
@@ -128,6 +131,7 @@ def fit_config(
     callbacks: Sequence[Callable[..., None]] = (),
     progress: bool = True,
     started: float | None = None,
+    profile: tuple[int, int] | None = None,
 ) -> Run:
     """Trains what a config describes, as `scripts/train.py` does.
 
@@ -137,6 +141,7 @@ def fit_config(
       callbacks: see `fit`.
       progress: see `fit`.
       started: `time.time()` from which the time to the first step counts; None: now.
+      profile: `(first, last)`: a trace of the steps between is kept in `workdir/profile`.
 
     Returns:
       A Run.
@@ -145,10 +150,15 @@ def fit_config(
       What `fit` raises.
     """
     started = time.time() if started is None else started
-    config = config_lib.complete(config)
-    recipe = config_lib.recipe_of(config)
-    dataset = of_section(config["data"])
-    return _fit(config, recipe, dataset, None, workdir, callbacks, progress, started)
+    if profile is not None:
+        Profiler(profile)
+        if workdir is None:
+            raise ConfigError("a profile is kept in the workdir, which is not given")
+    with processes.agreed():
+        config = config_lib.complete(config)
+        recipe = config_lib.recipe_of(config)
+        dataset = of_section(config["data"])
+    return _fit(config, recipe, dataset, None, workdir, callbacks, progress, started, profile)
 
 
 def _fit(
@@ -160,12 +170,15 @@ def _fit(
     callbacks: Sequence[Callable[..., None]],
     progress: bool,
     started: float,
+    profile: tuple[int, int] | None = None,
 ) -> Run:
     from ae_jax.session import Session  # the files, figures and checkpoints come with it
 
-    config = config_lib.complete(config)
-    dataset = _held(config["data"], dataset)
-    config, recipe, plan, spec = resolve(config, recipe, dataset, optimizer, progress)
+    with processes.agreed():
+        config = config_lib.complete(config)
+        dataset = _held(config["data"], dataset)
+        shown = progress and processes.is_first()
+        config, recipe, plan, spec = resolve(config, recipe, dataset, optimizer, shown)
     run = Run(
         plan.model,
         plan.objective,
@@ -177,7 +190,7 @@ def _fit(
         len(dataset.train),
         display_range(dataset),
     )
-    return Session(plan, run, workdir, callbacks, progress, started).run_to_end()
+    return Session(plan, run, workdir, callbacks, progress, started, profile).run_to_end()
 
 
 def prepare(config: Mapping[str, Any]) -> tuple[Plan, Spec]:
@@ -264,7 +277,8 @@ def resolve(
     """
     training, size = config["training"], len(dataset.train)
     devices = devices or len(parallel.from_config(config["parallel"]).devices)
-    parallel.check_batch(training["batch_size"], devices)
+    accumulation = training["accumulation"]
+    parallel.check_batch(training["batch_size"], devices, accumulation=accumulation)
     if eval_size := config["evaluation"]["batch_size"]:
         parallel.check_batch(eval_size, devices, "evaluation.batch_size")
     if training["batch_size"] > size:
@@ -278,13 +292,15 @@ def resolve(
     if verbose:
         _print_choices(config, recipe, spec)
     model, objective = filled.build(spec)
+    model = with_compute_dtype(model, training["compute_dtype"], spec)
     _validate(model, preprocessing, dataset)
     plan = Plan(config, model, objective, (), preprocessing, dataset)
     example = np.zeros(spec.event_shape, np.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), example, plan.example_extras())
-    _trace(plan, example, variables, training["batch_size"] // devices)
+    _trace(plan, example, variables, training["batch_size"] // (devices * accumulation))
     if optimizer is None:
-        optimizer = optimizers.from_config(config["optimizer"], training["steps"])
+        sizes = training["steps"], training["batch_size"]
+        optimizer = optimizers.from_config(config["optimizer"], *sizes)
     players = single_player(objective, optimizer, variables)
     return config, filled, plan._replace(players=players), spec
 

@@ -1,19 +1,29 @@
 """Which pictures a run leaves behind: whatever its data and parts have to show."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from ae_jax import figures, keys
-from ae_jax.data.resident import to_batch
+from ae_jax import figures
 from ae_jax.data.source import Records, Source
+from ae_jax.evaluation import corrupt
 from ae_jax.run import Run
 
 BYTES = 256
 FILTERS = 64
+
+
+def is_image(run: Run) -> bool:
+    """Whether the examples are pictures; a series has the shape of one."""
+    return run.spec.kind != "series" and figures.is_image(run.spec.event_shape)
+
+
+def spread(size: int, num: int) -> np.ndarray:
+    """Places of `num` of `size` examples, all if no more, far apart: neighbours may overlap."""
+    return np.arange(min(num, size)) * size // min(num, size)
 
 
 def example_sets(run: Run, source: Source, num: int) -> dict[str, dict[str, np.ndarray]]:
@@ -29,7 +39,7 @@ def example_sets(run: Run, source: Source, num: int) -> dict[str, dict[str, np.n
       numbers, "error" (the absolute difference, shown black at zero); "samples": where the model
       has a prior. Each `[num, *event]`.
     """
-    found = source.read(np.arange(min(num, len(source))))
+    found = source.read(spread(len(source), num))
     again = run.reconstruct(found.x, observed=found.observed, extras=found.extras)
     sets = {"input": found.x}
     corrupted = _corrupted(run, found)
@@ -46,12 +56,9 @@ def example_sets(run: Run, source: Source, num: int) -> dict[str, dict[str, np.n
 
 def _corrupted(run: Run, found: Records) -> np.ndarray | None:
     """What the encoder would see of these examples, or None if that is what they are."""
-    index = np.arange(len(found.x), dtype=np.uint32)
-    batch = to_batch(jax.tree.map(np.asarray, found), index, run.preprocessing)
-    own = keys.for_examples(jax.random.key(0), None, index).corruption
-    seen = jax.vmap(lambda k, x, o: run.model.corruption(k, x, o)[0])(own, batch.x, batch.observed)
-    same = seen.shape == batch.x.shape and bool(np.all(seen == batch.x))
-    return None if same else np.asarray(run.preprocessing.invert(seen))
+    seen = corrupt(run, found)
+    clean = corrupt(run, found, "none")
+    return None if np.array_equal(seen, clean) else seen
 
 
 def draw(run: Run, folder: Any, source: Source, num: int, points: list[dict[str, Any]]) -> None:
@@ -68,7 +75,7 @@ def draw(run: Run, folder: Any, source: Source, num: int, points: list[dict[str,
     for name, own in sets.items():
         show(run, folder, name, own)
     figures.curves_figure(folder / "curves.png", points)
-    _filters(run, folder)
+    _filters(run, folder, source)
     _activations(run, folder)
 
 
@@ -88,23 +95,51 @@ def _numbers(run: Run, folder: Any, name: str, sets: Mapping[str, np.ndarray]) -
     figures.examples_figure(folder / f"{name}.png", sets, *run.display_range, name)
 
 
+def _series(run: Run, folder: Any, name: str, sets: Mapping[str, np.ndarray]) -> None:
+    del run
+    figures.series_figure(folder / f"{name}.png", sets, name)
+
+
 def _text(run: Run, folder: Any, name: str, sets: Mapping[str, np.ndarray]) -> None:
     if run.spec.num_classes != BYTES:
         return _numbers(run, folder, name, sets)
     lines = {label: list(map(readable, values)) for label, values in sets.items()}
+    if "input" in sets and "reconstruction" in sets:
+        wrong = np.rint(sets["reconstruction"]) != np.asarray(sets["input"], np.float32)
+        lines["wrong"] = ["".join(" ^"[int(byte)] for byte in row) for row in wrong]
     figures.text_figure(folder / f"{name}.png", lines, name)
     rows = zip(*lines.values(), strict=True)
     width = max(map(len, lines))
     text = "\n\n".join(
-        "\n".join(f"{label:<{width}}  {line}" for label, line in zip(lines, row, strict=True))
+        "\n".join(
+            f"{label:<{width}}  {line}".rstrip() for label, line in zip(lines, row, strict=True)
+        )
         for row in rows
     )
     (folder / f"{name}.txt").write_text(text + "\n")
     return None
 
 
-SHOWN: dict[str, Callable[..., None]] = {"tokens": _text}
+SHOWN: dict[str, Callable[..., None]] = {"series": _series, "tokens": _text}
 """How examples of a kind of data are shown; all others as pictures or lines."""
+
+
+def show_walk(
+    run: Run, folder: Any, name: str, values: np.ndarray, places: Sequence[float] | np.ndarray
+) -> None:
+    """Writes `name.png` of walks through the latents; text one walk under the other, step by step.
+
+    Args:
+      run: whose codes they are decoded from.
+      folder: `etils.epath.Path`.
+      name: of the file.
+      values: `[walks * steps, *event]`, in the data's units, walk after walk.
+      places: `[steps]`, how far along each step is.
+    """
+    if run.spec.kind != "tokens":
+        return show(run, folder, name, {name: values})
+    steps = {f"{place:.2g}": values[i :: len(places)] for i, place in enumerate(places)}
+    return show(run, folder, name, steps)
 
 
 def readable(tokens: np.ndarray) -> str:
@@ -113,18 +148,44 @@ def readable(tokens: np.ndarray) -> str:
     return "".join(chr(value) if 32 <= value < 127 else "·" for value in whole)
 
 
-def _filters(run: Run, folder: Any) -> None:
-    """The weights from the pixels to each unit of the encoder's first dense layer, as pictures."""
+def _filters(run: Run, folder: Any, source: Source) -> None:
+    """Pictures of what single units stand for: those of a sparse code, else of the first layer."""
     shape = run.spec.event_shape
-    if not figures.is_image(shape):
+    if not is_image(run):
         return
-    leaves = jax.tree.leaves(run.variables.params.get("encoder", {}))
-    wide = [leaf for leaf in leaves if np.ndim(leaf) == 2 and leaf.shape[0] == math.prod(shape)]
-    if wide:
-        weights = np.asarray(wide[0]).T[:FILTERS].reshape(-1, *shape)
-        extent = np.abs(weights).max(axis=tuple(range(1, weights.ndim)), keepdims=True)
-        scaled = weights / np.maximum(extent, 1e-12)
+    state = run.variables.state.get("bottleneck", {})
+    found = _dictionary(run, source) if USAGE & set(state) else _first_layer(run)
+    if found is not None:
+        pictures = found[:FILTERS].reshape(-1, *shape)
+        extent = np.abs(pictures).max(axis=tuple(range(1, pictures.ndim)), keepdims=True)
+        scaled = pictures / np.maximum(extent, 1e-12)
         figures.examples_figure(folder / "filters.png", {"filter": scaled}, -1, 1, "filters")
+
+
+USAGE = {"mean_activation", "unused_for"}
+"""What the bottlenecks with units of their own, sparse and TopK, keep of each unit's use."""
+
+
+def _dictionary(run: Run, source: Source) -> np.ndarray:
+    """What each unit of a sparse code adds to the decoded mean: decode(m + e_j) - decode(m).
+
+    The code m it is added to is the mean activation, where the bottleneck keeps it, else 0.
+    """
+    shape = run.model.bottleneck.latent_shape
+    num = min(FILTERS, math.prod(shape))
+    units = np.eye(num, math.prod(shape), dtype=np.float32).reshape(num, *shape)
+    extras = source.read(np.zeros(num, int)).extras  # one condition for all
+    mean = np.asarray(run.variables.state["bottleneck"].get("mean_activation", 0.0))
+    base = np.broadcast_to(mean, units.shape)
+    return run.decode(base + units, extras=extras) - run.decode(base, extras=extras)
+
+
+def _first_layer(run: Run) -> np.ndarray | None:
+    """The weights from the pixels to each unit of the encoder's first dense layer, if it is one."""
+    leaves = jax.tree.leaves(run.variables.params.get("encoder", {}))
+    size = math.prod(run.spec.event_shape)
+    wide = [leaf for leaf in leaves if np.ndim(leaf) == 2 and leaf.shape[0] == size]
+    return np.asarray(wide[0]).T if wide else None
 
 
 def _activations(run: Run, folder: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 STEPS = 8
+EXTENT = 2.5
 
 
 def interpolations(
@@ -38,7 +39,7 @@ def interpolations(
 def traversals(
     run: Any,
     x: Any,
-    extent: float = 2.5,
+    extent: float = EXTENT,
     steps: int = STEPS,
     extras: Mapping[str, Any] | None = None,
 ) -> np.ndarray:

@@ -1,7 +1,7 @@
 """A trained model with all that its use needs: the same after `fit` and after `load`."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,7 +13,7 @@ from ae_jax.data import preprocessing
 from ae_jax.data.dataset import Dataset, from_arrays, of_section
 from ae_jax.data.preprocessing import Preprocessing
 from ae_jax.data.resident import to_batch
-from ae_jax.data.source import Arrays, Records, Source
+from ae_jax.data.source import Arrays, Records, Source, sampled
 from ae_jax.errors import (
     CheckpointError,
     ConfigError,
@@ -24,9 +24,11 @@ from ae_jax.errors import (
 )
 from ae_jax.model import Autoencoder
 from ae_jax.objective import Objective
+from ae_jax.precision import with_compute_dtype
 from ae_jax.recipe import Recipe, of_model
 from ae_jax.training import parallel
 from ae_jax.training.feeds import choose_engine, evaluator
+from ae_jax.training.strategy import Strategy
 from ae_jax.types import Array, Batch, PRNGKey, Shape, Spec, Variables, spec_from_dict
 
 
@@ -226,14 +228,33 @@ class Run:
         if data is None:
             data = self.dataset().test
         split: Source = data if hasattr(data, "read") else Arrays(*self._checked(data))
-        strategy, section = parallel.from_config(self._parallel()), self.config["data"]
+        strategy, section = self._strategy(jax.devices()), self.config["data"]
         engine = choose_engine(section["engine"], {"": split}, section["resident_mib"] * 2**20)
         parts = (self.model, self.objective, self.preprocessing)
         run = evaluator(parts, self.config, self.num_train, strategy, split, engine)
         root = jax.random.key(self.config["training"]["seed"])
         step = np.int32(self.config["training"]["steps"])
         place = strategy.place
-        return run(place(self.variables), place(root), place(step))
+        return run(strategy.place_state(self.variables), place(root), place(step))
+
+    def latent_usage(self, data: Any = None) -> evaluation.Usage:
+        """Active units, KL by dimension and mutual information; see `ae.evaluation.latent_usage`.
+
+        Args:
+          data: `[n, *event]`, a source such as `ae.data.load(…).test`, or None: the test split of
+            the run's own data source. Of many examples, a fixed choice of 8,192 is taken.
+
+        Returns:
+          A Usage.
+
+        Raises:
+          ConfigError: the data came from memory.
+          PartError: posterior or prior is no diagonal Gaussian.
+        """
+        data = self.dataset().test if data is None else data
+        split: Source = data if hasattr(data, "read") else Arrays(*self._checked(data))
+        posterior = self._over("posterior", self._posterior)(self.variables, sampled(split).records)
+        return evaluation.latent_usage(posterior, self.model.prior(self.variables))
 
     @property
     def has_prior(self) -> bool:
@@ -251,11 +272,12 @@ class Run:
             raise ConfigError("this run was trained on an array in memory; pass the data")
         return of_section(section)
 
-    def _parallel(self) -> dict[str, Any]:
-        section = dict(self.config["parallel"])
-        if section["devices"] is not None:  # the machine that loads may have fewer than trained
-            section["devices"] = min(section["devices"], len(jax.devices()))
-        return section
+    def _strategy(self, devices: Sequence[Any]) -> Strategy:
+        """That of the run on these devices, which may be fewer than trained it."""
+        section = {**self.config["parallel"], "mesh": None}
+        if section["devices"] is not None:
+            section["devices"] = min(section["devices"], len(devices))
+        return parallel.from_config(section, devices)
 
     def _checked(
         self, x: Any, observed: Any = None, extras: Mapping[str, Any] | None = None
@@ -270,9 +292,9 @@ class Run:
 
     def _over(self, name: str, fn: Callable[..., Any]) -> Callable[..., Any]:
         if name not in self._compiled:
-            devices = parallel.from_config(self._parallel()).devices
-            size = self.config["evaluation"]["batch_size"] or self.config["training"]["batch_size"]
-            self._compiled[name] = parallel.over_examples(fn, devices, size)
+            strategy = self._strategy(jax.local_devices())
+            size = config_lib.evaluation_batch_size(self.config)
+            self._compiled[name] = parallel.over_examples(fn, strategy, size)
         return self._compiled[name]
 
     def _batch(self, records: Records) -> Batch:
@@ -282,10 +304,13 @@ class Run:
         batch = self._batch(records)
         return self.model.encode(variables, batch.x, None, batch.observed, dict(batch.extras))
 
+    def _posterior(self, variables: Variables, records: Records) -> Any:
+        batch = self._batch(records)
+        return self.model.posterior(variables, batch.x, batch.observed, dict(batch.extras))
+
     def _encode_sample(self, shared: Any, records: Records, places: Array) -> Array:
         variables, key = shared[0], jax.random.wrap_key_data(shared[1])
-        batch = self._batch(records)
-        posterior = self.model.posterior(variables, batch.x, batch.observed, dict(batch.extras))
+        posterior = self._posterior(variables, records)
         own = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, places)
         return jax.vmap(lambda q, k: q.sample(k))(posterior, own)
 
@@ -340,13 +365,14 @@ def load(
 
     path = storage.existing_workdir(workdir)
     stored = storage.read_config(path)
-    config, spec = stored["config"], stored["spec"]
+    config, spec = config_lib.complete(stored["config"]), stored["spec"]
     data_shape = tuple(spec["data_shape"])
     spec = spec_from_dict(spec)
     recipe = (
         config_lib.recipe_of(config, need_objective=False) if model is None else as_recipe(model)
     )
     built, objective = recipe.build(spec)
+    built = with_compute_dtype(built, config["training"]["compute_dtype"], spec)
     with Checkpoints(path, read_only=True) as checkpoints:
         wanted: Any = checkpoints.best_step() if step == "best" else step
         if step is not None and wanted not in checkpoints.steps():

@@ -1,4 +1,4 @@
-"""Writes samples, interpolations and traversals of a run as PNG and NPZ.
+"""Writes samples, interpolations and traversals of a run as PNG and NPZ, text as TXT too.
 
 python scripts/sample.py --workdir=runs/vae_digits --num=64 --seed=0
 
@@ -18,6 +18,8 @@ WORKDIR = flags.DEFINE_string("workdir", None, "The run.")
 NUM = flags.DEFINE_integer("num", 64, "How many samples.")
 SEED = flags.DEFINE_integer("seed", 0, "Of the samples.")
 
+WALKS = 8  # interpolations
+
 
 def conditions(test: ae.data.Source) -> dict[str, np.ndarray]:
     """The extras to sample under: those of test examples, in turn, by label where there is one."""
@@ -30,9 +32,8 @@ def main() -> None:
     """Runs the command."""
     run = ae.load(WORKDIR.value)
     test = run.dataset().test
-    first, last, one = (
-        test.read(index) for index in (np.arange(8), np.arange(8, 16), np.arange(1))
-    )
+    shown = np.resize(gallery.spread(len(test), 2 * WALKS), 2 * WALKS)
+    first, last, one = (test.read(index) for index in (shown[::2], shown[1::2], shown[:1]))
     ends = (first.extras, last.extras)
     own = {name: value[0] for name, value in one.extras.items()}
     sets = {
@@ -44,8 +45,15 @@ def main() -> None:
     else:
         print("no samples: this model has no prior to draw codes from", file=sys.stderr)
     folder = storage.existing_workdir(WORKDIR.value) / storage.FIGURES
+    along = {
+        "interpolations": np.linspace(0, 1, latents.STEPS),
+        "traversals": np.linspace(-latents.EXTENT, latents.EXTENT, latents.STEPS),
+    }
     for name, values in sets.items():
-        gallery.show(run, folder, name, {name: values})
+        if name in along:
+            gallery.show_walk(run, folder, name, values, along[name])
+        else:
+            gallery.show(run, folder, name, {name: values})
         buffer = io.BytesIO()
         np.savez_compressed(buffer, values)
         (folder / f"{name}.npz").write_bytes(buffer.getvalue())

@@ -56,7 +56,10 @@ def test_a_completed_config_is_complete():
         ({"trainin": {}}, r"config has no field 'trainin'; did you mean 'training'\?"),
         ({"training": {"step": 3}}, r"training has no field 'step'; did you mean 'steps'\?"),
         ({"model": {"encodr": None}}, r"model has no field 'encodr'; did you mean 'encoder'\?"),
-        ({"optimizer": {"lr": 1.0}}, r"optimizer has no field 'lr'. Known: arguments, clip_norm"),
+        (
+            {"optimizer": {"lr": 1.0}},
+            r"no field 'lr'. Known: arguments, base_batch_size",
+        ),
     ],
 )
 def test_an_unknown_field_gets_the_nearest(given, match):

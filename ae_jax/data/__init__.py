@@ -18,6 +18,7 @@ field, size, data_dir, cache, on_bad, test_fraction |
 | `grain:MODULE:FUNCTION` | any random-access source of Grain; from Python `from_grain` | on_bad, \
 test_fraction |
 | `csv:FILE` | a table of mixed columns | columns, label, missing, delimiter, test_fraction |
+| `tables:NAME` | `breast_cancer`, `iris` or `wine`, embedded | columns, label, test_fraction |
 | `text:PATH`, `text:embedded` | bytes of text, in windows or lines | length, stride, lines, \
 test_fraction |
 | `series:FILE` | windows of one series, `.npy` or `.csv` | window, stride, missing, columns, \
@@ -42,6 +43,7 @@ from ae_jax.data.parquet import parquet
 from ae_jax.data.series import series
 from ae_jax.data.source import Arrays, Records, Source, Subset
 from ae_jax.data.synthetic import synthetic
+from ae_jax.data.tables import tables
 from ae_jax.data.text import text
 from ae_jax.data.tfds import tfds
 from ae_jax.data.waves import waves
@@ -69,6 +71,7 @@ __all__ = [
     "series",
     "split_mask",
     "synthetic",
+    "tables",
     "text",
     "tfds",
     "waves",

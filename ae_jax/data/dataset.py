@@ -156,7 +156,7 @@ def load(
 def of_section(section: Mapping[str, Any]) -> Dataset:
     """The Dataset that the `data` section of a complete config names, held against its `spec`."""
     fractions = {name: section[name] for name in ("test_fraction", "validation_fraction")}
-    dataset = load(section["source"], **fractions, **section["arguments"])
+    dataset = load(section["source"], **(fractions | section["arguments"]))
     if section.get("spec"):
         check_declared(dataset.train, section["spec"])
     return dataset

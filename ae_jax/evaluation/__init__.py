@@ -1,6 +1,17 @@
-"""Evaluation: metrics that every model has, and bounds on log p(x)."""
+"""Evaluation: metrics and bounds, use of the latents, denoising and linear probes."""
 
+from ae_jax.evaluation.corrupted import corrupt, denoising, linear_probe, psnr
 from ae_jax.evaluation.likelihood import log_likelihood
 from ae_jax.evaluation.metrics import evaluation_metrics
+from ae_jax.evaluation.usage import Usage, latent_usage
 
-__all__ = ["evaluation_metrics", "log_likelihood"]
+__all__ = [
+    "Usage",
+    "corrupt",
+    "denoising",
+    "evaluation_metrics",
+    "latent_usage",
+    "linear_probe",
+    "log_likelihood",
+    "psnr",
+]

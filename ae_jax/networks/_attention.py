@@ -22,6 +22,12 @@ def require_heads(width: int, heads: int) -> None:
         raise ConfigError(f"width must be a multiple of heads={heads}, got {width}")
 
 
+def require_depth(depth: int) -> None:
+    """Raises ConfigError unless it is a number of blocks, which may be none."""
+    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 0:
+        raise ConfigError(f"depth must be 0 or a positive whole number, got {depth!r}")
+
+
 def attend(query: Array, key: Array, value: Array, mask: Array | None = None) -> Array:
     """softmax(Q Kᵀ / √d) V of every head (Vaswani et al. 2017), the softmax in float32.
 
@@ -96,7 +102,7 @@ class Block(nn.Module):
 
 
 class Stack(nn.Module):
-    """Blocks and a last normalisation; one block is compiled, whatever the depth."""
+    """Blocks, if any, and a last normalisation; one block is compiled, whatever the depth."""
 
     depth: int
     heads: int
@@ -116,6 +122,11 @@ class Stack(nn.Module):
     ) -> tuple[Array, Cache | None]:
         """`[n, c]` to `[n, c]`, and the caches of all blocks, `[depth, t, h, d]` twice."""
         x = x if self.dtype is None else x.astype(self.dtype)
+        if self.depth:
+            x, cache = self._blocks(train)(x, cache, mask, index)
+        return nn.LayerNorm(dtype=self.dtype, name="norm")(x), cache
+
+    def _blocks(self, train: bool) -> nn.Module:
         blocks = nn.scan(
             nn.remat(Block, prevent_cse=False) if self.remat else Block,
             variable_axes={"params": 0},
@@ -123,9 +134,7 @@ class Stack(nn.Module):
             in_axes=(0, nn.broadcast, nn.broadcast),  # pyright: ignore[reportArgumentType]
             length=self.depth,
         )
-        layer = blocks(self.heads, self.dropout, self.dtype, train, name="blocks")
-        x, cache = layer(x, cache, mask, index)
-        return nn.LayerNorm(dtype=self.dtype, name="norm")(x), cache
+        return blocks(self.heads, self.dropout, self.dtype, train, name="blocks")
 
     def empty_cache(self, length: int, width: int) -> Cache:
         """Zeros for `length` positions."""

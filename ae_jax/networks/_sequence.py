@@ -125,7 +125,7 @@ def next_entry(
 
 def require_options(options: Mapping[str, Any]) -> None:
     """Raises ConfigError for the first option, of those that are there, out of its range."""
-    require_positive_ints(width=options["width"], depth=options["depth"])
+    require_positive_ints(width=options["width"])
     if options["vocabulary"] is not None:
         require_positive_ints(vocabulary=options["vocabulary"])
     require_positive_ints(per_entry=options.get("per_entry", 1))

@@ -6,6 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
+from ae_jax.errors import require_positive_ints
 from ae_jax.networks import _layers, _sequence
 from ae_jax.networks.mlp import activation_function
 from ae_jax.registry import NETWORKS
@@ -207,7 +208,9 @@ def gru(
       ConfigError: an option out of range, or a condition that `extras` lacks.
       ShapeError: when initialised with x of another rank.
     """
-    return _sequence.encoder_network(GRUEncoder, **locals())
+    options = locals()
+    require_positive_ints(depth=depth)
+    return _sequence.encoder_network(GRUEncoder, **options)
 
 
 @NETWORKS.register
@@ -254,4 +257,5 @@ def gru_decoder(
       ShapeError: when bound to a shape other than `(T, vocabulary)` or `(T, per_entry · C)`.
     """
     options = locals() | {"feedback": activation_function(feedback)}
+    require_positive_ints(depth=depth)
     return _sequence.decoder_network(GRUDecoder, "gru_decoder", **options)

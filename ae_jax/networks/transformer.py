@@ -209,7 +209,8 @@ def transformer(
     Args:
       vocabulary: the number of tokens; None for series.
       width: of the blocks.
-      depth: the number of blocks, of which one is compiled.
+      depth: the number of blocks, of which one is compiled; with 0, positions meet in the last
+        dense layer alone, which is quick and goes far for short sequences.
       heads: of attention; they divide the width.
       pool: what the last dense layer sees: "flatten", all positions side by side; "mean", their
         mean, for long sequences; "none", each by itself, to emit `(T, d)`.
@@ -228,6 +229,7 @@ def transformer(
     """
     options = locals()
     _attention.require_heads(width, heads)
+    _attention.require_depth(depth)
     require_pool(pool)
     return _sequence.encoder_network(TransformerEncoder, **options)
 
@@ -259,7 +261,8 @@ def transformer_decoder(
     Args:
       vocabulary: the number of tokens; None for series.
       width: of the blocks.
-      depth: the number of blocks, of which one is compiled.
+      depth: the number of blocks, of which one is compiled; with 0, each position's vector from z
+        is normalised and becomes its output.
       heads: of attention; they divide the width.
       autoregressive: whether each position reads those before.
       per_entry: the numbers that the likelihood takes for an entry of a series, 2 where it predicts
@@ -283,4 +286,5 @@ def transformer_decoder(
     """
     options = locals() | {"feedback": activation_function(feedback)}
     _attention.require_heads(width, heads)
+    _attention.require_depth(depth)
     return _sequence.decoder_network(TransformerDecoder, "transformer_decoder", **options)

@@ -28,7 +28,7 @@ from ae_jax.terms.reconstruction import (
     squared_error,
     ssim,
 )
-from ae_jax.terms.sparsity import dead_units, l0, l1, sparsity
+from ae_jax.terms.sparsity import dead_units, l0, l1, population_sparsity, sparsity
 from ae_jax.terms.structure import (
     contractive,
     decoder_gradient,
@@ -65,6 +65,7 @@ __all__ = [
     "ms_ssim",
     "mutual_information",
     "orthogonality",
+    "population_sparsity",
     "reconstruction",
     "sparsity",
     "squared_error",

@@ -148,6 +148,28 @@ def test_attention_is_a_softmax_of_products():
             np.testing.assert_allclose(y[:, head], weights @ value[:, head], atol=1e-6)
 
 
+def test_without_blocks_positions_are_normalised_one_by_one():
+    x, shape = sequence("tokens"), (LENGTH, VOCABULARY)
+
+    def normalised(h, params):
+        h = (h - h.mean(-1, keepdims=True)) / np.sqrt(h.var(-1, keepdims=True) + 1e-6)
+        return h * params["scale"] + params["bias"]
+
+    there, p, state = checks.initialised(encoder("transformer", depth=0), x, (3,))
+    h = normalised(p["embedding"]["entries"]["embedding"][x] + p["positions"], p["stack"]["norm"])
+    expected = h.ravel() @ p["output"]["kernel"] + p["output"]["bias"]
+    np.testing.assert_allclose(there.apply(p, state, x)[0], expected, atol=1e-5)
+
+    back, p, state = checks.initialised(decoder("transformer", depth=0), jnp.ones(3), shape)
+    h = np.ones(3) @ p["input"]["kernel"] + p["input"]["bias"]
+    h = normalised(h.reshape(LENGTH, -1) + p["positions"], p["core"]["stack"]["norm"])
+    expected = h @ p["core"]["output"]["kernel"] + p["core"]["output"]["bias"]
+    np.testing.assert_allclose(back.apply(p, state, jnp.ones(3))[0], expected, atol=1e-5)
+
+    again = decoder("transformer", depth=0, autoregressive=True)
+    assert checks.emitted(again, (3,), shape).shape == shape
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_half_precision_inside_and_full_outside(name):
     x, shape = jax.ShapeDtypeStruct((LENGTH,), jnp.int32), (LENGTH, VOCABULARY)
@@ -182,7 +204,8 @@ def test_shapes_that_are_refused(name):
     ("options", "match"),
     [
         ({"width": 0}, "width must be a positive whole number, got 0"),
-        ({"depth": 1.5}, r"depth must be a positive whole number, got 1\.5"),
+        ({"depth": 1.5}, r"depth must be (0 or )?a positive whole number, got 1\.5"),
+        ({"depth": -1}, r"depth must be (0 or )?a positive whole number, got -1"),
         ({"vocabulary": 0}, "vocabulary must be a positive whole number, got 0"),
         ({"dropout": 1}, r"dropout must lie in \[0, 1\), got 1"),
         ({"dtype": "half"}, "dtype cannot be 'half'"),
@@ -200,6 +223,8 @@ def test_options_of_some():
         ae.networks.transformer(width=8, heads=3)
     with pytest.raises(ae.errors.ConfigError, match="pool cannot be 'max'"):
         ae.networks.transformer(pool="max")
+    with pytest.raises(ae.errors.ConfigError, match="depth must be a positive whole number, got 0"):
+        ae.networks.gru_decoder(depth=0)
     with pytest.raises(ae.errors.ConfigError, match=r"word_dropout must lie in \[0, 1\), got 1"):
         ae.networks.gru_decoder(word_dropout=1.0)
     with pytest.raises(ae.errors.ConfigError, match="per_entry must be a positive whole number"):

@@ -85,6 +85,7 @@ GROUPS = {
     "sparse": Group(
         terms.sparsity(rho=0.05, layers=EVERY_LAYER)
         + terms.sparsity(rho=0.05, running=True, name="running")
+        + terms.population_sparsity(rho=0.05, layers=EVERY_LAYER)
         + terms.l1(layers=EVERY_LAYER)
         + terms.l0(),
         ae.bottlenecks.sparse(3),

@@ -127,6 +127,11 @@ def rates(made):
     return over_layers(made, cost)
 
 
+def population_rates(made):
+    cost = lambda row: row.size * sparsity.sparsity_kl(row.mean(), rho=0.2)[0]
+    return over_layers(made, lambda rows: np.array([cost(row) for row in rows]))
+
+
 def l0(made):
     return over_layers(made, lambda rows: np.tanh(2 * np.abs(rows)).sum(1))
 
@@ -225,6 +230,7 @@ ROWS = (
     Row(terms.miwae(SAMPLES, 2), gaussian, bound(bounds.miwae, shape=(2, SAMPLES // 2))),
     Row(terms.ciwae(SAMPLES, 0.3), gaussian, bound(bounds.ciwae, 0.3)),
     Row(terms.sparsity(0.2, LAYERS), sparse, rates),
+    Row(terms.population_sparsity(0.2, LAYERS), sparse, population_rates),
     Row(terms.l1(LAYERS), sparse, lambda m: over_layers(m, lambda rows: np.abs(rows).sum(1))),
     Row(terms.l0(2.0, LAYERS), sparse, l0),
     Row(terms.dead_units(k=2), test_dead_units.made, dead),
