@@ -79,7 +79,8 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         {"name": "flip"},
     )
     config.optimizer.name = "adamw"
-    config.optimizer.learning_rate = 1.5e-4 * 4_096 / 256
+    config.optimizer.learning_rate = 1.5e-4
+    config.optimizer.base_batch_size = 256
     config.optimizer.schedule = "cosine"
     config.optimizer.warmup_steps = 40 * IMAGES // 4_096
     config.optimizer.arguments = {"b1": 0.9, "b2": 0.95, "weight_decay": 0.05}

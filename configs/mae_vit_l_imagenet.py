@@ -79,12 +79,13 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         {"name": "flip"},
     )
     config.optimizer.name = "adamw"
-    config.optimizer.learning_rate = 1.5e-4 * 4_096 / 256
+    config.optimizer.learning_rate = 1.5e-4
+    config.optimizer.base_batch_size = 256
     config.optimizer.schedule = "cosine"
     config.optimizer.warmup_steps = 40 * IMAGES // 4_096
     config.optimizer.arguments = {"b1": 0.9, "b2": 0.95, "weight_decay": 0.05}
     config.training.batch_size = n.batch_size
     config.training.steps = 800 * IMAGES // 4_096
-    config.pod.batch_per_chip = 256
+    config.pod.batch_per_chip = 384
     config.pod.strategies = ("pmap", "shard_map", "fsdp")
     return ae.config.variant(config, variant)

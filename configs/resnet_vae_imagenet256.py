@@ -19,7 +19,7 @@ import ml_collections
 import ae_jax as ae
 
 FULL = {"side": 256, "features": (128, 256, 512), "depth": 2, "heads": 8, "batch_size": 2_048}
-SMOKE = {"side": 32, "features": (8, 8, 16), "depth": 1, "heads": 2, "batch_size": 16}
+SMOKE = {"side": 16, "features": (4, 8), "depth": 1, "heads": 2, "batch_size": 16}
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
@@ -44,7 +44,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         "extras": {"label": {"shape": (), "dtype": "int32"}},
     }
     config.data.stand_in = {
-        "source": "synthetic:32x32x3",
+        "source": "synthetic:16x16x3",
         "arguments": {"size": 256, "test_size": 32, "classes": 10},
     }
     config.data.preprocessing = ({"name": "scale", "low": 0.0, "high": 255.0}, {"name": "flip"})

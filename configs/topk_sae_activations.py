@@ -1,6 +1,6 @@
-"""A TopK sparse autoencoder with 24,576 units on a transformer's activations of width 768.
+r"""A TopK sparse autoencoder with 24,576 units on a transformer's activations of width 768.
 
-    python scripts/train.py --config=configs/topk_sae_activations.py --workdir=runs/sae \\
+    python scripts/train.py --config=configs/topk_sae_activations.py --workdir=runs/sae \
         --config.data.source=npy:activations.npy --config.data.preprocessing.std=3.2
 
 Yours are the activations: `[n, 768]`, one row a token, in a `.npy` file, or
