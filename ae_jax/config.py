@@ -164,7 +164,7 @@ def for_recipe(recipe: Recipe) -> dict[str, Any]:
     config["model"] = {part: _node(getattr(recipe, part)) for part in PARTS}
     config["corruption"] = _node(recipe.corruption)
     objective = recipe.objective.to_config()
-    config["objective"] = CUSTOM if objective is None else objective
+    config["objective"] = CUSTOM if objective is None else to_plain(objective)
     return config
 
 

@@ -10,7 +10,7 @@ from etils import epath
 
 MARGIN = 1
 ROW = 8
-SERIES = 4  # as many examples and channels of series are shown
+COLOURED = 4  # labels of text that have a colour each
 
 
 def is_image(event_shape: Sequence[int]) -> bool:
@@ -82,7 +82,7 @@ def curves_figure(path: epath.Path, points: Sequence[Mapping[str, Any]]) -> None
     if "loss" not in names:
         return
     columns = min(3, len(names))
-    figure, axes = _subplots(math.ceil(len(names) / columns), columns, 4.0, 2.8)
+    figure, axes = subplots(math.ceil(len(names) / columns), columns, 4.0, 2.8)
     for axis, name in zip(axes.flat, names, strict=False):
         for split, colour in COLOURS.items():
             own = [(p["step"], p[name]) for p in points if p["split"] == split and name in p]
@@ -99,7 +99,7 @@ def curves_figure(path: epath.Path, points: Sequence[Mapping[str, Any]]) -> None
     )
     for axis in list(axes.flat)[len(names) :]:
         axis.axis("off")
-    _save(figure, path)
+    save(figure, path)
 
 
 def text_figure(path: epath.Path, lines: Mapping[str, Sequence[str]], title: str) -> None:
@@ -112,66 +112,24 @@ def text_figure(path: epath.Path, lines: Mapping[str, Sequence[str]], title: str
     """
     groups = list(zip(*lines.values(), strict=True))
     longest = max(len(line) for group in groups for line in group)
-    pitch, width = 0.18, max(4.0, 0.1 * (longest + max(map(len, lines)) + 4))
+    pitch, width = 0.18, max(4.0, 0.072 * (longest + max(map(len, lines)) + 4))
+    colours = (
+        [f"C{i}" for i in range(len(lines))] if len(lines) <= COLOURED else ["0.2"] * len(lines)
+    )
     rows = sum(len(group) + 0.6 for group in groups)
-    figure, axes = _subplots(1, 1, width, pitch * rows + 0.6)
+    figure, axes = subplots(1, 1, width, pitch * rows + 0.6)
     axis, row = axes[0, 0], 0.0
     for group in groups:
         for i, (label, line) in enumerate(zip(lines, group, strict=True)):
             text = f"{label:<{max(map(len, lines))}}  {line}"
-            style = {"family": "monospace", "fontsize": 8, "color": f"C{i}", "va": "top"}
+            style = {"family": "monospace", "fontsize": 8, "color": colours[i], "va": "top"}
             axis.text(0, -row, text, parse_math=False, **style)
             row += 1
         row += 0.6
     axis.set(xlim=(0, 1), ylim=(-row, 0.5))
     axis.set_title(title, fontsize=9)
     axis.axis("off")
-    _save(figure, path)
-
-
-def series_figure(path: epath.Path, sets: Mapping[str, np.ndarray], title: str) -> None:
-    """Writes a PNG of series: of several sets one column an example and one row a channel.
-
-    Below "input" and "reconstruction" stands their difference, the residual, on the same scale. A
-    single set is laid out in rows, all channels of an example in one panel.
-
-    Args:
-      path: of the PNG.
-      sets: by label, each `[n, time, channels]`.
-      title: above the picture.
-    """
-    arrays = {label: np.asarray(values, np.float32) for label, values in sets.items()}
-    if len(arrays) == 1:
-        return _series_panels(path, next(iter(arrays.values())), title)
-    first = next(iter(arrays.values()))
-    examples, channels = min(SERIES, len(first)), min(SERIES, first.shape[-1])
-    residual = {"input", "reconstruction"} <= arrays.keys()
-    figure, axes = _subplots(channels + residual, examples, 3.2, 1.3, sharex=True, sharey=True)
-    for i, j in np.ndindex(channels, examples):
-        for label, values in arrays.items():
-            style = "--" if label == "reconstruction" else "-"
-            axes[i, j].plot(values[j, :, i], style, label=label, linewidth=1)
-        axes[i, 0].set_ylabel(f"channel {i}", fontsize=8)
-    for j in range(examples if residual else 0):
-        difference = arrays["input"][j] - arrays["reconstruction"][j]
-        axes[-1, j].plot(difference[:, :channels], linewidth=0.8)
-        axes[-1, 0].set_ylabel("residual", fontsize=8)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), fontsize=8, loc="outside upper right")
-    figure.suptitle(title, fontsize=9)
-    return _save(figure, path)
-
-
-def _series_panels(path: epath.Path, values: np.ndarray, title: str) -> None:
-    count = min(SERIES * ROW, len(values))
-    columns = min(ROW, count)
-    figure, axes = _subplots(
-        math.ceil(count / columns), columns, 1.6, 1.2, sharex=True, sharey=True
-    )
-    for axis, series in zip(axes.flat, values[:count], strict=False):
-        axis.plot(series[:, :SERIES], linewidth=0.8)
-        axis.tick_params(labelsize=6)
-    figure.suptitle(title, fontsize=9)
-    _save(figure, path)
+    save(figure, path)
 
 
 def histogram_figure(
@@ -185,7 +143,7 @@ def histogram_figure(
       label: of their axis.
       marks: values to point out, by label.
     """
-    figure, axes = _subplots(1, 1, 5.0, 3.2)
+    figure, axes = subplots(1, 1, 5.0, 3.2)
     axis = axes[0, 0]
     axis.hist(values, bins=min(50, max(5, len(values) // 4)))
     for i, (name, mark) in enumerate(marks.items()):
@@ -193,7 +151,7 @@ def histogram_figure(
     axis.set(xlabel=label, ylabel="units")
     if marks:
         axis.legend()
-    _save(figure, path)
+    save(figure, path)
 
 
 def usage_figure(path: epath.Path, kl: np.ndarray, active: np.ndarray) -> None:
@@ -204,7 +162,7 @@ def usage_figure(path: epath.Path, kl: np.ndarray, active: np.ndarray) -> None:
       kl: `[d]`, nats.
       active: bool `[d]`, drawn in another colour than the others.
     """
-    figure, axes = _subplots(1, 1, 5.0, 3.2)
+    figure, axes = subplots(1, 1, 5.0, 3.2)
     axis, order = axes[0, 0], np.argsort(-kl, kind="stable")
     for label, own in (("active", active[order]), ("not active", ~active[order])):
         places = np.flatnonzero(own)
@@ -212,41 +170,43 @@ def usage_figure(path: epath.Path, kl: np.ndarray, active: np.ndarray) -> None:
     axis.set(xlabel="latent dimension, by KL", ylabel="KL, nats", xlim=(-1, len(kl)))
     axis.set_title(f"{kl.sum():.1f} nats in all", fontsize=9)
     axis.legend()
-    _save(figure, path)
+    save(figure, path)
 
 
 def _image_sheet(path: epath.Path, sheet: np.ndarray, title: str) -> None:
     width = 6.0
-    figure, axes = _subplots(1, 1, width, width * sheet.shape[0] / sheet.shape[1] + 0.4)
+    figure, axes = subplots(1, 1, width, width * sheet.shape[0] / sheet.shape[1] + 0.4)
     axes[0, 0].imshow(sheet, interpolation="nearest", vmin=0, vmax=1)
     axes[0, 0].set_title(title, fontsize=9)
     axes[0, 0].axis("off")
-    _save(figure, path)
+    save(figure, path)
 
 
 def _line_sheet(path: epath.Path, sets: Mapping[str, np.ndarray], title: str) -> None:
     """One panel an example; the first channel of a series `[t, c]`, any other event flattened."""
     count = min(ROW, len(next(iter(sets.values()))))
-    figure, axes = _subplots(math.ceil(count / 4), min(4, count), 3.0, 2.0)
+    figure, axes = subplots(math.ceil(count / 4), min(4, count), 3.0, 2.0)
     for i, axis in enumerate(list(axes.flat)[:count]):
         for label, values in sets.items():
             line = values[i][:, 0] if values[i].ndim == 2 else values[i].reshape(-1)
             axis.plot(line, label=label, linewidth=1)
     axes.flat[0].legend(fontsize=7)
     figure.suptitle(title, fontsize=9)
-    _save(figure, path)
+    save(figure, path)
 
 
-def _subplots(
+def subplots(
     rows: int, columns: int, width: float, height: float, **shared: Any
 ) -> tuple[Any, Any]:
+    """A Matplotlib figure of panels, each so wide and high in inches, and its `[rows, columns]`."""
     from matplotlib.figure import Figure  # no pyplot: no global state, no display
 
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **shared)
 
 
-def _save(figure: Any, path: epath.Path) -> None:
+def save(figure: Any, path: epath.Path) -> None:
+    """Writes a Matplotlib figure as PNG, its folder made where there is none."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ae_jax import figures
+from ae_jax import figures, panels
 from ae_jax.data.source import Records, Source
 from ae_jax.evaluation import corrupt
 from ae_jax.run import Run
@@ -97,7 +97,11 @@ def _numbers(run: Run, folder: Any, name: str, sets: Mapping[str, np.ndarray]) -
 
 def _series(run: Run, folder: Any, name: str, sets: Mapping[str, np.ndarray]) -> None:
     del run
-    figures.series_figure(folder / f"{name}.png", sets, name)
+    panels.series_figure(folder / f"{name}.png", sets, name)
+
+
+def _table(run: Run, folder: Any, name: str, sets: Mapping[str, np.ndarray]) -> None:
+    panels.table_figure(folder / f"{name}.png", sets, run.spec.columns or (), name)
 
 
 def _text(run: Run, folder: Any, name: str, sets: Mapping[str, np.ndarray]) -> None:
@@ -120,14 +124,14 @@ def _text(run: Run, folder: Any, name: str, sets: Mapping[str, np.ndarray]) -> N
     return None
 
 
-SHOWN: dict[str, Callable[..., None]] = {"series": _series, "tokens": _text}
+SHOWN: dict[str, Callable[..., None]] = {"series": _series, "table": _table, "tokens": _text}
 """How examples of a kind of data are shown; all others as pictures or lines."""
 
 
 def show_walk(
     run: Run, folder: Any, name: str, values: np.ndarray, places: Sequence[float] | np.ndarray
 ) -> None:
-    """Writes `name.png` of walks through the latents; text one walk under the other, step by step.
+    """Writes `name.png` of walks through the latents, each in its own place.
 
     Args:
       run: whose codes they are decoded from.
@@ -136,10 +140,23 @@ def show_walk(
       values: `[walks * steps, *event]`, in the data's units, walk after walk.
       places: `[steps]`, how far along each step is.
     """
-    if run.spec.kind != "tokens":
-        return show(run, folder, name, {name: values})
-    steps = {f"{place:.2g}": values[i :: len(places)] for i, place in enumerate(places)}
-    return show(run, folder, name, steps)
+    sets = {name: values}
+    if run.spec.kind in WALKED:
+        sets = WALKED[run.spec.kind](values, places)
+    show(run, folder, name, sets)
+
+
+def _by_step(values: np.ndarray, places: Sequence[float]) -> dict[str, np.ndarray]:
+    return {f"{place:.2g}": values[i :: len(places)] for i, place in enumerate(places)}
+
+
+def _by_walk(values: np.ndarray, places: Sequence[float]) -> dict[str, np.ndarray]:
+    walks = values.reshape(-1, len(places), *values.shape[1:])
+    return {f"walk {i}": walk for i, walk in enumerate(walks)}
+
+
+WALKED: dict[str, Callable[..., dict[str, np.ndarray]]] = {"table": _by_walk, "tokens": _by_step}
+"""How walks are cut into sets for `show`: a walk's steps under each other, or its line."""
 
 
 def readable(tokens: np.ndarray) -> str:

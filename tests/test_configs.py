@@ -50,9 +50,8 @@ class TestConfig:
             assert again[section] == complete[section]
 
     def test_the_parts_fit_its_data(self, path):
-        complete = config_lib.complete(module_of(path).get_config("smoke")) | {
-            "parallel": {"strategy": "pmap", "devices": 1}
-        }
+        complete = config_lib.complete(module_of(path).get_config("smoke"))
+        complete["parallel"]["devices"] = 1
         dataset = of_section(complete["data"])
         config, _, plan, spec = resolve(complete, config_lib.recipe_of(complete), dataset)
         shape = plan.preprocessing.event_shape(dataset.train.spec.x.shape)

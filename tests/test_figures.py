@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from etils import epath
 
-from ae_jax import figures
+from ae_jax import figures, panels
+from ae_jax.types import Column
 
 
 def test_pictures_stand_in_rows_with_a_white_margin():
@@ -69,6 +70,24 @@ def test_every_kind_of_event_gets_a_picture(tmp_path, event, n):
     pixels = matplotlib.image.imread(path)
     assert pixels.shape[0] > 20
     assert pixels.std() > 0.01
+
+
+@pytest.mark.parametrize("labels", [("input", "reconstruction"), ("sample",), ("0", "1", "2")])
+@pytest.mark.parametrize("channels", [1, 6])
+def test_series_and_tables_get_panels(tmp_path, labels, channels):
+    rng = np.random.default_rng(1)
+    path = epath.Path(tmp_path) / "x.png"
+    panels.series_figure(path, {label: rng.random((9, 12, channels)) for label in labels}, "title")
+    assert matplotlib.image.imread(path).std() > 0.01
+    columns = [Column(f"column {i}", "number") for i in range(channels)]
+    panels.table_figure(path, {label: rng.random((9, channels)) for label in labels}, columns, "t")
+    assert matplotlib.image.imread(path).std() > 0.01
+
+
+def test_the_use_of_the_latents_gets_a_picture(tmp_path):
+    path = epath.Path(tmp_path) / "latents.png"
+    figures.usage_figure(path, np.array([0.5, 0.0, 2.0]), np.array([True, False, True]))
+    assert matplotlib.image.imread(path).std() > 0.01
 
 
 def test_curves_need_a_loss_and_take_splits_with_different_metrics(tmp_path):

@@ -73,7 +73,7 @@ def compile_for_pod(
     where = slice_of(topology)
     devices = programs.devices_of(where)
     where = where.shared(len(devices) // where.size)
-    made = programs.training(config, devices, strategy)
+    made = programs.training(config, devices, strategy, where.cores)
     lowered, began = made.lower(), time.perf_counter()
     report = _head(made, where)
     try:

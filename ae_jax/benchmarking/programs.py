@@ -51,7 +51,7 @@ class Training(NamedTuple):
     Attributes:
       plan: of the config, whose batch is one chip's.
       strategy: over the chips.
-      share: examples a step on each chip.
+      share: examples a step on each device.
       engine: "resident" or "streaming".
       block_steps: batches of a streamed block; 0 for resident data.
       state: TrainState of shapes, global ones.
@@ -95,7 +95,7 @@ def devices_of(where: Slice) -> list[Any]:
 
 
 def training(
-    config: Mapping[str, Any], devices: list[Any], strategy: str | None = None
+    config: Mapping[str, Any], devices: list[Any], strategy: str | None = None, cores: int = 1
 ) -> Training:
     """The training program of a config over these devices.
 
@@ -103,6 +103,7 @@ def training(
       config: nested mappings; `pod.batch_per_chip` sets the batch.
       devices: abstract or real.
       strategy: in place of `parallel.strategy`.
+      cores: devices that each chip has, which share its batch.
 
     Returns:
       A Training.
@@ -112,6 +113,8 @@ def training(
     """
     config = config_lib.complete(config)
     share = config["pod"]["batch_per_chip"] or config["training"]["batch_size"]
+    parallel.check_batch(share, cores, "pod.batch_per_chip")
+    share //= cores
     plan, spec = plan_without_data(_one_chip(config, share))
     over = parallel.from_config(_parallel(plan.config["parallel"], strategy), devices)
     state, (size, data) = state_of(plan, spec), (len(plan.dataset.train), plan.config["data"])
