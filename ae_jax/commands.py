@@ -3,6 +3,7 @@
 import os
 import pathlib
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,17 +11,20 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from ae_jax.errors import AeJaxError, ConfigError, MissingFileError, nearest
+from ae_jax.training import processes
 
 BAD_USAGE = 2
 CACHE = "JAX_COMPILATION_CACHE_DIR"
+PROCESS_FLAGS = ("coordinator", "num_processes", "process_id", "cluster")
 
 
-def main(run: Callable[[], None], required: Sequence[str] = ()) -> None:
+def main(run: Callable[[], None], required: Sequence[str] = (), joins: bool = True) -> None:
     """Parses the command line and runs a script; our own errors end as one line, not a traceback.
 
     Args:
       run: takes nothing, reads `absl.flags.FLAGS`.
       required: names of flags that must be given.
+      joins: False for a script that only passes on the flags of `define_processes`.
     """
     for name in required:
         flags.mark_flag_as_required(name)
@@ -30,11 +34,19 @@ def main(run: Callable[[], None], required: Sequence[str] = ()) -> None:
             if len(argv) > 1:
                 raise ConfigError(f"unexpected argument {argv[1]!r}; options start with --")
             use_compilation_cache()
+            if joins:
+                _join()
             run()
         except AeJaxError as error:
             bad_usage = isinstance(error, ConfigError | MissingFileError)
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
-            sys.exit(BAD_USAGE if bad_usage else 1)
+            processes.leave(BAD_USAGE if bad_usage else 1, error)
+        except Exception as error:
+            if not processes.joined():
+                raise
+            traceback.print_exc()
+            print("once all processes have ended, the same commands go on", file=sys.stderr)
+            processes.leave(1, error)
 
     app.run(guarded, flags_parser=_parse)
 
@@ -57,6 +69,27 @@ def _plain(error: BaseException) -> str:
     if ours is not None:
         return f"{type(ours).__name__}: {ours}"
     return str(error.args[0]) if isinstance(error, KeyError) else str(error)
+
+
+def define_processes() -> None:
+    """Defines the flags by which a script is one of several processes."""
+    flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, to run as several.")
+    flags.DEFINE_integer("num_processes", None, "How many processes there are.")
+    flags.DEFINE_integer("process_id", None, "Which of them this is, from 0.")
+    names = "auto, gcetpu, gketpu, slurm, k8s, ompi or mpi4py"
+    flags.DEFINE_string("cluster", None, f"In place of the three: what to find them by, {names}.")
+
+
+def process_arguments() -> list[str]:
+    """The flags of `define_processes` as they were given, for another command."""
+    given = ((name, flags.FLAGS[name].value) for name in PROCESS_FLAGS if name in flags.FLAGS)
+    return [f"--{name}={value}" for name, value in given if value is not None]
+
+
+def _join() -> None:
+    """Joins the other processes, if the flags say that there are any."""
+    if process_arguments():
+        processes.join(*(flags.FLAGS[name].value for name in PROCESS_FLAGS))
 
 
 def use_compilation_cache() -> None:
@@ -84,6 +117,18 @@ def read_config(flag: str = "config") -> Mapping[str, Any]:
         if path.exists():
             raise ConfigError(f"the config file '{path}' cannot be loaded: {error}") from error
         raise MissingFileError(f"there is no config file '{path}'{nearest(path, beside)}") from None
+
+
+def parse_steps(text: str) -> tuple[int, int]:
+    """Two steps from "FIRST:LAST".
+
+    Raises:
+      ConfigError: it is something else.
+    """
+    first, colon, last = text.partition(":")
+    if not (colon and first.isdigit() and last.isdigit()):
+        raise ConfigError(f"--profile must be FIRST:LAST, e.g. 100:110, got {text!r}")
+    return int(first), int(last)
 
 
 def require_deterministic(config: Mapping[str, Any]) -> None:

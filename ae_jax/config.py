@@ -6,6 +6,7 @@ a node `{"name": …, argument: value, …}`; None leaves it to be chosen from t
 
 import copy
 import os
+import types
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,7 @@ DEFAULTS: dict[str, Any] = {
         "engine": "auto",
         "resident_mib": 1024,
         "workers": 0,
+        "spec": {},
         "stand_in": {},
     },
     "model": dict.fromkeys(PARTS),
@@ -38,6 +40,7 @@ DEFAULTS: dict[str, Any] = {
     "optimizer": {
         "name": "adam",
         "learning_rate": 1e-3,
+        "base_batch_size": None,
         "schedule": "constant",
         "warmup_steps": 0,
         "clip_norm": None,
@@ -47,6 +50,9 @@ DEFAULTS: dict[str, Any] = {
         "seed": 0,
         "steps": 5000,
         "batch_size": 128,
+        "accumulation": 1,
+        "compute_dtype": "float32",
+        "average_decay": None,
         "steps_per_dispatch": None,
         "log_every": 100,
         "eval_every": 1000,
@@ -57,21 +63,42 @@ DEFAULTS: dict[str, Any] = {
         "init_from": None,
         "init_parts": [],
     },
-    "parallel": {"strategy": "pmap", "devices": None},
+    "parallel": {"strategy": "pmap", "devices": None, "mesh": {"data": None, "fsdp": None}},
     "evaluation": {"batch_size": None, "images": 16},
+    "pod": {"batch_per_chip": None, "strategies": ["pmap"]},
 }
-"""Every field with its default. `training.init_from` is the workdir of a run to start from,
-`init_parts` which of its parts (none given: all); `data.arguments` are those of the source,
-`data.stand_in` the fields of a data set with examples of the same shapes, for the smoke variant;
-`data.engine` "auto" keeps the data on the device where all splits fit in `resident_mib`, else
-streams them, read by `workers` processes (0: threads). `steps_per_dispatch` None adapts to half a
-second a dispatch; `parallel.devices` None takes all; `evaluation.batch_size` None is training's."""
+"""Every field with its default; None is "chosen" or "none" unless said otherwise.
+
+- `data.arguments` are those of the source, `data.stand_in` the fields of another data set, for the
+  smoke variant; `data.spec` what examples look like (`ae_jax.data.declared`), for programs that are
+  compiled where the data are not; `data.engine` "auto" keeps the data on the device where all
+  splits fit in `resident_mib`, else streams them, read by `workers` processes (0: threads).
+- `optimizer.base_batch_size`: the batch size that `learning_rate` is meant for; it grows in
+  proportion to `training.batch_size` (Goyal et al. 2017).
+- `training.accumulation`: microbatches that a step's gradients are averaged over, in the memory of
+  one; `compute_dtype` of the networks, "float32" or "bfloat16" (`ae_jax.precision`);
+  `average_decay` of the running average of the parameters that is then evaluated and used;
+  `steps_per_dispatch` None adapts to half a second a dispatch, a number is the most, within five
+  seconds; `init_from` is the workdir of a run to start from, `init_parts` which of its parts (none
+  given: all).
+- `parallel.devices` None takes all; `mesh` is that of the strategy "fsdp".
+- `evaluation.batch_size` None is that of a microbatch.
+- `pod`, for `scripts/compile_for_pod.py` alone, is what it compiles for: under which strategies,
+  and how many examples a step on each chip, None: `training.batch_size`.
+"""
 
 SMOKE = {"steps": 30, "log_every": 10, "eval_every": 20, "checkpoint_every": 20}
 
 OPTIONAL = {"steps_per_dispatch": int, "devices": int, "batch_size": int, "clip_norm": float}
 OPTIONAL |= {"test_fraction": float, "validation_fraction": float}
-OPTIONAL |= {"init_from": str}
+OPTIONAL |= {
+    "average_decay": float,
+    "base_batch_size": int,
+    "batch_per_chip": int,
+    "init_from": str,
+    "data": int,
+    "fsdp": int,
+}
 NULLABLE = {("data", "source")}  # None: an array passed from memory
 OPEN = {
     ("data", "preprocessing"),
@@ -80,12 +107,13 @@ OPEN = {
     ("objective",),
     ("optimizer", "arguments"),
 }
-OPEN |= {("model", part) for part in PARTS} | {("data", "stand_in")}
+OPEN |= {("model", part) for part in PARTS} | {("data", "stand_in"), ("data", "spec")}
 
 POSITIVE = {
     "training": (
         "steps",
         "batch_size",
+        "accumulation",
         "log_every",
         "eval_every",
         "checkpoint_every",
@@ -99,6 +127,7 @@ FREE_ON_RESUME = {
     ("training", name)
     for name in (
         "steps",
+        "accumulation",
         "steps_per_dispatch",
         "log_every",
         "eval_every",
@@ -109,8 +138,10 @@ FREE_ON_RESUME = {
         "init_from",
         "init_parts",
     )
-} | {("parallel",), ("evaluation",)}
-FREE_ON_RESUME |= {("data", name) for name in ("engine", "resident_mib", "workers", "stand_in")}
+} | {("parallel",), ("evaluation",), ("pod",)}
+FREE_ON_RESUME |= {
+    ("data", name) for name in ("engine", "resident_mib", "workers", "spec", "stand_in")
+}
 """What may differ between the starts of one run; steps may only grow."""
 
 
@@ -133,7 +164,7 @@ def for_recipe(recipe: Recipe) -> dict[str, Any]:
     config["model"] = {part: _node(getattr(recipe, part)) for part in PARTS}
     config["corruption"] = _node(recipe.corruption)
     objective = recipe.objective.to_config()
-    config["objective"] = CUSTOM if objective is None else objective
+    config["objective"] = CUSTOM if objective is None else to_plain(objective)
     return config
 
 
@@ -149,6 +180,8 @@ def config_dict(recipe: Recipe) -> Any:
         for name in OPTIONAL if isinstance(fields, Mapping) else ():
             if name in fields and fields[name] is None:
                 config[section][name] = config_dict.placeholder(OPTIONAL[name])
+    for axis in DEFAULTS["parallel"]["mesh"]:
+        config.parallel.mesh[axis] = config_dict.placeholder(int)
     return config
 
 
@@ -166,14 +199,46 @@ def variant(config: Any, name: str) -> Any:
     Raises:
       UnknownNameError: no such variant.
     """
+    _require_variant(name)
     if name == "smoke":
-        for field, value in SMOKE.items():
-            config["training"][field] = value
-        for field, value in config["data"]["stand_in"].items():
+        config["training"].update(SMOKE)
+        short = config["optimizer"]["warmup_steps"], SMOKE["steps"] // 10
+        config["optimizer"]["warmup_steps"] = min(short)
+        stand_in = config["data"]["stand_in"]
+        for field, value in {"spec": {}, **stand_in}.items() if stand_in else ():
             config["data"][field] = value
-    elif name:
-        raise UnknownNameError(f"no variant is called '{name}'{nearest(name, ['smoke'])}")
     return config
+
+
+def sizes(name: str, full: Mapping[str, Any], smoke: Mapping[str, Any]) -> Any:
+    """The numbers that a config file builds a variant from, where the experiment's are too large.
+
+    Args:
+      name: of the variant.
+      full: the experiment's sizes by name: width, depth, batch_size, ….
+      smoke: those of the smoke variant, under the same names.
+
+    Returns:
+      The sizes as attributes.
+
+    Raises:
+      UnknownNameError: no such variant.
+      ConfigError: one of the two has a size that the other has not.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.config.sizes("smoke", {"width": 768}, {"width": 32}).width
+      32
+    """
+    _require_variant(name)
+    if lone := set(full) ^ set(smoke):
+        raise ConfigError(f"every variant needs the same sizes; only one has {sorted(lone)}")
+    return types.SimpleNamespace(**(smoke if name == "smoke" else full))
+
+
+def _require_variant(name: str) -> None:
+    if name not in ("", "smoke"):
+        raise UnknownNameError(f"no variant is called '{name}'{nearest(name, ['smoke'])}")
 
 
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,12 +262,22 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
         ("training", "steps_per_dispatch"),
         ("parallel", "devices"),
         ("evaluation", "batch_size"),
+        ("pod", "batch_per_chip"),
+        ("optimizer", "base_batch_size"),
     ):
         if (value := result[section][name]) is not None:
             require_positive_ints(**{f"{section}.{name}": value})
+    for axis, size in result["parallel"]["mesh"].items():
+        if size is not None:
+            require_positive_ints(**{f"parallel.mesh.{axis}": size})
     workers = result["data"]["workers"]
     if workers < 0:
         raise ConfigError(f"data.workers must not be negative, got {workers}")
+    decay = training["average_decay"]
+    if decay is not None and not 0 < decay < 1:
+        raise ConfigError(
+            f"training.average_decay must lie between 0 and 1, e.g. 0.999, got {decay}"
+        )
     if training["seed"] < 0:
         raise ConfigError(f"training.seed must not be negative, got {training['seed']}")
     return result
@@ -235,6 +310,13 @@ def recipe_of(config: Mapping[str, Any], need_objective: bool = True) -> Recipe:
     return Recipe.from_nodes(objective=objective, **nodes)
 
 
+def evaluation_batch_size(config: Mapping[str, Any]) -> int:
+    """Examples that go through the model at once when nothing is trained."""
+    training = config["training"]
+    default = training["batch_size"] // training["accumulation"]
+    return config["evaluation"]["batch_size"] or default
+
+
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What two complete configs disagree in, where a resumed run may not: `field: old -> new`."""
     found: list[str] = []
@@ -248,7 +330,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         elif a != b:
             found.append(f"{'.'.join(path)}: {a!r} -> {b!r}")
 
-    walk(to_plain(old), to_plain(new), ())
+    walk(complete(old), to_plain(new), ())  # an older config lacks the fields that came later
     return found
 
 

@@ -5,7 +5,13 @@ from collections.abc import Iterable
 
 
 class AeJaxError(Exception):
-    """The family: `except ae.errors.AeJaxError` catches whatever ae_jax raises on purpose."""
+    """The family: `except ae.errors.AeJaxError` catches whatever ae_jax raises on purpose.
+
+    Attributes:
+      shared: whether all processes of the run raise at the same place.
+    """
+
+    shared: bool = False
 
 
 class ConfigError(AeJaxError, ValueError):
@@ -50,6 +56,12 @@ class CheckpointError(AeJaxError, RuntimeError):
 
 class NonFiniteError(AeJaxError, FloatingPointError):
     """Loss or gradients were not finite for too many steps in a row."""
+
+    shared = True
+
+
+class ProcessError(AeJaxError, RuntimeError):
+    """Another process of the run has stopped."""
 
 
 class Preempted(SystemExit):

@@ -196,13 +196,13 @@ def _line_sheet(path: epath.Path, sets: Mapping[str, np.ndarray], title: str) ->
 
 
 def subplots(
-    rows: int, columns: int, width: float, height: float, shared: bool = False
+    rows: int, columns: int, width: float, height: float, **shared: Any
 ) -> tuple[Any, Any]:
     """A Matplotlib figure of panels, each so wide and high in inches, and its `[rows, columns]`."""
     from matplotlib.figure import Figure  # no pyplot: no global state, no display
 
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared)
+    return figure, figure.subplots(rows, columns, squeeze=False, **shared)
 
 
 def save(figure: Any, path: epath.Path) -> None:

@@ -13,19 +13,22 @@ import optax
 from ae_jax import config as config_lib
 from ae_jax import keys as keys_lib
 from ae_jax import optimizers
-from ae_jax.choices import choose, choose_preprocessing, display_range, spec_of
+from ae_jax.choices import KINDS, choose, choose_preprocessing, display_range, spec_of
 from ae_jax.data.dataset import Dataset, as_dataset, check, of_section
+from ae_jax.data.declared import Declared, declaration
 from ae_jax.data.preprocessing import Preprocessing
 from ae_jax.data.preprocessing import build as build_preprocessing
 from ae_jax.data.resident import to_batch
 from ae_jax.data.source import Arrays, in_memory, pieces, sampled
-from ae_jax.errors import ConfigError, PartError
+from ae_jax.errors import ConfigError, PartError, nearest
 from ae_jax.model import Autoencoder
+from ae_jax.precision import with_compute_dtype
 from ae_jax.recipe import Recipe
 from ae_jax.run import Run, as_recipe
-from ae_jax.training import parallel
+from ae_jax.training import parallel, processes
 from ae_jax.training.feeds import choose_engine
 from ae_jax.training.plan import Plan
+from ae_jax.training.profiling import Profiler
 from ae_jax.training.step import single_player
 from ae_jax.types import Batch, Context, Spec, Variables
 
@@ -67,7 +70,8 @@ def fit(
         in the budget.
       resident_mib: that budget, in MiB.
       strategy: how devices share the work, e.g. "pmap".
-      callbacks: each called with a `LogPoint(step, split, metrics)` at every log point.
+      callbacks: each called with a `LogPoint(step, split, metrics)` at every log point; of several
+        processes, in the first.
       progress: whether to show the run on the terminal.
       **training: any other field of the config's `training` section, e.g. `log_every=50`.
 
@@ -127,6 +131,7 @@ def fit_config(
     callbacks: Sequence[Callable[..., None]] = (),
     progress: bool = True,
     started: float | None = None,
+    profile: tuple[int, int] | None = None,
 ) -> Run:
     """Trains what a config describes, as `scripts/train.py` does.
 
@@ -136,6 +141,7 @@ def fit_config(
       callbacks: see `fit`.
       progress: see `fit`.
       started: `time.time()` from which the time to the first step counts; None: now.
+      profile: `(first, last)`: a trace of the steps between is kept in `workdir/profile`.
 
     Returns:
       A Run.
@@ -144,10 +150,15 @@ def fit_config(
       What `fit` raises.
     """
     started = time.time() if started is None else started
-    config = config_lib.complete(config)
-    recipe = config_lib.recipe_of(config)
-    dataset = of_section(config["data"])
-    return _fit(config, recipe, dataset, None, workdir, callbacks, progress, started)
+    if profile is not None:
+        Profiler(profile)
+        if workdir is None:
+            raise ConfigError("a profile is kept in the workdir, which is not given")
+    with processes.agreed():
+        config = config_lib.complete(config)
+        recipe = config_lib.recipe_of(config)
+        dataset = of_section(config["data"])
+    return _fit(config, recipe, dataset, None, workdir, callbacks, progress, started, profile)
 
 
 def _fit(
@@ -159,12 +170,15 @@ def _fit(
     callbacks: Sequence[Callable[..., None]],
     progress: bool,
     started: float,
+    profile: tuple[int, int] | None = None,
 ) -> Run:
     from ae_jax.session import Session  # the files, figures and checkpoints come with it
 
-    config = config_lib.complete(config)
-    dataset = _held(config["data"], dataset)
-    config, recipe, plan, spec = resolve(config, recipe, dataset, optimizer, progress)
+    with processes.agreed():
+        config = config_lib.complete(config)
+        dataset = _held(config["data"], dataset)
+        shown = progress and processes.is_first()
+        config, recipe, plan, spec = resolve(config, recipe, dataset, optimizer, shown)
     run = Run(
         plan.model,
         plan.objective,
@@ -176,7 +190,7 @@ def _fit(
         len(dataset.train),
         display_range(dataset),
     )
-    return Session(plan, run, workdir, callbacks, progress, started).run_to_end()
+    return Session(plan, run, workdir, callbacks, progress, started, profile).run_to_end()
 
 
 def prepare(config: Mapping[str, Any]) -> tuple[Plan, Spec]:
@@ -196,6 +210,37 @@ def prepare(config: Mapping[str, Any]) -> tuple[Plan, Spec]:
     return resolve(config, config_lib.recipe_of(config), dataset)[2:]
 
 
+def plan_without_data(config: Mapping[str, Any], devices: int = 1) -> tuple[Plan, Spec]:
+    """What `fit_config` would train where the data are, built where they need not be.
+
+    The data set is the one that `data.spec` declares; without a spec that of `data.stand_in`, and
+    only without that the config's own: the same plan on every machine, whatever it has prepared.
+
+    Args:
+      config: nested mappings; see `ae_jax.config`.
+      devices: over how many the batch is to be split, of whatever kind and wherever they are.
+
+    Returns:
+      The Plan, whose data set may have nothing to read, and the Spec of one example.
+
+    Raises:
+      ConfigError: sizes that do not fit together, or a spec that is none.
+      DataError: the config leaves to be chosen what hangs on values, and only declares the data.
+    """
+    config = config_lib.complete(config)
+    section, recipe = config["data"], config_lib.recipe_of(config)
+    if section["spec"]:
+        known = declaration(section["spec"])
+        if known.kind not in KINDS:
+            raise ConfigError(
+                f"data.spec.kind cannot be {known.kind!r}{nearest(known.kind, KINDS)}"
+            )
+        dataset = Dataset(*known.splits, kind=known.kind, num_classes=known.num_classes)
+    else:
+        dataset = of_section({**section, **section["stand_in"]})
+    return resolve(config, recipe, dataset, devices=devices)[2:]
+
+
 def _held(section: Mapping[str, Any], dataset: Dataset) -> Dataset:
     """The data set read into memory once, if the resident engine is to have it."""
     engine = choose_engine(section["engine"], dataset.splits, section["resident_mib"] * 2**20)
@@ -211,6 +256,7 @@ def resolve(
     dataset: Dataset,
     optimizer: optax.GradientTransformation | None = None,
     verbose: bool = False,
+    devices: int | None = None,
 ) -> tuple[dict[str, Any], Recipe, Plan, Spec]:
     """Chooses what is unset, checks everything against the data, and builds the parts.
 
@@ -220,6 +266,7 @@ def resolve(
       dataset: checked.
       optimizer: in place of the config's section.
       verbose: print what is chosen.
+      devices: over how many the batch is split; None: those of the config, on this machine.
 
     Returns:
       The config with nothing unset, the recipe likewise, the Plan and the Spec.
@@ -229,8 +276,9 @@ def resolve(
       DataError: data outside the likelihood's range.
     """
     training, size = config["training"], len(dataset.train)
-    devices = len(parallel.from_config(config["parallel"]).devices)
-    parallel.check_batch(training["batch_size"], devices)
+    devices = devices or len(parallel.from_config(config["parallel"]).devices)
+    accumulation = training["accumulation"]
+    parallel.check_batch(training["batch_size"], devices, accumulation=accumulation)
     if eval_size := config["evaluation"]["batch_size"]:
         parallel.check_batch(eval_size, devices, "evaluation.batch_size")
     if training["batch_size"] > size:
@@ -244,13 +292,15 @@ def resolve(
     if verbose:
         _print_choices(config, recipe, spec)
     model, objective = filled.build(spec)
+    model = with_compute_dtype(model, training["compute_dtype"], spec)
     _validate(model, preprocessing, dataset)
     plan = Plan(config, model, objective, (), preprocessing, dataset)
     example = np.zeros(spec.event_shape, np.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), example, plan.example_extras())
-    _trace(plan, example, variables, training["batch_size"] // devices)
+    _trace(plan, example, variables, training["batch_size"] // (devices * accumulation))
     if optimizer is None:
-        optimizer = optimizers.from_config(config["optimizer"], training["steps"])
+        sizes = training["steps"], training["batch_size"]
+        optimizer = optimizers.from_config(config["optimizer"], *sizes)
     players = single_player(objective, optimizer, variables)
     return config, filled, plan._replace(players=players), spec
 
@@ -276,6 +326,8 @@ def _trace(plan: Plan, example: np.ndarray, variables: Variables, size: int) -> 
 def _validate(model: Autoencoder, preprocessing: Preprocessing, dataset: Dataset) -> None:
     """Checks the support of the likelihood on all arrays, on a sample of what is streamed."""
     for part in dataset.splits.values():
+        if isinstance(part, Declared):
+            continue
         for piece in pieces(part if isinstance(part, Arrays) else sampled(part)):
             index, draws = np.zeros(len(piece.x), np.uint32), keys_lib.any_draws(len(piece.x))
             model.likelihood.validate(np.asarray(to_batch(piece, index, preprocessing, draws).x))

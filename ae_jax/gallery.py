@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from ae_jax import figures, keys, panels
-from ae_jax.data.resident import to_batch
+from ae_jax import figures, panels
 from ae_jax.data.source import Records, Source
+from ae_jax.evaluation import corrupt
 from ae_jax.run import Run
 
 BYTES = 256
@@ -56,12 +56,9 @@ def example_sets(run: Run, source: Source, num: int) -> dict[str, dict[str, np.n
 
 def _corrupted(run: Run, found: Records) -> np.ndarray | None:
     """What the encoder would see of these examples, or None if that is what they are."""
-    index = np.arange(len(found.x), dtype=np.uint32)
-    batch = to_batch(jax.tree.map(np.asarray, found), index, run.preprocessing)
-    own = keys.for_examples(jax.random.key(0), None, index).corruption
-    seen = jax.vmap(lambda k, x, o: run.model.corruption(k, x, o)[0])(own, batch.x, batch.observed)
-    same = seen.shape == batch.x.shape and bool(np.all(seen == batch.x))
-    return None if same else np.asarray(run.preprocessing.invert(seen))
+    seen = corrupt(run, found)
+    clean = corrupt(run, found, "none")
+    return None if np.array_equal(seen, clean) else seen
 
 
 def draw(run: Run, folder: Any, source: Source, num: int, points: list[dict[str, Any]]) -> None:
@@ -78,7 +75,7 @@ def draw(run: Run, folder: Any, source: Source, num: int, points: list[dict[str,
     for name, own in sets.items():
         show(run, folder, name, own)
     figures.curves_figure(folder / "curves.png", points)
-    _filters(run, folder)
+    _filters(run, folder, source)
     _activations(run, folder)
 
 
@@ -132,7 +129,7 @@ SHOWN: dict[str, Callable[..., None]] = {"series": _series, "table": _table, "to
 
 
 def show_walk(
-    run: Run, folder: Any, name: str, values: np.ndarray, places: Sequence[float]
+    run: Run, folder: Any, name: str, values: np.ndarray, places: Sequence[float] | np.ndarray
 ) -> None:
     """Writes `name.png` of walks through the latents, each in its own place.
 
@@ -168,18 +165,44 @@ def readable(tokens: np.ndarray) -> str:
     return "".join(chr(value) if 32 <= value < 127 else "·" for value in whole)
 
 
-def _filters(run: Run, folder: Any) -> None:
-    """The weights from the pixels to each unit of the encoder's first dense layer, as pictures."""
+def _filters(run: Run, folder: Any, source: Source) -> None:
+    """Pictures of what single units stand for: those of a sparse code, else of the first layer."""
     shape = run.spec.event_shape
     if not is_image(run):
         return
-    leaves = jax.tree.leaves(run.variables.params.get("encoder", {}))
-    wide = [leaf for leaf in leaves if np.ndim(leaf) == 2 and leaf.shape[0] == math.prod(shape)]
-    if wide:
-        weights = np.asarray(wide[0]).T[:FILTERS].reshape(-1, *shape)
-        extent = np.abs(weights).max(axis=tuple(range(1, weights.ndim)), keepdims=True)
-        scaled = weights / np.maximum(extent, 1e-12)
+    state = run.variables.state.get("bottleneck", {})
+    found = _dictionary(run, source) if USAGE & set(state) else _first_layer(run)
+    if found is not None:
+        pictures = found[:FILTERS].reshape(-1, *shape)
+        extent = np.abs(pictures).max(axis=tuple(range(1, pictures.ndim)), keepdims=True)
+        scaled = pictures / np.maximum(extent, 1e-12)
         figures.examples_figure(folder / "filters.png", {"filter": scaled}, -1, 1, "filters")
+
+
+USAGE = {"mean_activation", "unused_for"}
+"""What the bottlenecks with units of their own, sparse and TopK, keep of each unit's use."""
+
+
+def _dictionary(run: Run, source: Source) -> np.ndarray:
+    """What each unit of a sparse code adds to the decoded mean: decode(m + e_j) - decode(m).
+
+    The code m it is added to is the mean activation, where the bottleneck keeps it, else 0.
+    """
+    shape = run.model.bottleneck.latent_shape
+    num = min(FILTERS, math.prod(shape))
+    units = np.eye(num, math.prod(shape), dtype=np.float32).reshape(num, *shape)
+    extras = source.read(np.zeros(num, int)).extras  # one condition for all
+    mean = np.asarray(run.variables.state["bottleneck"].get("mean_activation", 0.0))
+    base = np.broadcast_to(mean, units.shape)
+    return run.decode(base + units, extras=extras) - run.decode(base, extras=extras)
+
+
+def _first_layer(run: Run) -> np.ndarray | None:
+    """The weights from the pixels to each unit of the encoder's first dense layer, if it is one."""
+    leaves = jax.tree.leaves(run.variables.params.get("encoder", {}))
+    size = math.prod(run.spec.event_shape)
+    wide = [leaf for leaf in leaves if np.ndim(leaf) == 2 and leaf.shape[0] == size]
+    return np.asarray(wide[0]).T if wide else None
 
 
 def _activations(run: Run, folder: Any) -> None:

@@ -35,6 +35,7 @@ class Autoencoder(NamedTuple):
       bottleneck: from features to z.
       likelihood: p(x | z).
       corruption: `(key, x, observed) -> (x̃, info)`.
+      compute_dtype: of the networks, if not float32; see `ae_jax.precision`.
     """
 
     encoder: Coder
@@ -42,6 +43,7 @@ class Autoencoder(NamedTuple):
     bottleneck: Bottleneck
     likelihood: Likelihood
     corruption: Corruption
+    compute_dtype: Any = None
 
     def init(
         self, key: PRNGKey, example: Array, extras: dict[str, Array] | None = None

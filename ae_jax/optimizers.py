@@ -65,12 +65,16 @@ def learning_rate(peak: float, schedule: str, warmup_steps: int, steps: int) -> 
     return lambda step: peak * joined(step)
 
 
-def from_config(section: Mapping[str, Any], steps: int) -> optax.GradientTransformation:
+def from_config(
+    section: Mapping[str, Any], steps: int, batch_size: int
+) -> optax.GradientTransformation:
     """The optimizer of the config's `optimizer` section.
 
     Args:
-      section: name, learning_rate, schedule, warmup_steps, clip_norm, arguments.
+      section: name, learning_rate, base_batch_size, schedule, warmup_steps, clip_norm, arguments.
       steps: of the whole run.
+      batch_size: of the global batch; where there is a base_batch_size, the learning rate is
+        `learning_rate · batch_size / base_batch_size` (Goyal et al. 2017).
 
     Returns:
       An optax GradientTransformation.
@@ -84,9 +88,9 @@ def from_config(section: Mapping[str, Any], steps: int) -> optax.GradientTransfo
     name, arguments = section["name"], dict(section["arguments"])
     known = name in OPTIMIZERS.factories
     factory = OPTIMIZERS.factories[name] if known else _other(name)
-    rate = learning_rate(
-        section["learning_rate"], section["schedule"], section["warmup_steps"], steps
-    )
+    peak, base = section["learning_rate"], section["base_batch_size"]
+    peak = peak if base is None else peak * batch_size / base
+    rate = learning_rate(peak, section["schedule"], section["warmup_steps"], steps)
     bound = bind_arguments(f"optimizer '{name}'", inspect.signature(factory), (rate,), arguments)
     optimizer = factory(*bound.args, **bound.kwargs)
     if section["clip_norm"] is None:

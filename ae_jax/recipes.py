@@ -5,9 +5,10 @@ nodes; those left out are chosen from the data. All return a `Recipe`.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
-from ae_jax import bottlenecks, corruptions, likelihoods, schedules, terms
+from ae_jax import bottlenecks, corruptions, likelihoods, networks, schedules, terms
 from ae_jax.errors import require_positive
 from ae_jax.objective import Objective
 from ae_jax.recipe import Recipe
@@ -27,6 +28,7 @@ __all__ = [
     "dip_vae_ii",
     "info_vae",
     "iwae",
+    "masked_autoencoder",
     "miwae",
     "ms_ssim_vae",
     "rae_gp",
@@ -71,6 +73,35 @@ def denoising(latent_dim: Latent = 32, **parts: Any) -> Recipe:
     """
     parts = {"corruption": corruptions.gaussian(0.3)} | parts
     return autoencoder(latent_dim, **parts)
+
+
+def masked_autoencoder(
+    latent_dim: Latent = (49, 128),
+    *,
+    patch: int | Sequence[int] = 4,
+    rate: float = 0.75,
+    **parts: Any,
+) -> Recipe:
+    """The masked autoencoder (He et al. 2022): hidden patches from the visible ones.
+
+    The encoder sees those alone, the decoder a learned token in the place of each that is hidden,
+    and the loss is -log p of what was hidden. `encode` sees every patch. Positions are learned and
+    there is no class token: the patches' codes are to be averaged instead. Pixels are predicted as
+    they are, not normalised by patch.
+
+    Args:
+      latent_dim: `(n, d)`, a vector for each of the n patches, or `(*grid, d)`.
+      patch: a patch's sides, or one number for all.
+      rate: the part of the patches that is hidden.
+      **parts: see the module; networks of your own take `patch` and `mask_rate` as here.
+    """
+    parts = {
+        "encoder": networks.vit(patch, mask_rate=rate, pool="none"),
+        "decoder": networks.vit_decoder(patch),
+        "corruption": corruptions.patch_masking(patch, rate),
+    } | parts
+    bottleneck = bottlenecks.identity(latent_dim)
+    return _deterministic(bottleneck, terms.masked_reconstruction(), parts)
 
 
 def sparse(

@@ -1,7 +1,7 @@
 """A trained model with all that its use needs: the same after `fit` and after `load`."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -24,9 +24,11 @@ from ae_jax.errors import (
 )
 from ae_jax.model import Autoencoder
 from ae_jax.objective import Objective
+from ae_jax.precision import with_compute_dtype
 from ae_jax.recipe import Recipe, of_model
 from ae_jax.training import parallel
 from ae_jax.training.feeds import choose_engine, evaluator
+from ae_jax.training.strategy import Strategy
 from ae_jax.types import Array, Batch, PRNGKey, Shape, Spec, Variables, spec_from_dict
 
 
@@ -226,14 +228,14 @@ class Run:
         if data is None:
             data = self.dataset().test
         split: Source = data if hasattr(data, "read") else Arrays(*self._checked(data))
-        strategy, section = parallel.from_config(self._parallel()), self.config["data"]
+        strategy, section = self._strategy(jax.devices()), self.config["data"]
         engine = choose_engine(section["engine"], {"": split}, section["resident_mib"] * 2**20)
         parts = (self.model, self.objective, self.preprocessing)
         run = evaluator(parts, self.config, self.num_train, strategy, split, engine)
         root = jax.random.key(self.config["training"]["seed"])
         step = np.int32(self.config["training"]["steps"])
         place = strategy.place
-        return run(place(self.variables), place(root), place(step))
+        return run(strategy.place_state(self.variables), place(root), place(step))
 
     def latent_usage(self, data: Any = None) -> evaluation.Usage:
         """Active units, KL by dimension and mutual information; see `ae.evaluation.latent_usage`.
@@ -270,11 +272,12 @@ class Run:
             raise ConfigError("this run was trained on an array in memory; pass the data")
         return of_section(section)
 
-    def _parallel(self) -> dict[str, Any]:
-        section = dict(self.config["parallel"])
-        if section["devices"] is not None:  # the machine that loads may have fewer than trained
-            section["devices"] = min(section["devices"], len(jax.devices()))
-        return section
+    def _strategy(self, devices: Sequence[Any]) -> Strategy:
+        """That of the run on these devices, which may be fewer than trained it."""
+        section = {**self.config["parallel"], "mesh": None}
+        if section["devices"] is not None:
+            section["devices"] = min(section["devices"], len(devices))
+        return parallel.from_config(section, devices)
 
     def _checked(
         self, x: Any, observed: Any = None, extras: Mapping[str, Any] | None = None
@@ -289,9 +292,9 @@ class Run:
 
     def _over(self, name: str, fn: Callable[..., Any]) -> Callable[..., Any]:
         if name not in self._compiled:
-            devices = parallel.from_config(self._parallel()).devices
-            size = self.config["evaluation"]["batch_size"] or self.config["training"]["batch_size"]
-            self._compiled[name] = parallel.over_examples(fn, devices, size)
+            strategy = self._strategy(jax.local_devices())
+            size = config_lib.evaluation_batch_size(self.config)
+            self._compiled[name] = parallel.over_examples(fn, strategy, size)
         return self._compiled[name]
 
     def _batch(self, records: Records) -> Batch:
@@ -362,13 +365,14 @@ def load(
 
     path = storage.existing_workdir(workdir)
     stored = storage.read_config(path)
-    config, spec = stored["config"], stored["spec"]
+    config, spec = config_lib.complete(stored["config"]), stored["spec"]
     data_shape = tuple(spec["data_shape"])
     spec = spec_from_dict(spec)
     recipe = (
         config_lib.recipe_of(config, need_objective=False) if model is None else as_recipe(model)
     )
     built, objective = recipe.build(spec)
+    built = with_compute_dtype(built, config["training"]["compute_dtype"], spec)
     with Checkpoints(path, read_only=True) as checkpoints:
         wanted: Any = checkpoints.best_step() if step == "best" else step
         if step is not None and wanted not in checkpoints.steps():

@@ -11,18 +11,20 @@ import jax
 import numpy as np
 
 from ae_jax import config as config_lib
+from ae_jax import precision
 from ae_jax import summary as summary_lib
 from ae_jax.data.dataset import Dataset
 from ae_jax.data.source import Source, nbytes
 from ae_jax.errors import Preempted, WorkdirError
 from ae_jax.run import Run
-from ae_jax.training import parallel
+from ae_jax.starts import Starts
+from ae_jax.training import parallel, processes
 from ae_jax.training.loop import Loop, Plan, train
+from ae_jax.training.profiling import FOLDER, Profiler
 from ae_jax.training.reporting import Reporter
 from ae_jax.training.state import TrainState, init_state
 from ae_jax.types import Variables, spec_to_dict
 
-STARTS = "starts.json"
 SPEC_VERSION = 1
 
 
@@ -37,20 +39,45 @@ class Session:
         callbacks: Sequence[Callable[..., None]],
         progress: bool,
         started: float,
+        profile: tuple[int, int] | None = None,
     ):
-        """Opens the workdir, if there is one, and refuses that of another config."""
-        self.plan, self.run, self.callbacks = plan, run, callbacks
-        self.progress, self.started = progress, started
-        self.workdir: Any = None
-        self.restarts = self.lost_steps = 0
-        if workdir is not None:
-            self._open(workdir)
+        """Opens the workdir, if there is one, and refuses that of another config.
 
-    def _open(self, workdir: Any) -> None:
+        Of several processes the first writes and shows; all of them read.
+        """
+        self.plan, self.run, self.started, self.profile = plan, run, started, profile
+        self.first = processes.is_first()
+        self.callbacks, self.progress = callbacks if self.first else (), progress and self.first
+        self.workdir: Any = None
+        self.starts: Any = None
+        plain = config_lib.to_plain(plan.config)
+        self.stored = {
+            "version": SPEC_VERSION,
+            "config": plain,
+            "spec": {**spec_to_dict(run.spec), "data_shape": list(run.data_shape)},
+            "num_train": run.num_train,
+            "display_range": list(run.display_range),
+        }
+        if processes.several():
+            self._agree(workdir, progress)
+        if workdir is not None:
+            with processes.agreed():
+                self._open(workdir, plain)
+            processes.check_shared(self.workdir)
+
+    def _agree(self, workdir: Any, progress: bool) -> None:
+        """Makes sure that all processes are about to do the same."""
+        strategy = parallel.from_config(self.plan.config["parallel"])
+        processes.check_devices(strategy.devices)
+        if progress:
+            print(processes.describe(strategy), file=sys.stderr, flush=True)
+        own = {"profile": self.profile, "workdir given": workdir is not None}
+        processes.check_same({**self.stored, **own, "versions": summary_lib.versions()})
+
+    def _open(self, workdir: Any, plain: dict[str, Any]) -> None:
         from ae_jax import storage
 
-        self.workdir = storage.open_workdir(workdir)
-        plain = config_lib.to_plain(self.plan.config)
+        self.workdir = storage.open_workdir(workdir, probe=self.first)
         if (self.workdir / storage.CONFIG).exists():
             old = storage.read_config(self.workdir)["config"]
             if found := config_lib.differences(old, plain):
@@ -58,14 +85,6 @@ class Session:
                     f"'{self.workdir}' holds a run of another config: {'; '.join(found)}. Take "
                     "another workdir, or the same config"
                 )
-        spec = self.run.spec
-        self.stored = {
-            "version": SPEC_VERSION,
-            "config": plain,
-            "spec": {**spec_to_dict(spec), "data_shape": list(self.run.data_shape)},
-            "num_train": self.run.num_train,
-            "display_range": list(self.run.display_range),
-        }
 
     def run_to_end(self) -> Run:
         """Trains from wherever the workdir stands to the configured number of steps.
@@ -79,18 +98,24 @@ class Session:
                 from ae_jax.training.checkpoint import Checkpoints
 
                 keep = self.plan.config["training"]["keep_checkpoints"]
-                checkpoints = stack.enter_context(Checkpoints(self.workdir, keep))
-            state, examples_seen = self._start(checkpoints)
-            if self._is_finished(int(state.step)):
+                checkpoints = Checkpoints(self.workdir, keep, read_only=not self.first)
+                stack.enter_context(checkpoints)
+            with processes.agreed():
+                state, examples_seen = self._start(checkpoints)
+                finished = self._is_finished(int(state.step))
+            if finished:
                 return self._already_finished(state)
             return self._train(state, examples_seen, checkpoints)
 
     def _start(self, checkpoints: Any) -> tuple[TrainState, int]:
         plan = self.plan
         seed, shape = plan.config["training"]["seed"], self.run.spec.event_shape
-        init = jax.jit(lambda key, x, extras: init_state(plan.model, plan.players, x, key, extras))
+        averaged = plan.config["training"]["average_decay"] is not None
+        init = jax.jit(
+            lambda key, x, extras: init_state(plan.model, plan.players, x, key, extras, averaged)
+        )
         state = init(jax.random.key(seed), np.zeros(shape, np.float32), plan.example_extras())
-        restored = None if checkpoints is None else checkpoints.restore()
+        restored = None if checkpoints is None else self._restored(checkpoints)
         if checkpoints is None or restored is None:
             return self._warm(state), 0
         from ae_jax.training.checkpoint import from_tree
@@ -98,8 +123,20 @@ class Session:
         if restored.passed_over:
             skipped = ", ".join(map(str, restored.passed_over))
             self._say(f"checkpoint {skipped} cannot be read; going on from {restored.step}")
-            checkpoints.forget(restored.passed_over)
+            if self.first:
+                checkpoints.forget(restored.passed_over)
         return from_tree(restored.tree, state), restored.examples_seen
+
+    def _restored(self, checkpoints: Any) -> Any:
+        """The checkpoint to go on from: the newest that the first process can read, or None."""
+        restored = None
+        with processes.agreed():
+            if self.first:
+                restored = checkpoints.restore()
+        step = int(processes.from_first(-1 if restored is None else restored.step))
+        if not self.first and step >= 0:
+            restored = checkpoints.restore(step)
+        return restored
 
     def _warm(self, state: TrainState) -> TrainState:
         training = self.plan.config["training"]
@@ -110,20 +147,24 @@ class Session:
         parts = training["init_parts"]
         variables, taken = warm_start(state.variables, training["init_from"], parts)
         self._say(f"starting from the {', '.join(taken)} of {training['init_from']}")
-        return state._replace(variables=variables)
+        average = jax.tree.map(np.array, variables.params) if state.average else {}
+        return state._replace(variables=variables, average=average)
 
     def _train(self, state: TrainState, examples_seen: int, checkpoints: Any) -> Run:
         first_step = int(state.step)
-        self._count_start(first_step)
+        written = self.workdir if self.first else None
+        self._count_start(written, first_step)
         if first_step:
             self._say(f"resuming at step {first_step:,}")
         steps = self.plan.config["training"]["steps"]
         status = "failed"
-        with Reporter(self.workdir, first_step, steps, self.callbacks, self.progress) as reporter:
-            loop = Loop(self.plan, state, examples_seen, reporter)
+        folder = None if written is None else written / FOLDER
+        profiler = Profiler(self.profile, folder)
+        with Reporter(written, first_step, steps, self.callbacks, self.progress) as reporter:
+            loop = Loop(self.plan, state, examples_seen, reporter, profiler)
             self._say(f"data: {loop.engine}, {_sizes(self.plan.dataset)}")
             try:
-                progress = train(loop, self._saver(checkpoints, reporter), self._pictures)
+                progress = train(loop, self._saver(loop, checkpoints), self._pictures)
                 status = "finished"
             except (Preempted, KeyboardInterrupt):
                 status = "preempted"
@@ -133,35 +174,35 @@ class Session:
                 if checkpoints is not None:
                     checkpoints.wait()
                 self._close(loop, status)
-        self.run.variables = progress.state.variables
-        self._figures()
+        self.run.variables = progress.state.evaluated
+        if self.first:
+            self._figures()
+        processes.wait_for_all()
         self._say(summary_lib.text(self.run.summary, self.workdir))
         return self.run
 
-    def _saver(self, checkpoints: Any, reporter: Reporter) -> Callable[..., None]:
+    def _saver(self, loop: Loop, checkpoints: Any) -> Callable[..., None]:
         def save(state: TrainState, examples_seen: int, metrics: dict[str, float] | None) -> None:
-            if checkpoints is not None:
+            if checkpoints is not None and self.first:
                 checkpoints.save(state, examples_seen, metrics)
-            reporter.flush()
+            self._note(loop)
+            loop.reporter.flush()
 
         return save
 
-    def _count_start(self, first_step: int) -> None:
-        if self.workdir is None:
-            return
-        from ae_jax import storage
+    def _count_start(self, workdir: Any, first_step: int) -> None:
+        self.starts = Starts(workdir, first_step)
+        if workdir is not None:
+            from ae_jax import storage
 
-        storage.write_json(self.workdir / storage.CONFIG, self.stored)
-        file = self.workdir / STARTS
-        starts = storage.read_json(file) if file.exists() else []
-        reached = max((point["step"] for point in storage.read_metrics(self.workdir)), default=0)
-        starts.append({"first_step": first_step, "lost_steps": max(0, reached - first_step)})
-        storage.write_json(file, starts)
-        self.restarts = len(starts) - 1
-        self.lost_steps = sum(start["lost_steps"] for start in starts)
+            storage.write_json(workdir / storage.CONFIG, self.stored)
+
+    def _note(self, loop: Loop) -> None:
+        self.starts.note(loop.step, loop.step_seconds, time.time() - self.started)
 
     def _close(self, loop: Loop, status: str) -> None:
         now = time.time()
+        self._note(loop)
         first = loop.first_dispatch
         rate = loop.timed_examples / loop.timed_seconds if loop.timed_seconds else None
         self.run.summary = {
@@ -177,16 +218,18 @@ class Session:
             "skipped_records": loop.feed.skipped_records,
             "wall_seconds": now - self.started,
             "time_to_first_step_seconds": None if first is None else first - self.started,
-            "restarts": self.restarts,
-            "lost_steps": self.lost_steps,
+            "restarts": self.starts.restarts,
+            "lost_steps": self.starts.lost_steps,
+            "goodput": self.starts.goodput(),
+            "process_count": jax.process_count(),
             "device_count": len(loop.strategy.devices),
             "strategy": self.plan.config["parallel"]["strategy"],
-            "precision": "float32",
+            "precision": precision.described(self.plan.config),
             "preprocessing": config_lib.to_plain(self.plan.config["data"]["preprocessing"]),
             "compiles": loop.traces(),
             **summary_lib.environment(),
         }
-        if self.workdir is not None:
+        if self.workdir is not None and self.first:
             from ae_jax import storage
 
             storage.write_json(self.workdir / storage.SUMMARY, self.run.summary)
@@ -215,7 +258,7 @@ class Session:
         from ae_jax import storage
 
         self._say(f"already finished at step {int(state.step):,}; raise training.steps to go on")
-        self.run.variables = Variables(*parallel.fetch(tuple(state.variables)))
+        self.run.variables = Variables(*parallel.fetch(tuple(state.evaluated)))
         self.run.summary = storage.read_json(self.workdir / storage.SUMMARY)
         return self.run
 
@@ -224,7 +267,11 @@ class Session:
 
         if self.workdir is None or not gallery.is_image(self.run):
             return
-        self.run.variables = loop.state.variables
+        self.run.variables = loop.state.evaluated
+        if processes.several():
+            self.run.variables = Variables(*parallel.fetch(tuple(loop.state.evaluated)))
+        if not self.first:
+            return
         for name, sets in gallery.example_sets(self.run, *self._shown()).items():
             pictures = figures.to_pictures(
                 figures.interleave(list(sets.values())), *self.run.display_range

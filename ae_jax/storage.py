@@ -21,18 +21,24 @@ CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
 
 
-def open_workdir(workdir: Any) -> epath.Path:
+def open_workdir(workdir: Any, probe: bool = True) -> epath.Path:
     """The workdir as a path, created and proven writable.
+
+    Args:
+      workdir: local or `gs://`.
+      probe: False for a process that only reads there; another creates it.
 
     Raises:
       WorkdirError: it cannot be written.
     """
     path = epath.Path(workdir).expanduser()
-    probe = path / f".writable.{os.getpid()}"
+    if not probe:
+        return path
+    mark = path / f".writable.{os.getpid()}"
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe.write_text("")
-        probe.unlink()
+        mark.write_text("")
+        mark.unlink()
     except OSError as error:
         raise WorkdirError(f"the workdir '{workdir}' cannot be written: {error}") from error
     return path

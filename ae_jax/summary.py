@@ -9,6 +9,8 @@ from typing import Any
 
 import jax
 
+from ae_jax.precision import matmul_precision
+
 VERSION = 1
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -18,13 +20,18 @@ def environment() -> dict[str, Any]:
     devices = jax.devices()
     return {
         "device_kind": devices[0].device_kind,
-        "matmul_precision": jax.config.jax_default_matmul_precision or "default",  # pyright: ignore
-        "versions": {
-            "python": platform.python_version(),
-            "ae_jax": _version("ae_jax"),
-            **{name: _version(name) for name in PACKAGES},
-        },
+        "matmul_precision": matmul_precision(),
+        "versions": versions(),
         "git_revision": git_revision(),
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """Of Python and of the packages that a run's numbers depend on."""
+    return {
+        "python": platform.python_version(),
+        "ae_jax": _version("ae_jax"),
+        **{name: _version(name) for name in PACKAGES},
     }
 
 
@@ -61,7 +68,10 @@ def text(summary: Mapping[str, Any], workdir: Any | None) -> str:
         f"({summary['strategy']}), {summary['wall_seconds']:.1f} s{start}"
     )
     if summary["restarts"]:
-        lines.append(f"  {summary['restarts']} restart(s), {summary['lost_steps']} step(s) redone")
+        goodput = summary.get("goodput")
+        share = "" if goodput is None else f", {goodput:.0%} of the time in steps that count"
+        redone = f"{summary['restarts']} restart(s), {summary['lost_steps']} step(s) redone"
+        lines.append(f"  {redone}{share}")
     lines += [f"  {line}" for line in hints(summary, workdir)]
     return "\n".join(lines)
 

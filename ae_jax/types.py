@@ -260,7 +260,8 @@ class Outputs(NamedTuple):
     activations: dict[str, Array]
 
 
-def _identity(tree: Any) -> Any:
+def _identity(tree: Any, axis: int = 0) -> Any:
+    del axis
     return tree
 
 
@@ -273,6 +274,9 @@ class Collectives(NamedTuple):
       mean: tree averaged over devices.
       gather: tree of `[b, …]` to `[size · b, …]`.
       number: `() -> ` this device's number, below `size`.
+      whole: tree of parameters, from where it is split over devices to whole on each; gradients
+        through it are split again. To be called on what is about to be used.
+      spread: `(tree, axis) -> tree` whose axis of examples is split over devices.
     """
 
     size: int = 1
@@ -280,6 +284,8 @@ class Collectives(NamedTuple):
     mean: Callable[[Any], Any] = _identity
     gather: Callable[[Any], Any] = _identity
     number: Callable[[], Any] = lambda: 0
+    whole: Callable[[Any], Any] = _identity
+    spread: Callable[..., Any] = _identity
 
 
 ALONE = Collectives()

@@ -4,19 +4,50 @@ Where the model has a density of its codes, the use of its latents too: active u
 information and the KL of each dimension, with figures/latents.png.
 
 python scripts/evaluate.py --workdir=runs/vae_digits
+python scripts/evaluate.py --workdir=… --probe=label --corruption='{"name": "gaussian", "std": 0.3}'
+
+A denoising model is also judged by the PSNR of what it makes of corrupted examples; --corruption
+asks the same of any model, and --probe how well a linear classifier reads a label from the code.
 """
+
+import json
 
 import numpy as np
 from absl import flags
 
 import ae_jax as ae
-from ae_jax import commands, config, figures, storage
+from ae_jax import commands, config, evaluation, figures, storage
 from ae_jax.data.source import pieces
 from ae_jax.errors import PartError
 
 WORKDIR = flags.DEFINE_string("workdir", None, "The run.")
 SAMPLES = flags.DEFINE_integer("samples", 64, "Importance samples of the bound on log p(x).")
 STEP = flags.DEFINE_string("step", None, "Checkpoint: a step, or 'best'; the newest by default.")
+PROBE = flags.DEFINE_string("probe", None, "The entry of extras that a linear probe is to read.")
+CORRUPTION = flags.DEFINE_string(
+    "corruption", None, "A config node in JSON, of what test examples are corrupted by as well."
+)
+
+
+def under_corruption(run: ae.Run, dataset: ae.data.Dataset) -> dict[str, float]:
+    """PSNR of denoised test images, and the linear probe, where they apply or are asked for."""
+    node = run.config["corruption"]
+    if CORRUPTION.value is not None:
+        try:
+            node = json.loads(CORRUPTION.value)
+        except json.JSONDecodeError as error:
+            raise ae.errors.ConfigError(
+                f"--corruption must be a config node in JSON, got {CORRUPTION.value!r}: {error}"
+            ) from None
+    corrupts = node is not None and node != {"name": "none"}
+    found = {}
+    if corrupts and figures.is_image(run.spec.event_shape):
+        found |= evaluation.denoising(run, dataset.test, node)
+    if PROBE.value is not None:
+        splits = dataset.train, dataset.test
+        noise = node if corrupts else None
+        found |= evaluation.linear_probe(run, *splits, PROBE.value, noise)
+    return found
 
 
 def usage(run: ae.Run, test: ae.data.Source) -> ae.evaluation.Usage | None:
@@ -32,8 +63,9 @@ def main() -> None:
     step = STEP.value
     step = int(step) if step is not None and step.isdigit() else step
     run = ae.load(WORKDIR.value, step=step)
-    test = run.dataset().test
-    metrics = run.evaluate(test)
+    dataset = run.dataset()
+    test = dataset.test
+    metrics = run.evaluate(test) | under_corruption(run, dataset)
     if run.has_prior:
         bounds = [
             run.log_likelihood(

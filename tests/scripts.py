@@ -6,15 +6,20 @@ import pathlib
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 ROOT = pathlib.Path(__file__).parent.parent
 LIMIT = 300  # seconds; only a hang takes so long
 
 
-def start(script: str, *arguments: Any) -> subprocess.Popen[str]:
+def start(
+    script: str, *arguments: Any, environment: Mapping[str, Any] = MappingProxyType({})
+) -> subprocess.Popen[str]:
     """Starts `python scripts/SCRIPT arguments`, on the devices and with the cache of the tests."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    changed = {name: str(value) for name, value in environment.items()}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | changed
     command = [sys.executable, str(ROOT / "scripts" / script), *map(str, arguments)]
     pipe = subprocess.PIPE
     return subprocess.Popen(

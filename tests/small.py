@@ -1,6 +1,7 @@
 """A tiny data set, its models and runs, shared by the tests of whole runs."""
 
 import contextlib
+import functools
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +15,7 @@ from etils import epath
 import ae_jax as ae
 from ae_jax.registry import SOURCES
 from ae_jax.session import Session
-from ae_jax.training import TrainState, engine
+from ae_jax.training import TrainState, engine, parallel
 from ae_jax.training.checkpoint import Checkpoints
 
 TRAIN, TEST, WIDTH = 61, 37, 6  # sizes that no batch and no device count divides
@@ -74,8 +75,13 @@ def train(workdir: Any = None, callbacks: Any = (), figures: bool = False, **fie
     made = config(**fields)
     if figures:
         return ae.fit_config(made, workdir, callbacks=callbacks, progress=False)
+    return fit_quietly(made, workdir, callbacks=callbacks)
+
+
+def fit_quietly(made: Any, workdir: Any = None, **options: Any) -> ae.Run:
+    """A run of a config, without output and figures."""
     with mock.patch.object(Session, "_figures"):
-        return ae.fit_config(made, workdir, callbacks=callbacks, progress=False)
+        return ae.fit_config(made, workdir, progress=False, **options)
 
 
 def filled_state(model: Any, players: Any, seed: int = 0) -> TrainState:
@@ -110,7 +116,7 @@ def compiled_once() -> Iterator[None]:
         def program(model, what, preprocessing, strategy, *sizes):
             parts = (model.encoder, model.decoder, model.bottleneck, model.likelihood)
             nodes = tuple(part.node for part in (*parts, preprocessing))
-            key = (build, nodes, len(strategy.devices), sizes)
+            key = (build, nodes, strategy.name, len(strategy.devices), sizes)
             if key not in programs:
                 programs[key] = build(model, what, preprocessing, strategy, *sizes)
             return programs[key]
@@ -122,6 +128,14 @@ def compiled_once() -> Iterator[None]:
         for name in names:
             patched = mock.patch.object(engine, name, shared(getattr(engine, name)))
             stack.enter_context(patched)
+        yield
+
+
+@contextlib.contextmanager
+def small_shards() -> Iterator[None]:
+    """Within it, `fsdp` splits even the smallest leaves."""
+    every = functools.partial(parallel.fsdp, tile=(1, 1))
+    with mock.patch.dict(parallel.STRATEGIES, fsdp=every):
         yield
 
 

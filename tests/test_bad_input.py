@@ -64,9 +64,19 @@ BAD_FIELDS = [
     ("training.seed", -1, "training.seed must not be negative, got -1"),
     ("evaluation.images", 0, "evaluation.images must be a positive whole number, got 0"),
     ("evaluation.batch_size", 0, "evaluation.batch_size must be a positive whole number, got 0"),
+    ("pod.batch_per_chip", 0, "pod.batch_per_chip must be a positive whole number, got 0"),
+    ("data.spec", {"shape": [4]}, "data.spec must say dtype, num_train, got"),
     ("parallel.devices", 0, "parallel.devices must be a positive whole number, got 0"),
     ("parallel.devices", 9, "parallel.devices is 9, but this machine has 8"),
     ("parallel.strategy", "pmapp", "no strategy is called 'pmapp'; did you mean 'pmap'?"),
+    ("parallel.mesh", {"fsdp": 2}, "parallel.mesh is {'fsdp': 2}, but 'pmap' has none"),
+    ("parallel.mesh", {"fsdb": 2}, "parallel.mesh has no field 'fsdb'; did you mean 'fsdp'?"),
+    ("parallel.mesh", {"data": 0}, "parallel.mesh.data must be a positive whole number, got 0"),
+    ("parallel", {"strategy": "fsdp", "mesh": {"data": 3}}, "nearest: data=4, fsdp=2"),
+    ("training.accumulation", 0, "training.accumulation must be a positive whole number, got 0"),
+    ("training.compute_dtype", "bfloat", "cannot be 'bfloat'; did you mean 'bfloat16'?"),
+    ("training.average_decay", 1.0, "average_decay must lie between 0 and 1, e.g. 0.999, got 1"),
+    ("optimizer.base_batch_size", -1, "base_batch_size must be a positive whole number, got -1"),
     ("training.batch_size", 62, "batch_size is 62, but the training split has only 61 examples"),
     ("optimizer.learning_rate", 0.0, "learning_rate must be a positive number, got 0.0"),
     ("optimizer.learning_rate", -1e-3, "learning_rate must be a positive number, got -0.001"),
@@ -133,6 +143,14 @@ def test_a_batch_that_the_devices_do_not_divide_is_refused(section, batch, devic
     config["parallel"]["devices"] = devices
     message = f"{section}.batch_size is {batch}, which {devices} devices do not divide; "
     with pytest.raises(ConfigError, match=f"{message}nearest: {nearest}$"):
+        ae.fit_config(config, progress=False)
+
+
+def test_a_batch_that_devices_and_microbatches_do_not_divide_is_refused():
+    config = changed("training.accumulation", 3)
+    config["parallel"]["devices"] = 4
+    message = r"batch_size is 16, which 4 devices x training.accumulation=3 do not divide; "
+    with pytest.raises(ConfigError, match=f"{message}nearest: 12 or 24$"):
         ae.fit_config(config, progress=False)
 
 

@@ -56,7 +56,10 @@ def test_a_completed_config_is_complete():
         ({"trainin": {}}, r"config has no field 'trainin'; did you mean 'training'\?"),
         ({"training": {"step": 3}}, r"training has no field 'step'; did you mean 'steps'\?"),
         ({"model": {"encodr": None}}, r"model has no field 'encodr'; did you mean 'encoder'\?"),
-        ({"optimizer": {"lr": 1.0}}, r"optimizer has no field 'lr'. Known: arguments, clip_norm"),
+        (
+            {"optimizer": {"lr": 1.0}},
+            r"no field 'lr'. Known: arguments, base_batch_size",
+        ),
     ],
 )
 def test_an_unknown_field_gets_the_nearest(given, match):
@@ -196,6 +199,8 @@ def test_what_may_differ_between_the_starts_of_a_run():
         "training": {"steps": 9, "log_every": 3, "keep_checkpoints": 9, "deterministic": True},
         "parallel": {"devices": 2},
         "evaluation": {"batch_size": 8},
+        "pod": {"batch_per_chip": 8, "strategies": ("fsdp",)},
+        "data": {"spec": {"shape": (3,), "dtype": "uint8", "num_train": 9}},
     }
     assert config.differences(old, config.complete(changes)) == []
     assert config.differences(old, config.complete({"training": {"seed": 1}})) == [
@@ -213,3 +218,31 @@ def test_the_smoke_variant_shortens_the_run_and_nothing_else():
     assert smoke.model == sections.model
     with pytest.raises(ae.errors.UnknownNameError, match=r"'smoek'; did you mean 'smoke'\?"):
         config.variant(sections, "smoek")
+
+
+def test_the_smoke_variant_warms_up_in_a_tenth_of_its_steps():
+    sections = config.config_dict(VAE)
+    sections.optimizer.warmup_steps = 40
+    assert config.variant(copy.deepcopy(sections), "").optimizer.warmup_steps == 40
+    assert config.variant(copy.deepcopy(sections), "smoke").optimizer.warmup_steps == 3
+    sections.optimizer.warmup_steps = 2
+    assert config.variant(sections, "smoke").optimizer.warmup_steps == 2
+
+
+def test_a_stand_in_is_not_held_against_the_spec_of_the_data():
+    sections = config.config_dict(VAE)
+    sections.data.spec = {"shape": (8,), "dtype": "uint8", "num_train": 9}
+    assert config.variant(copy.deepcopy(sections), "smoke").data.spec == sections.data.spec
+    sections.data.stand_in = {"source": "synthetic:4"}
+    smoke = config.complete(config.variant(sections, "smoke"))
+    assert (smoke["data"]["source"], smoke["data"]["spec"]) == ("synthetic:4", {})
+
+
+def test_the_sizes_of_a_variant():
+    full, smoke = {"width": 768, "depth": 12}, {"width": 32, "depth": 2}
+    assert vars(config.sizes("", full, smoke)) == full
+    assert vars(config.sizes("smoke", full, smoke)) == smoke
+    with pytest.raises(ae.errors.UnknownNameError, match=r"'smok'; did you mean 'smoke'\?"):
+        config.sizes("smok", full, smoke)
+    with pytest.raises(ae.errors.ConfigError, match=r"only one has \['depth'\]"):
+        config.sizes("", full, {"width": 32})

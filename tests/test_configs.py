@@ -1,15 +1,19 @@
 """Every file in configs/: it loads, completes, is built, and says how it is run."""
 
 import importlib.util
+import math
 import pathlib
 
+import jax
 import ml_collections
 import pytest
 
+import ae_jax as ae
 from ae_jax import config as config_lib
 from ae_jax.data.dataset import of_section
 from ae_jax.errors import UnknownNameError
-from ae_jax.fitting import resolve
+from ae_jax.fitting import plan_without_data, resolve
+from ae_jax.session import Session
 
 FILES = sorted((pathlib.Path(__file__).parent.parent / "configs").glob("*.py"))
 
@@ -19,6 +23,15 @@ def module_of(path):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def without_numbers(value):
+    """A config's outline, in which sizes and rows of sizes do not show."""
+    if isinstance(value, dict):
+        return {key: without_numbers(item) for key, item in value.items()}
+    if isinstance(value, list) and all(isinstance(item, int | float) for item in value):
+        return "numbers"
+    return "number" if type(value) in (int, float) else value
 
 
 def test_there_are_configs():
@@ -37,9 +50,8 @@ class TestConfig:
             assert again[section] == complete[section]
 
     def test_the_parts_fit_its_data(self, path):
-        complete = config_lib.complete(module_of(path).get_config("smoke")) | {
-            "parallel": {"strategy": "pmap", "devices": 1}
-        }
+        complete = config_lib.complete(module_of(path).get_config("smoke"))
+        complete["parallel"]["devices"] = 1
         dataset = of_section(complete["data"])
         config, _, plan, spec = resolve(complete, config_lib.recipe_of(complete), dataset)
         shape = plan.preprocessing.event_shape(dataset.train.spec.x.shape)
@@ -53,8 +65,33 @@ class TestConfig:
         full, smoke = (config_lib.complete(module.get_config(v)) for v in ("", "smoke"))
         assert smoke["training"]["steps"] <= 50 < full["training"]["steps"]
         assert smoke["training"]["eval_every"] <= smoke["training"]["steps"]
-        data = {**full["data"], **full["data"]["stand_in"]}
-        assert {**smoke, "training": 0} == {**full, "training": 0, "data": data}
+        if full["data"]["stand_in"]:
+            full["data"] |= {"spec": {}, **full["data"]["stand_in"]}
+        full["training"] = smoke["training"]
+        full["optimizer"]["warmup_steps"] = smoke["optimizer"]["warmup_steps"]
+        of = without_numbers if hasattr(module, "SMOKE") else dict
+        assert of(smoke) == of(full)
+
+    def test_it_is_planned_without_its_data(self, path):
+        config = config_lib.complete(module_of(path).get_config())
+        if config["data"]["spec"] or config["data"]["stand_in"]:
+            config["data"]["source"] = "npy:nowhere.npy"
+        plan, spec = plan_without_data(config)
+        assert spec.event_shape == plan.preprocessing.event_shape(plan.dataset.train.spec.x.shape)
+        assert all(plan.config["model"].values())
+
+    @pytest.mark.slow
+    def test_it_trains_on_eight_devices_as_it_is(self, path, monkeypatch):
+        optimisation = jax.config.read("jax_disable_most_optimizations")
+        jax.config.update("jax_disable_most_optimizations", True)  # 30 steps are soon done
+        monkeypatch.setattr(Session, "_figures", lambda self: None)
+        try:
+            run = ae.fit_config(module_of(path).get_config("smoke"), progress=False)
+        finally:
+            jax.config.update("jax_disable_most_optimizations", optimisation)
+        assert (run.summary["status"], run.summary["device_count"]) == ("finished", 8)
+        assert run.summary["steps"] == 30
+        assert all(map(math.isfinite, run.summary["metrics"]["test"].values()))
 
     def test_an_unknown_variant_is_refused(self, path):
         with pytest.raises(UnknownNameError, match="did you mean 'smoke'"):

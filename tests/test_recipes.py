@@ -19,6 +19,7 @@ NETWORK = ae.networks.mlp((8,), "tanh")
 NAMES = [name for name in ae.recipes.__all__ if name != "Recipe"]
 IMAGE = {"event_shape": (11, 12, 1), "kind": "binary", "scales": (1.0,)}
 OPTIONS = {"ms_ssim_vae": IMAGE, "topk": {"k": 1}, "vq_vae": {"num_codes": 8}}
+OPTIONS["masked_autoencoder"] = {"patch": 2}
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(8, 6)).astype(np.float32)
 LATE = 1_000_000  # a step at which every schedule has ended
@@ -190,5 +191,22 @@ def test_the_defaults_are_those_of_the_papers():
     assert arguments("capacity_vae") == {"target": 25.0, "steps": 100_000, "gamma": 1000.0}
     assert arguments("sparse") == {"rho": 0.05, "weight": 1.0}
     assert arguments("topk")["weight"] == 1 / 32  # Gao et al. 2024
+    assert arguments("masked_autoencoder")["rate"] == 0.75  # He et al. 2022
     # van den Oord et al. 2017
     assert arguments("vq_vae") == {"num_codes": 512, "beta": 0.25, "decay": 0.99}
+
+
+def test_the_encoder_of_a_masked_autoencoder_sees_a_quarter_of_the_patches():
+    model, _ = ae.recipes.masked_autoencoder().build(ae.Spec((28, 28, 1), "real"))
+    batch = ae.Batch(jnp.zeros((2, 28, 28, 1)))
+    keys = keys_lib.for_examples(jax.random.key(0), 0, jnp.arange(2))
+
+    def forward():
+        variables = model.init(jax.random.key(0), batch.x[0])
+        return model.forward(variables, batch, keys)[0], model.posterior(variables, batch.x)
+
+    outputs, posterior = jax.eval_shape(forward)
+    assert outputs.activations["features"].shape == (2, 12, 128)  # of 49
+    assert outputs.z.shape == (2, 1, 49, 128)
+    assert outputs.parameters.shape == (2, 1, 28, 28, 1)
+    assert posterior.mean.shape == (2, 49, 128)  # uncorrupted, all of them

@@ -17,7 +17,7 @@ from ae_jax.training.state import init_state
 
 VERSION = 1
 FOREVER = 2**30
-WARM_UP = 3
+WARM_UP = 6
 SHORTEST = 10
 
 
@@ -28,7 +28,7 @@ def measure(
 
     Args:
       config: nested mappings; see `ae_jax.config`.
-      seconds: to measure for, after compilation and three dispatches to warm up.
+      seconds: to measure for, after compilation and six dispatches, in which their length grows.
       overrides: fields by dotted path, e.g. `{"data.engine": "streaming"}`.
 
     Returns:
@@ -90,7 +90,10 @@ def _loop(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> Loop:
     for field in ("steps", "log_every", "eval_every", "checkpoint_every"):
         config["training"][field] = FOREVER
     plan, spec = prepare(config)
-    init = jax.jit(lambda key, x, extras: init_state(plan.model, plan.players, x, key, extras))
+    averaged = plan.config["training"]["average_decay"] is not None
+    init = jax.jit(
+        lambda key, x, extras: init_state(plan.model, plan.players, x, key, extras, averaged)
+    )
     example = np.zeros(spec.event_shape, np.float32)
     state = init(jax.random.key(plan.config["training"]["seed"]), example, plan.example_extras())
     return Loop(plan, state, 0, Reporter(None, 0, FOREVER, (), progress=False))

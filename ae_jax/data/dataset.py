@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ae_jax import keys
+from ae_jax.data.declared import check_declared
 from ae_jax.data.source import Arrays, Records, Source, Subset, check_records, pieces
 from ae_jax.errors import ConfigError, DataError, UnknownNameError, nearest
 from ae_jax.registry import SOURCES
@@ -153,9 +154,12 @@ def load(
 
 
 def of_section(section: Mapping[str, Any]) -> Dataset:
-    """The Dataset that the `data` section of a complete config names."""
+    """The Dataset that the `data` section of a complete config names, held against its `spec`."""
     fractions = {name: section[name] for name in ("test_fraction", "validation_fraction")}
-    return load(section["source"], **(fractions | section["arguments"]))
+    dataset = load(section["source"], **(fractions | section["arguments"]))
+    if section.get("spec"):
+        check_declared(dataset.train, section["spec"])
+    return dataset
 
 
 def _users_own(source: str, kind: str, options: Mapping[str, Any]) -> Dataset:

@@ -1,7 +1,17 @@
-"""Evaluation: metrics that every model has, bounds on log p(x), and the use of the latents."""
+"""Evaluation: metrics and bounds, use of the latents, denoising and linear probes."""
 
+from ae_jax.evaluation.corrupted import corrupt, denoising, linear_probe, psnr
 from ae_jax.evaluation.likelihood import log_likelihood
 from ae_jax.evaluation.metrics import evaluation_metrics
 from ae_jax.evaluation.usage import Usage, latent_usage
 
-__all__ = ["Usage", "evaluation_metrics", "latent_usage", "log_likelihood"]
+__all__ = [
+    "Usage",
+    "corrupt",
+    "denoising",
+    "evaluation_metrics",
+    "latent_usage",
+    "linear_probe",
+    "log_likelihood",
+    "psnr",
+]

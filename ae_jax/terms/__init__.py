@@ -22,12 +22,13 @@ from ae_jax.terms.reconstruction import (
     absolute_error,
     cosine,
     huber,
+    masked_reconstruction,
     ms_ssim,
     reconstruction,
     squared_error,
     ssim,
 )
-from ae_jax.terms.sparsity import dead_units, l0, l1, sparsity
+from ae_jax.terms.sparsity import dead_units, l0, l1, population_sparsity, sparsity
 from ae_jax.terms.structure import (
     contractive,
     decoder_gradient,
@@ -57,12 +58,14 @@ __all__ = [
     "l0",
     "l1",
     "latent_l2",
+    "masked_reconstruction",
     "miwae",
     "mmd",
     "monte_carlo_kl",
     "ms_ssim",
     "mutual_information",
     "orthogonality",
+    "population_sparsity",
     "reconstruction",
     "sparsity",
     "squared_error",

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import losses
-from ae_jax.errors import require_positive
+from ae_jax.errors import PartError, require_positive
 from ae_jax.losses.structural import require_scales
-from ae_jax.terms._registered import likelihood_means, registered
+from ae_jax.terms._registered import likelihood_means, part, registered
 from ae_jax.types import Array, Context, Outputs
 
 
@@ -18,6 +18,31 @@ def reconstruction(outputs: Outputs, context: Context) -> Array:
     """-log p(x | z), nats, averaged over latent samples."""
     del context
     return -jnp.mean(outputs.log_px, axis=1)
+
+
+@registered()
+def masked_reconstruction(outputs: Outputs, context: Context) -> Array:
+    """-log p(x | z) of the entries that the corruption hid alone, nats, averaged over samples.
+
+    The loss of masked autoencoders (He et al. 2022, "Masked autoencoders are scalable vision
+    learners") and masked language models (Devlin et al. 2019). Summed like every other term: He et
+    al.'s mean over hidden pixels is this at unit variance, less its constant, times 2 / their
+    number. The corruption is one that tells its `mask`, such as `ae.corruptions.patch_masking`.
+    """
+    if "mask" not in outputs.info:
+        raise PartError(
+            "the term 'masked_reconstruction' needs a corruption that says what it hides, e.g. "
+            f"ae.corruptions.patch_masking; this one tells {sorted(outputs.info) or 'nothing'}"
+        )
+    params, _ = part(context, "likelihood")
+
+    def one(x, observed, mask, ys):
+        hidden = mask if observed is None else mask & observed
+        log_prob = lambda y: context.model.likelihood.log_prob(params, y, x, hidden)
+        return -jnp.mean(jax.vmap(log_prob)(ys))
+
+    batch = context.batch
+    return jax.vmap(one)(batch.x, batch.observed, outputs.info["mask"], outputs.parameters)
 
 
 def _between(loss: Callable[..., Array], outputs: Outputs, context: Context) -> Array:

@@ -65,6 +65,34 @@ def sparsity(
     return total
 
 
+@registered(check=_check_rate)
+def population_sparsity(
+    outputs: Outputs, context: Context, rho: float = 0.05, layers: tuple[str, ...] = (CODE,)
+) -> Array:
+    """Σ_j KL(ρ ‖ r) over an example's n units, r their mean activation: sparsity's other axis.
+
+    `sparsity` holds how often a unit is active over examples (lifetime sparsity), which leaves some
+    examples free to use far more units than others; this holds how many units each example uses
+    (Willmore & Tolhurst 2001, "Characterizing the sparseness of neural codes").
+
+    Args:
+      outputs: of the forward pass.
+      context: of the batch.
+      rho: the wanted mean activation, in (0, 1).
+      layers: names in `outputs.activations`, or "code".
+
+    Returns:
+      `[b]`, nats.
+    """
+
+    def one(h):
+        return h.size * losses.sparsity_kl(rho, jnp.mean(h))
+
+    for name in layers:
+        _require_sigmoid(context, name)
+    return sum(jax.vmap(one)(layer(outputs, name)) for name in layers)  # pyright: ignore
+
+
 @registered(units="code units", check=_check_layers)
 def l1(outputs: Outputs, context: Context, layers: tuple[str, ...] = (CODE,)) -> Array:
     """Σ_j |h_j| over the named layers."""
@@ -147,7 +175,7 @@ def _require_sigmoid(context: Context, name: str) -> None:
         node = model.bottleneck.node
         if node is not None and not node.name.startswith("sparse") and ":" not in node.name:
             raise PartError(
-                "the term 'sparsity' needs a code in (0, 1), of ae.bottlenecks.sparse; this "
+                "a term of sparsity needs a code in (0, 1), of ae.bottlenecks.sparse; this "
                 f"model's bottleneck is '{node.name}'. Penalise its code with ae.terms.l1 instead"
             )
         return
@@ -156,6 +184,6 @@ def _require_sigmoid(context: Context, name: str) -> None:
     function = None if activation is None else activation_function(activation)
     if function in UNBOUNDED:
         raise PartError(
-            f"the term 'sparsity' needs units in (0, 1), but the layer '{name}' has "
+            f"a term of sparsity needs units in (0, 1), but the layer '{name}' has "
             f"{activation} units: use activation='sigmoid', or ae.terms.l1"
         )

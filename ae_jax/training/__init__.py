@@ -2,6 +2,13 @@
 
 from ae_jax.training.diagnostics import term_gradient_norms
 from ae_jax.training.state import TrainState, init_state
-from ae_jax.training.step import make_step, single_player
+from ae_jax.training.step import averaging, make_step, single_player
 
-__all__ = ["TrainState", "init_state", "make_step", "single_player", "term_gradient_norms"]
+__all__ = [
+    "TrainState",
+    "averaging",
+    "init_state",
+    "make_step",
+    "single_player",
+    "term_gradient_norms",
+]

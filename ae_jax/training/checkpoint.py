@@ -47,7 +47,10 @@ class Checkpoints:
     """The checkpoints of one workdir; use it as a context manager."""
 
     def __init__(self, workdir: epath.Path, keep: int = 2, read_only: bool = False):
-        """Opens `workdir/checkpoints`.
+        """Opens `workdir/checkpoints`, on this process's own account.
+
+        Of several processes the first writes, since the fetched state is the same in all of them;
+        the others go on without waiting for it.
 
         Args:
           workdir: of the run.
@@ -61,13 +64,16 @@ class Checkpoints:
             keep_checkpoints_without_metrics=False,
         )
         policy = preservation.AnyPreservationPolicy([preservation.LatestN(keep), best])
+        alone = _alone()
         handlers = {
-            "state": ocp.StandardCheckpointHandler(),
-            "meta": ocp.JsonCheckpointHandler(),
+            "state": ocp.StandardCheckpointHandler(multiprocessing_options=alone),
+            "meta": ocp.JsonCheckpointHandler(multiprocessing_options=alone),
         }
         self.folder = workdir / CHECKPOINTS
         if is_local(self.folder):
             self.folder = self.folder.resolve()  # Orbax refuses relative paths
+        if not read_only:
+            self.folder.mkdir(parents=True, exist_ok=True)
         with _quiet():  # Orbax warns that reading only is reading only
             options = ocp.CheckpointManagerOptions(
                 preservation_policy=policy,
@@ -75,11 +81,14 @@ class Checkpoints:
                 best_mode="min",
                 cleanup_tmp_directories=not read_only,
                 read_only=read_only,
-                create=not read_only,
+                create=False,
+                multiprocessing_options=alone,
             )
             self.manager = ocp.CheckpointManager(
                 self.folder, item_handlers=handlers, options=options
             )
+        # The loop asks, of all processes at once; see `Preemption`.
+        self.manager.reached_preemption = lambda step: False
 
     def __enter__(self) -> "Checkpoints":
         """The open checkpoints."""
@@ -168,6 +177,16 @@ class Checkpoints:
             self.manager.delete(step)
 
 
+def _alone() -> ocp.options.MultiprocessingOptions:
+    """Lets Orbax wait for no other process."""
+    if jax.process_count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    own = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process {own}"
+    )
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     logger = logging.getLogger("absl")
@@ -201,8 +220,8 @@ def to_tree(state: TrainState) -> dict[str, Tree]:
 
 
 def variables_of(tree: dict[str, Tree]) -> Variables:
-    """The model's part of a checkpoint's tree."""
-    return Variables(tree["params"], tree["state"])
+    """What a checkpoint's tree keeps for use: with averaged params, where there are any."""
+    return Variables(tree["average"] or tree["params"], tree["state"])
 
 
 def from_tree(tree: dict[str, Tree], like: TrainState) -> TrainState:
@@ -217,7 +236,7 @@ def from_tree(tree: dict[str, Tree], like: TrainState) -> TrainState:
     )
     optimizer = {p: rebuild(old, tree["optimizer"][p]) for p, old in like.optimizer.items()}
     return TrainState(
-        variables=variables_of(tree),
+        variables=Variables(tree["params"], tree["state"]),
         optimizer=optimizer,
         average=tree["average"],
         root=jax.random.wrap_key_data(tree["root"]),

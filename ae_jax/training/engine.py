@@ -18,9 +18,9 @@ from ae_jax.data.streaming import Block
 from ae_jax.evaluation.metrics import evaluation_metrics
 from ae_jax.model import Autoencoder
 from ae_jax.objective import Objective
-from ae_jax.training.parallel import Strategy
-from ae_jax.training.step import make_step
-from ae_jax.types import Array, Context, Player, Tree
+from ae_jax.training.step import Step, averaging, make_step
+from ae_jax.training.strategy import Program, Strategy
+from ae_jax.types import Array, Context, Player
 
 Read = Callable[..., tuple[Records, Array, Array | None]]
 
@@ -48,7 +48,9 @@ def resident_training(
     strategy: Strategy,
     batch_size: int,
     size: int,
-) -> Callable[..., Any]:
+    accumulation: int = 1,
+    average_decay: float | None = None,
+) -> Program:
     """Compiles up to any number of steps into one dispatch, on data that lie on the devices.
 
     Args:
@@ -58,6 +60,8 @@ def resident_training(
       strategy: over which devices.
       batch_size: of the global batch.
       size: of the training set.
+      accumulation: microbatches a step; see `make_step`.
+      average_decay: of the parameters' running average; None: there is none.
 
     Returns:
       `run(state, totals, (records, order_seed), position) -> (state, totals)`, which donates state
@@ -69,9 +73,11 @@ def resident_training(
         records, order_seed = data
         start = where[1] + i * jnp.uint32(batch_size)
         index = shuffled_index(order_seed, where[0], start, places, size)
+        index = strategy.across.whole(index)  # a device's own part would take collectives to draw
         return gather(records, index), index, None
 
-    return _training(model, players, preprocessing, strategy, batch_size, size, read)
+    step = _step(model, players, size, accumulation, average_decay)
+    return _training(step, preprocessing, strategy, batch_size, accumulation, read)
 
 
 def streamed_training(
@@ -81,20 +87,23 @@ def streamed_training(
     strategy: Strategy,
     batch_size: int,
     size: int,
-) -> Callable[..., Any]:
+    accumulation: int = 1,
+    average_decay: float | None = None,
+) -> Program:
     """Like `resident_training`, on a Block of batches split over the devices.
 
     Returns:
       `run(state, totals, block, position)`, whose position is uint32 `[4]`: the first batch of the
-      block to take, unused, steps, fresh.
+      block to take, unused, steps, fresh. With accumulation the block holds microbatches.
     """
 
     def read(block: Block, where, i, places):
         del places
-        records, index, valid = _batch_of(block, where[0] + i)
-        return records, index, valid
+        step = where[0] + i
+        return _batch_of(block, step) if accumulation == 1 else _rows(block, step, accumulation)
 
-    return _training(model, players, preprocessing, strategy, batch_size, size, read, split=(2,))
+    step = _step(model, players, size, accumulation, average_decay)
+    return _training(step, preprocessing, strategy, batch_size, accumulation, read, split=(2,))
 
 
 def _batch_of(block: Block, i: Array) -> Block:
@@ -102,25 +111,48 @@ def _batch_of(block: Block, i: Array) -> Block:
     return jax.tree.map(take, block)
 
 
-def _training(
+def _rows(block: Block, i: Array, number: int) -> Block:
+    """The i-th group of so many batches."""
+    start = i.astype(jnp.int32) * number
+    take = lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, number)
+    return jax.tree.map(take, block)
+
+
+def _step(
     model: Autoencoder,
     players: Sequence[Player],
+    size: int,
+    accumulation: int,
+    average_decay: float | None,
+) -> Step:
+    step = make_step(model, players, size, accumulation)
+    return step if average_decay is None else averaging(step, average_decay)
+
+
+def _training(
+    step: Step,
     preprocessing: Preprocessing,
     strategy: Strategy,
     batch_size: int,
-    size: int,
+    accumulation: int,
     read: Read,
     split: tuple[int, ...] = (),
-) -> Callable[..., Any]:
-    step = make_step(model, players, size)
-    share = batch_size // len(strategy.devices)
+) -> Program:
+    micro = batch_size // accumulation
+    share = micro // strategy.shares
+
+    def prepared(state, places, records, index, valid):
+        draws = keys_lib.for_preprocessing(state.root, state.step, places, index)
+        return to_batch(records, index, preprocessing, draws, train=True, valid=valid)
 
     def one_step(device, state, data, where, i):
         places = device * jnp.uint32(share) + jnp.arange(share, dtype=jnp.uint32)
-        records, index, valid = read(data, where, i, places)
-        draws = keys_lib.for_preprocessing(state.root, state.step, places, index)
-        batch = to_batch(records, index, preprocessing, draws, train=True, valid=valid)
-        return step(state, batch, places, strategy.across)
+        prepare, axis = prepared, 0
+        if accumulation > 1:
+            places += jnp.uint32(micro) * jnp.arange(accumulation, dtype=jnp.uint32)[:, None]
+            prepare, axis = jax.vmap(prepared, in_axes=(None, 0, 0, 0, 0)), 1
+        found = strategy.across.spread(read(data, where, i, places), axis)
+        return step(state, prepare(state, places, *found), places, strategy.across)
 
     def per_shard(device, state, totals, data, where):
         steps, fresh = where[2], where[3]
@@ -146,7 +178,7 @@ def resident_evaluation(
     strategy: Strategy,
     batch_size: int,
     num_train: int,
-) -> Callable[..., Tree]:
+) -> Program:
     """Compiles one pass over a split, every example exactly once on any number of devices.
 
     Args:
@@ -164,7 +196,7 @@ def resident_evaluation(
       every evaluation.
     """
     one_batch = _evaluated(model, objective, preprocessing, strategy, num_train)
-    share = batch_size // len(strategy.devices)
+    share = batch_size // strategy.shares
 
     def per_shard(device, variables, root, step, records: Records):
         size = records.x.shape[0]
@@ -188,7 +220,7 @@ def streamed_evaluation(
     strategy: Strategy,
     batch_size: int,
     num_train: int,
-) -> Callable[..., Tree]:
+) -> Program:
     """Like `resident_evaluation`, a Block of batches at a time.
 
     Returns:
@@ -196,7 +228,7 @@ def streamed_evaluation(
       first batch.
     """
     one_batch = _evaluated(model, objective, preprocessing, strategy, num_train)
-    share = batch_size // len(strategy.devices)
+    share = batch_size // strategy.shares
 
     def per_shard(device, variables, root, step, first, block: Block):
         def one(i):
@@ -222,6 +254,8 @@ def _evaluated(
     num_train: int,
 ) -> Callable[..., tuple[dict[str, Array], Array]]:
     def one_batch(variables, root, step, block: Block, places):
+        variables = strategy.across.whole(variables)
+        block, places = strategy.across.spread((block, places))
         draws = keys_lib.for_preprocessing(root, None, places, block.index)
         batch = to_batch(block.records, block.index, preprocessing, draws, valid=block.valid)
         keys = keys_lib.for_examples(root, None, places)

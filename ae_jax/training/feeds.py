@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ae_jax import config as config_lib
 from ae_jax import keys
 from ae_jax.data import streaming
 from ae_jax.data.preprocessing import Preprocessing
@@ -45,7 +46,14 @@ class Resident:
         )
         self.size, self.examples_seen, self.place = len(train), examples_seen, strategy.place
         self.program = engine.resident_training(
-            plan.model, plan.players, plan.preprocessing, strategy, self.batch_size, self.size
+            plan.model,
+            plan.players,
+            plan.preprocessing,
+            strategy,
+            self.batch_size,
+            self.size,
+            plan.config["training"]["accumulation"],
+            plan.config["training"]["average_decay"],
         )
         self.data = strategy.place((train.records, keys.order_seed(root)))
         self.skipped_records = 0 if train.valid is None else int(np.sum(~train.valid))
@@ -77,15 +85,24 @@ class Streaming:
         training, source = plan.config["training"], plan.dataset.train
         self.batch_size, self.examples_seen = training["batch_size"], examples_seen
         self.place = strategy.place
+        accumulation = training["accumulation"]
         self.program = engine.streamed_training(
-            plan.model, plan.players, plan.preprocessing, strategy, self.batch_size, len(source)
+            plan.model,
+            plan.players,
+            plan.preprocessing,
+            strategy,
+            self.batch_size,
+            len(source),
+            accumulation,
+            training["average_decay"],
         )
+        micro = self.batch_size // accumulation
         seed = int(keys.order_seed(root))
-        order = streaming.shuffled(seed, examples_seen, len(source), self.batch_size)
+        order = streaming.shuffled(seed, examples_seen, len(source), micro)
         limit = training["steps_per_dispatch"]
         self.steps = streaming.block_steps(source, self.batch_size, limit)
-        shares = shares_of(strategy, self.batch_size)
-        blocks = streaming.Blocks(source, order, shares, self.steps, -(-steps // self.steps))
+        shares, blocks = shares_of(strategy, micro), -(-steps // self.steps)
+        blocks = streaming.Blocks(source, order, shares, self.steps * accumulation, blocks)
         self.ahead = Ahead(streaming.iterate(blocks, plan.config["data"]["workers"]), strategy)
         self.block, self.first = None, self.steps
         self.skipped_records = 0
@@ -206,7 +223,7 @@ def evaluator(
     Returns:
       `(variables, root, step) -> metrics`, of placed arguments; means over valid examples.
     """
-    batch_size = config["evaluation"]["batch_size"] or config["training"]["batch_size"]
+    batch_size = config_lib.evaluation_batch_size(config)
     own = (*parts, strategy, batch_size, num_train)
     make = _streamed_pass if engine_name == "streaming" else _resident_pass
     one_pass = make(own, source, config["data"]["workers"])

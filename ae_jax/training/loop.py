@@ -9,17 +9,20 @@ import jax
 import numpy as np
 
 from ae_jax.errors import NonFiniteError, Preempted
-from ae_jax.training import parallel
+from ae_jax.training import parallel, processes
 from ae_jax.training.feeds import ENGINES, choose_engine, evaluator
 from ae_jax.training.plan import Plan
 from ae_jax.training.preemption import Preemption
+from ae_jax.training.profiling import Profiler
 from ae_jax.training.reporting import Reporter, means
 from ae_jax.training.state import TrainState
 from ae_jax.training.step import metric_names
 
 DISPATCH_SECONDS = 0.5
-FIRST_DISPATCH = 16
+LONGEST_SECONDS = 5.0
 LONGEST_DISPATCH = 10_000
+"""What a dispatch aims at, the most that one of a configured length may take (a signal waits for
+its end), and the most steps in one."""
 
 
 class Progress(NamedTuple):
@@ -38,10 +41,33 @@ class Progress(NamedTuple):
     first_dispatch: float | None
 
 
+def next_length(length: int, steps: int, seconds: float, limit: int | None) -> int:
+    """How many steps the next dispatch may take, at most four times as many as this one.
+
+    Args:
+      length: what this one might have taken; a log point and the like may have cut it short.
+      steps: what it took.
+      seconds: in this time.
+      limit: `training.steps_per_dispatch`; None aims at `DISPATCH_SECONDS`.
+    """
+    aim = DISPATCH_SECONDS if limit is None else LONGEST_SECONDS
+    if steps < length and seconds <= aim:  # it tells nothing of a longer one
+        return length
+    wanted = int(steps * min(4.0, aim / max(seconds, 1e-6)))
+    return int(np.clip(wanted, 1, limit or LONGEST_DISPATCH))
+
+
 class Loop:
     """One start of a run, from a state to the configured number of steps."""
 
-    def __init__(self, plan: Plan, state: TrainState, examples_seen: int, reporter: Reporter):
+    def __init__(
+        self,
+        plan: Plan,
+        state: TrainState,
+        examples_seen: int,
+        reporter: Reporter,
+        profiler: Profiler | None = None,
+    ):
         """Places state and data on the devices.
 
         Args:
@@ -49,21 +75,24 @@ class Loop:
           state: to start from.
           examples_seen: up to here.
           reporter: of this start.
+          profiler: of chosen steps.
         """
         training, data = plan.config["training"], plan.config["data"]
         self.plan, self.training, self.reporter = plan, training, reporter
+        self.profiler = Profiler() if profiler is None else profiler
         self.strategy = parallel.from_config(plan.config["parallel"])
-        self.step, self.batch_size = int(state.step), training["batch_size"]
+        self.step = self.first_step = int(state.step)
+        self.batch_size = training["batch_size"]
         budget = data["resident_mib"] * 2**20
         self.engine = choose_engine(data["engine"], plan.dataset.splits, budget)
         zeros = {name: np.zeros((), np.float32) for name in metric_names(plan.players)}
         self.totals = self.strategy.place(zeros)
         self.root = self.strategy.place(jax.random.wrap_key_data(parallel.fetch(state.root)))
-        self.state = self.strategy.place(state)
+        self.state = self.strategy.place_state(state)
         steps = training["steps"] - self.step
         self.feed = ENGINES[self.engine](plan, self.strategy, state.root, examples_seen, steps)
         self.window_start, self.window = self.step, (0, 0.0)  # its timed examples and seconds
-        self.fresh, self.length = True, training["steps_per_dispatch"] or FIRST_DISPATCH
+        self.fresh, self.length = True, 1
         self.timed_examples, self.timed_seconds, self.timed_waiting = 0, 0.0, 0.0
         self.first_dispatch: float | None = None
         self.metrics: dict[str, dict[str, float]] = {}
@@ -94,40 +123,42 @@ class Loop:
     def evaluate(self) -> None:
         """Evaluates every held-out split and reports it."""
         for name, run in self.evaluators.items():
-            self.metrics[name] = run(self.state.variables, self.root, self.state.step)
+            self.metrics[name] = run(self.state.evaluated, self.root, self.state.step)
             self.reporter.log(self.step, name, self.metrics[name])
 
     def next_stop(self) -> int:
         """The first step at which something besides training happens."""
         cadences = (self.training[f"{name}_every"] for name in ("log", "eval", "checkpoint"))
         stops = [(self.step // every + 1) * every for every in cadences]
-        return min(*stops, self.training["steps"])
+        return min(*stops, *self.profiler.stops(self.step), self.training["steps"])
 
     def dispatch(self) -> None:
         """Runs as many steps as fit before the next stop, in one device loop."""
         steps = min(self.length, self.next_stop() - self.step, self.feed.available())
+        profiled = self.profiler.before(self.step)
         waited, began = self.feed.waited, time.perf_counter()
-        with jax.transfer_guard_host_to_device("disallow"):  # only `place` and `split` upload
+        with (
+            jax.profiler.StepTraceAnnotation("train", step_num=self.step),
+            jax.transfer_guard_host_to_device("disallow"),  # only `place` and `split` upload
+        ):
             self.state, self.totals = self.feed.advance(self.state, self.totals, steps, self.fresh)
-        jax.block_until_ready(self.totals)
+            jax.block_until_ready(self.totals)
         seconds = time.perf_counter() - began
         self.step += steps
         self.fresh = False
+        self.profiler.after(self.step)
         if self.first_dispatch is None:
             self.first_dispatch = time.time()
-        else:
+        elif not profiled:
             examples = steps * self.batch_size
             self.timed_examples += examples
             self.timed_seconds += seconds
             self.timed_waiting += self.feed.waited - waited
             self.window = (self.window[0] + examples, self.window[1] + seconds)
-            self._adapt(steps, seconds)
+            seconds = processes.from_first(seconds)  # all must take the same number of steps
+            limit = self.training["steps_per_dispatch"]
+            self.length = next_length(self.length, steps, seconds, limit)
         self.reporter.advance(self.step)
-
-    def _adapt(self, steps: int, seconds: float) -> None:
-        if self.training["steps_per_dispatch"] is None and steps == self.length:
-            wanted = int(steps * min(4.0, DISPATCH_SECONDS / max(seconds, 1e-6)))
-            self.length = int(np.clip(wanted, 1, LONGEST_DISPATCH))
 
     def log(self) -> None:
         """Fetches and reports the means since the last log point.
@@ -157,8 +188,16 @@ class Loop:
         """Whether the configured number of steps is done."""
         return self.step >= self.training["steps"]
 
+    @property
+    def step_seconds(self) -> float:
+        """Time spent in the steps of this start, waiting for input left out."""
+        timed_steps = self.timed_examples / self.batch_size
+        each = (self.timed_seconds - self.timed_waiting) / timed_steps if timed_steps else 0.0
+        return each * (self.step - self.first_step)
+
     def close(self) -> None:
         """Ends what runs in the background."""
+        self.profiler.close()
         self.feed.close()
 
     def traces(self) -> dict[str, int]:
@@ -213,10 +252,11 @@ def train(
                 judged = loop.metrics.get(loop.chosen_by)
                 if on_evaluation is not None:
                     on_evaluation(loop)
-            if loop.due("checkpoint") or preemption.signal is not None:
+            stops = preemption.stops()
+            if loop.due("checkpoint") or stops:
                 checkpoint(judged)
-            if preemption.signal == signal.SIGINT:
+            if stops and preemption.signal == signal.SIGINT:
                 raise KeyboardInterrupt
-            if preemption.signal is not None and not loop.finished:
+            if stops and not loop.finished:
                 raise Preempted(loop.step)
     return loop.progress()

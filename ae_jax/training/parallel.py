@@ -1,14 +1,16 @@
 """Device placement and collectives: the only file that knows of either.
 
-A per-shard function takes this device's number first; everything else it takes and returns is the
-same on every device, so that state is one unstacked tree whatever the number of devices.
+A per-shard function takes the number of its share of the batch first; everything else that it takes
+and returns is the same for every share, so that state is one unstacked tree whatever the number of
+devices. Under `pmap` and `shard_map` each device has a share. Under `fsdp`, in global view, there
+is one: the whole batch, which XLA divides, as it does parameters and optimizer state.
 """
 
 import collections
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,77 +19,156 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ae_jax.errors import ConfigError, UnknownNameError, nearest
 from ae_jax.networks.adapters import DEVICE_AXIS
-from ae_jax.types import Collectives, Tree
+from ae_jax.training.mesh import MESH_AXES, TILE, arranged, mesh_shape, split_dimension
+from ae_jax.training.strategy import Device, Program, Strategy, put
+from ae_jax.types import Collectives, Shape, Tree
 
-Device = Any  # jax.Device
 counts: collections.Counter[str] = collections.Counter()
 """How often the process fetched from the device ("fetch") and traced each compiled function."""
 
 
-class Strategy(NamedTuple):
-    """How a per-shard function runs on several devices.
-
-    Attributes:
-      devices: those that take part.
-      across: their collectives; the identity on one device.
-      place: host tree to the devices, the same on each.
-      split: host tree of `[devices of this process, …]` to the devices, a row to each.
-      compile: `(name, per_shard, donate, split) -> function`; per_shard is
-        `(device, *args) -> tree`, and takes its own row of the arguments numbered in `split`.
-    """
-
-    devices: Sequence[Device]
-    across: Collectives
-    place: Callable[[Tree], Tree]
-    split: Callable[[Tree], Tree]
-    compile: Callable[..., Callable[..., Any]]
-
-
-def pmap(devices: Sequence[Device]) -> Strategy:
+def pmap(devices: Sequence[Device], shape: Mapping[str, int | None] | None = None) -> Strategy:
     """Data parallel under `jax.pmap`: each device its share of the batch, parameters on all."""
-    mesh = Mesh(np.asarray(devices), (DEVICE_AXIS,))
-    on_all = NamedSharding(mesh, PartitionSpec())
-    by_row = NamedSharding(mesh, PartitionSpec(DEVICE_AXIS))
-    numbers = jax.device_put(np.arange(len(devices), dtype=np.uint32), by_row)
+    mesh = _line(devices, shape, "pmap")
 
     def compile(
-        name: str,
-        per_shard: Callable[..., Any],
-        donate: tuple[int, ...] = (),
-        split: tuple[int, ...] = (),
-    ):
-        def traced(device, *args):
-            counts[f"trace {name}"] += 1
-            return per_shard(device, *args)
+        name: str, per_shard: Callable, donate: tuple[int, ...] = (), split: tuple[int, ...] = ()
+    ) -> Program:
+        def build(count: int) -> Any:
+            mapped = jax.pmap(
+                _traced(name, per_shard),
+                axis_name=DEVICE_AXIS,
+                in_axes=(0, *(0 if i in split else None for i in range(count))),
+                out_axes=None,  # pyright: ignore[reportArgumentType]
+                devices=devices,
+                donate_argnums=tuple(i + 1 for i in donate),
+            )
+            return mapped if jax.process_count() == 1 else _uploading(mapped)
 
-        compiled: dict[int, Any] = {}
+        def numbers(abstract: bool) -> tuple[Any]:
+            number = np.arange(len(devices), dtype=np.uint32)
+            if abstract:
+                return (strategy.shapes(number, "rows"),)
+            with jax.ensure_compile_time_eval():  # kept, though a caller may be tracing
+                return (put(number, strategy.by_row),)
 
-        def call(*args):
-            if len(args) not in compiled:
-                compiled[len(args)] = jax.pmap(
-                    traced,
-                    axis_name=DEVICE_AXIS,
-                    in_axes=(0, *(0 if i in split else None for i in range(len(args)))),
-                    out_axes=None,  # pyright: ignore[reportArgumentType]
-                    devices=devices,
-                    donate_argnums=tuple(i + 1 for i in donate),
-                )
-            return compiled[len(args)](numbers, *args)
+        return Program(build, numbers)
 
-        return call
-
-    return Strategy(
-        devices,
-        collectives(len(devices)),
-        place=lambda tree: jax.device_put(tree, on_all),
-        split=lambda tree: jax.tree.map(
-            functools.partial(jax.make_array_from_process_local_data, by_row), tree
-        ),
-        compile=compile,
-    )
+    across = collectives(len(devices))
+    strategy = Strategy("pmap", mesh, across, len(devices), _whole, compile)
+    return strategy
 
 
-STRATEGIES = {"pmap": pmap}
+def _uploading(mapped: Any) -> Any:
+    """With several processes pmap itself takes typed keys to the host and back, at every call."""
+
+    def call(*args: Any) -> Any:
+        with jax.transfer_guard_host_to_device("allow"):
+            return mapped(*args)
+
+    return call
+
+
+def shard_map(devices: Sequence[Device], shape: Mapping[str, int | None] | None = None) -> Strategy:
+    """Data parallel under `jax.shard_map`: as `pmap`, in the form that composes with `jax.jit`."""
+    mesh = _line(devices, shape, "shard_map")
+
+    def compile(
+        name: str, per_shard: Callable, donate: tuple[int, ...] = (), split: tuple[int, ...] = ()
+    ) -> Program:
+        def one(*args: Any) -> Any:
+            row = lambda i, arg: jax.tree.map(lambda x: x[0], arg) if i in split else arg
+            number = jax.lax.axis_index(DEVICE_AXIS).astype(jnp.uint32)
+            return per_shard(number, *(row(i, arg) for i, arg in enumerate(args)))
+
+        def build(count: int) -> Any:
+            own, same = PartitionSpec(DEVICE_AXIS), PartitionSpec()
+            specs = tuple(own if i in split else same for i in range(count))
+            # With check_vma=True gradients of whole parameters would arrive summed over devices.
+            mapped = jax.shard_map(
+                _traced(name, one), mesh=mesh, in_specs=specs, out_specs=same, check_vma=False
+            )
+            return jax.jit(mapped, donate_argnums=donate)
+
+        return Program(build)
+
+    return Strategy("shard_map", mesh, collectives(len(devices)), len(devices), _whole, compile)
+
+
+def fsdp(
+    devices: Sequence[Device],
+    shape: Mapping[str, int | None] | None = None,
+    tile: tuple[int, int] = TILE,
+) -> Strategy:
+    """Fully sharded (Rajbhandari et al. 2020): state split over devices, gathered where it is used.
+
+    | what | is split over |
+    |---|---|
+    | the batch | `data` and `fsdp` |
+    | the dimension of a leaf of the state that `split_dimension` finds | `fsdp` |
+    | leaves without such a dimension (biases, scales, counters), data | nothing |
+
+    Args:
+      devices: any number.
+      shape: how many of them "data" and "fsdp" have; either may be left out, and with neither
+        "fsdp" has as many as divide the devices, up to 16: beyond that the shards of ordinary
+        layers become smaller than a tile.
+      tile: the smallest shard, in the last two dimensions.
+
+    Returns:
+      A Strategy in global view.
+
+    Raises:
+      ConfigError: the mesh does not have as many places as there are devices.
+    """
+    mesh = Mesh(arranged(devices, mesh_shape(len(devices), shape or {})), MESH_AXES)
+    size = mesh.shape["fsdp"]
+
+    def of_state(shape: Shape) -> PartitionSpec:
+        dimension = split_dimension(shape, size, tile)
+        return PartitionSpec() if dimension is None else _only(dimension, "fsdp")
+
+    laid = lambda x, spec: jax.lax.with_sharding_constraint(x, NamedSharding(mesh, spec))
+    by_rule = lambda x: laid(x, of_state(np.shape(x)))
+
+    @jax.custom_vjp
+    def gathered(x):
+        return laid(x, PartitionSpec())
+
+    # Its own transpose would gather the gradients, too: each device needs those of its part alone.
+    gathered.defvjp(lambda x: (gathered(x), None), lambda _, ct: (by_rule(ct),))
+
+    def spread(tree: Tree, axis: int = 0) -> Tree:
+        return jax.tree.map(lambda x: laid(x, _only(axis, MESH_AXES)), tree)
+
+    def compile(
+        name: str, per_shard: Callable, donate: tuple[int, ...] = (), split: tuple[int, ...] = ()
+    ) -> Program:
+        def side_by_side(x):
+            x = jnp.moveaxis(x, 0, 1)
+            return laid(x.reshape(x.shape[0], -1, *x.shape[3:]), _only(1, MESH_AXES))
+
+        def all_at_once(*args: Any) -> Any:
+            joined = lambda i, a: jax.tree.map(side_by_side, a) if i in split else a
+            args = tuple(joined(i, a) for i, a in enumerate(args))
+            return jax.tree.map(by_rule, per_shard(jnp.uint32(0), *args))
+
+        return Program(lambda _: jax.jit(_traced(name, all_at_once), donate_argnums=donate))
+
+    whole = lambda tree: jax.tree.map(gathered, tree)
+    return Strategy("fsdp", mesh, Collectives(whole=whole, spread=spread), 1, of_state, compile)
+
+
+STRATEGIES = {"pmap": pmap, "shard_map": shard_map, "fsdp": fsdp}
+
+
+def _traced(name: str, function: Callable) -> Callable:
+    def traced(*args):
+        counts[f"trace {name}"] += 1
+        return function(*args)
+
+    traced.__name__ = name  # as profiles show it
+    return traced
 
 
 def collectives(size: int) -> Collectives:
@@ -103,42 +184,74 @@ def collectives(size: int) -> Collectives:
     )
 
 
-def from_config(section: Mapping[str, Any]) -> Strategy:
+def _line(devices: Sequence[Device], shape: Mapping[str, int | None] | None, name: str) -> Mesh:
+    """The mesh of a strategy with one axis."""
+    if given := {axis: size for axis, size in (shape or {}).items() if size is not None}:
+        raise ConfigError(f"parallel.mesh is {given}, but '{name}' has none: a mesh is for 'fsdp'")
+    return Mesh(np.asarray(devices), (DEVICE_AXIS,))
+
+
+def _whole(shape: Shape) -> PartitionSpec:
+    del shape
+    return PartitionSpec()
+
+
+def _only(axis: int, names: str | tuple[str, ...]) -> PartitionSpec:
+    """The spec that splits one axis."""
+    return PartitionSpec(*[None] * axis, names)
+
+
+def from_config(section: Mapping[str, Any], devices: Sequence[Device] | None = None) -> Strategy:
     """The strategy of a config's `parallel` section.
 
     Args:
-      section: "strategy" by name; "devices", the first so many, None for all.
+      section: "strategy" by name; "devices", the first so many, None for all; "mesh", see `fsdp`.
+      devices: to choose from, abstract ones too; None: those present.
 
     Returns:
       A Strategy.
 
     Raises:
-      ConfigError: the name is unknown, or there are fewer devices.
+      ConfigError: the name is unknown, there are fewer devices, or the mesh does not fit them.
     """
-    name, wanted, present = section["strategy"], section["devices"], jax.devices()
+    name, wanted = section["strategy"], section["devices"]
+    present = jax.devices() if devices is None else list(devices)
     if name not in STRATEGIES:
         raise UnknownNameError(f"no strategy is called {name!r}{nearest(name, STRATEGIES)}")
     wanted = len(present) if wanted is None else wanted
     if wanted > len(present):
         raise ConfigError(f"parallel.devices is {wanted}, but this machine has {len(present)}")
-    return STRATEGIES[name](present[:wanted])
+    return STRATEGIES[name](present[:wanted], section.get("mesh"))
 
 
-def check_batch(batch_size: int, devices: int, field: str = "training.batch_size") -> None:
-    """Raises ConfigError, with the nearest sizes that do, unless the devices divide the batch."""
-    if batch_size % devices:
-        below, above = batch_size // devices * devices, -(-batch_size // devices) * devices
+def check_batch(
+    batch_size: int, devices: int, field: str = "training.batch_size", accumulation: int = 1
+) -> None:
+    """Raises ConfigError, with the nearest sizes that do, unless the devices divide the batch.
+
+    Args:
+      batch_size: of the global batch.
+      devices: over which it is split.
+      field: of the config.
+      accumulation: microbatches it is split into first.
+    """
+    unit = devices * accumulation
+    if batch_size % unit:
+        below, above = batch_size // unit * unit, -(-batch_size // unit) * unit
         near = f"{below} or {above}" if below else f"{above}"
-        raise ConfigError(
-            f"{field} is {batch_size}, which {devices} devices do not divide; nearest: {near}"
+        what = (
+            f"{devices} devices do"
+            if accumulation == 1
+            else (f"{devices} devices x training.accumulation={accumulation} do")
         )
+        raise ConfigError(f"{field} is {batch_size}, which {what} not divide; nearest: {near}")
 
 
 def fetch(tree: Tree) -> Tree:
     """The tree's values as NumPy copies: the one way anything leaves the devices while training.
 
     Copies, since a live view of a CPU buffer would keep it from being donated. Typed keys become
-    their raw key data.
+    their raw key data. What is split over several processes is gathered: all of them must ask.
     """
     counts["fetch"] += 1
 
@@ -147,39 +260,43 @@ def fetch(tree: Tree) -> Tree:
             return np.array(x)
         if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
             x = jax.random.key_data(x)
-        return np.array(x.addressable_data(0))
+        if x.is_fully_replicated:
+            return np.array(x.addressable_data(0))
+        if x.is_fully_addressable:
+            return np.array(x)
+        from jax.experimental import multihost_utils
+
+        return np.array(multihost_utils.process_allgather(x, tiled=True))
 
     return jax.tree.map(copy, tree)
 
 
 def over_examples(
-    fn: Callable[..., Tree], devices: Sequence[Device], batch_size: int
+    fn: Callable[..., Tree], strategy: Strategy, batch_size: int
 ) -> Callable[..., Tree]:
     """A batched function made to take any number of examples, spread over devices.
 
     Args:
       fn: `(shared, *per_example) -> tree of [b, …]`.
-      devices: over which each batch is split.
+      strategy: over whose devices each batch is split; `shared` lies as state does.
       batch_size: examples a call, rounded up to a multiple of the devices; the last batch is padded
         with copies of its last example, and trimmed.
 
     Returns:
       `(shared, *per_example) -> tree of NumPy [n, …]`; compiled once for every n.
     """
-    size = math.ceil(batch_size / len(devices)) * len(devices)
-    mesh = Mesh(np.asarray(devices), (DEVICE_AXIS,))
-    split = NamedSharding(mesh, PartitionSpec(DEVICE_AXIS))
-    on_all = NamedSharding(mesh, PartitionSpec())
-    compiled = jax.jit(fn)
+    devices = len(strategy.devices)
+    size = math.ceil(batch_size / devices) * devices
+    compiled = jax.jit(lambda shared, *rows: fn(strategy.across.whole(shared), *rows))
 
     def call(shared, *per_example):
-        shared = jax.device_put(shared, on_all)
+        shared = strategy.place_state(shared)
         total = len(jax.tree.leaves(per_example)[0])
         pieces = []
         for start in range(0, total, size):
             index = np.minimum(np.arange(start, start + size), total - 1)
             take = functools.partial(np.take, indices=index, axis=0)
-            part = jax.device_put(jax.tree.map(take, per_example), split)
+            part = jax.device_put(jax.tree.map(take, per_example), strategy.by_row)
             pieces.append(jax.tree.map(np.asarray, compiled(shared, *part)))
         return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:total], *pieces)
 

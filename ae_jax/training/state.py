@@ -18,7 +18,7 @@ class TrainState(NamedTuple):
     Attributes:
       variables: params and state.
       optimizer: optax states by player name.
-      average: a running average of the params, or {}.
+      average: a running average of the params, or {}; see `averaging`.
       root: the typed key that every stream descends from.
       step: int32, optimizer steps taken.
       skipped: int32, updates skipped because loss or gradients were not finite.
@@ -33,6 +33,11 @@ class TrainState(NamedTuple):
     skipped: Array
     skipped_in_a_row: Array
 
+    @property
+    def evaluated(self) -> Variables:
+        """What is evaluated and kept for use: with the averaged params, where there are any."""
+        return self.variables._replace(params=self.average or self.variables.params)
+
 
 def init_state(
     model: Autoencoder,
@@ -40,6 +45,7 @@ def init_state(
     example: Any,
     seed: int | PRNGKey,
     extras: dict[str, Any] | None = None,
+    averaged: bool = False,
 ) -> TrainState:
     """The state before the first step.
 
@@ -49,6 +55,7 @@ def init_state(
       example: one preprocessed example, `[*event]`.
       seed: a whole number, or a typed key.
       extras: of the example, for networks that take a condition.
+      averaged: whether to keep a running average of the params, which starts at them.
 
     Returns:
       A TrainState.
@@ -64,7 +71,7 @@ def init_state(
     return TrainState(
         variables=variables,
         optimizer={player.name: player.optimizer.init(own(player)) for player in players},
-        average={},
+        average=jax.tree.map(jnp.copy, variables.params) if averaged else {},
         root=root,
         step=jnp.zeros((), jnp.int32),
         skipped=jnp.zeros((), jnp.int32),

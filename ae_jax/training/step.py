@@ -1,5 +1,6 @@
 """The one pure training step: forward, objective, gradients, update, metrics."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import optax
 from ae_jax import keys as keys_lib
 from ae_jax.model import Autoencoder
 from ae_jax.objective import Objective
+from ae_jax.precision import cast_networks
 from ae_jax.training.state import TrainState
 from ae_jax.types import ALONE, Array, Batch, Collectives, Context, Player, Tree, Variables
 
@@ -33,21 +35,30 @@ def metric_names(players: Sequence[Player]) -> tuple[str, ...]:
     return (*names, "skipped")
 
 
-def make_step(model: Autoencoder, players: Sequence[Player], num_train: int) -> Step:
+def make_step(
+    model: Autoencoder, players: Sequence[Player], num_train: int, accumulation: int = 1
+) -> Step:
     """The step of one device's share of a batch; pure, to be jitted by the caller.
 
     Args:
       model: the Autoencoder.
       players: run in order, each with a fresh forward pass on the current parameters.
       num_train: the size of the training set, for terms that need it.
+      accumulation: microbatches that the gradients of a step are the mean of, in the memory of one.
+        Batch-coupled terms and batch statistics are those of a microbatch; the bottleneck's state
+        moves once a step, by the sums over all.
 
     Returns:
       `step(state, batch, places=None, across=ALONE) -> (state, metrics)`. `places` are the
       examples' places in the global batch, integers `[b]` (None: `0 … b-1`), `across` the
-      reductions over devices. Metrics are scalars averaged over the global batch: each unweighted
+      reductions over devices. With accumulation, all leaves of the batch are
+      `[accumulation, b, …]`, and places too: those of microbatch i begin at i times its global
+      size. Metrics are scalars averaged over the global batch: each unweighted
       term, "loss", "grad_norm" and "skipped" (1 where loss or gradients were not finite: parameters
       and optimizer are then left as they were).
     """
+    gradients = _gradients if accumulation == 1 else _accumulated_gradients
+    each = (lambda fn, *axes: fn) if accumulation == 1 else jax.vmap
 
     def step(
         state: TrainState,
@@ -56,14 +67,15 @@ def make_step(model: Autoencoder, players: Sequence[Player], num_train: int) -> 
         across: Collectives = ALONE,
     ) -> tuple[TrainState, dict[str, Array]]:
         if places is None:
-            places = jnp.arange(batch.x.shape[0], dtype=jnp.uint32)
-        keys = keys_lib.for_examples(state.root, state.step, places)
+            lead = batch.x.shape[: 1 if accumulation == 1 else 2]
+            places = jnp.arange(math.prod(lead), dtype=jnp.uint32).reshape(lead)
+        keys = each(lambda rows: keys_lib.for_examples(state.root, state.step, rows))(places)
         variables, optimizer = state.variables, dict(state.optimizer)
         metrics, finite, sums = {}, jnp.array(True), {}
         for turn, player in enumerate(players):
-            own_keys = keys if turn == 0 else _next_turn(keys, turn)
+            own_keys = keys if turn == 0 else each(_next_turn, (0, None))(keys, turn)
             context = Context(model, variables, batch, own_keys, state.step, num_train, across)
-            grads, (values, collected) = _gradients(player, context)
+            grads, values, collected = gradients(player, context)
             moved, opt_state, norm = _update(player, grads, variables, optimizer[player.name])
             good = jnp.isfinite(values["loss"]) & jnp.isfinite(norm)
             due = good if player.every == 1 else good & (state.step % player.every == 0)
@@ -89,23 +101,85 @@ def make_step(model: Autoencoder, players: Sequence[Player], num_train: int) -> 
     return step
 
 
-def _gradients(player: Player, context: Context) -> tuple[Tree, Any]:
-    """Global gradients of the player's parameters, with metrics and what forward collected."""
+def averaging(step: Step, decay: float) -> Step:
+    """The step with a running average of the parameters beside them (Polyak & Juditsky 1992).
+
+    average ← d · average + (1 - d) · params with d = min(decay, (1 + step) / (10 + step)), so that
+    the first parameters are soon forgotten. Skipped updates leave it alone.
+
+    Args:
+      step: of `make_step`; its state begins with an average, see `init_state`.
+      decay: below 1; about 1 / (1 - decay) steps are averaged over.
+
+    Returns:
+      A step.
+    """
+
+    def averaged(state: TrainState, *args: Any) -> tuple[TrainState, dict[str, Array]]:
+        new, metrics = step(state, *args)
+        kept = jnp.minimum(decay, (1 + state.step) / (10 + state.step))
+        kept = jnp.where(metrics["skipped"] > 0, 1.0, kept)
+        move = lambda a, p: (kept * a + (1 - kept) * p).astype(a.dtype)
+        average = jax.tree.map(move, state.average, new.variables.params)
+        return new._replace(average=average), metrics
+
+    return averaged
+
+
+def _gradients(player: Player, context: Context) -> tuple[Tree, Tree, Tree]:
+    """Global gradients of the player's parameters, metrics, and what forward collected."""
+    grads, metrics, collected = _own_gradients(player, context)
+    return *context.across.mean((grads, metrics)), collected
+
+
+def _own_gradients(player: Player, context: Context) -> tuple[Tree, Tree, Tree]:
+    """This device's share of them."""
     variables, model = context.variables, context.model
 
     def loss(own):
-        inner = variables._replace(params={**variables.params, **own})
+        params, whole = {**variables.params, **own}, context.across.whole
+        inner = whole(variables._replace(params=params))
+        cast = cast_networks(params, model.compute_dtype)  # before they are gathered: half as much
+        used = inner if cast is params else whole(variables._replace(params=cast))
         samples = player.objective.samples
         outputs, collected = model.forward(
-            inner, context.batch, context.keys, samples=samples, train=True
+            used, context.batch, context.keys, samples=samples, train=True
         )
         value, metrics = player.objective(outputs, context._replace(variables=inner))
         return value, (metrics, collected)
 
     own = {name: variables.params[name] for name in player.params}
     grads, (metrics, collected) = jax.grad(loss, has_aux=True)(own)
-    grads, metrics = context.across.mean((grads, metrics))
-    return grads, (metrics, collected)
+    return grads, metrics, collected
+
+
+def _accumulated_gradients(player: Player, context: Context) -> tuple[Tree, Tree, Tree]:
+    """As `_gradients`, over microbatches, each weighed by how many of its examples count."""
+    across, valid = context.across, context.batch.valid
+    number = len(context.batch.x)
+    counts = jnp.ones(number) if valid is None else across.sum(jnp.sum(valid, 1, dtype=jnp.float32))
+
+    def of_one(batch, keys):
+        return _own_gradients(player, context._replace(batch=batch, keys=keys))
+
+    def add(totals, microbatch):
+        batch, keys, weight = microbatch
+        grads, metrics, collected = of_one(batch, keys)
+        weighed = lambda total, x: total + jnp.where(weight > 0, weight * x, 0).astype(x.dtype)
+        average = lambda total, x: total + x / number if jnp.issubdtype(x.dtype, jnp.inexact) else x
+        means = jax.tree.map(weighed, totals[0], (grads, metrics))
+        sums = jax.tree.map(jnp.add, totals[1]["bottleneck"], collected["bottleneck"])
+        states = jax.tree.map(average, totals[1]["state"], collected["state"])
+        return (means, {"bottleneck": sums, "state": states}), None
+
+    microbatches = (context.batch, context.keys)
+    first = jax.tree.map(lambda leaf: leaf[0], microbatches)
+    shapes = jax.eval_shape(of_one, *first)
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    weights = counts / jnp.maximum(jnp.sum(counts), 1)
+    start = (zeros[:2], zeros[2])
+    (means, collected), _ = jax.lax.scan(add, start, (*microbatches, weights))
+    return *across.mean(means), collected
 
 
 def _update(player: Player, grads: Tree, variables: Variables, opt_state: Tree) -> tuple:

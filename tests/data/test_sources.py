@@ -129,8 +129,12 @@ def waves(folder):
     return {"source": "waves", "length": 20, "size": 80, "test_size": 9}
 
 
+def tables(folder):
+    return {"source": "tables:wine"}
+
+
 MADE = [npy, npz, compressed, idx, idx_gz, images, images_skipping, csv, parquet, arrayrecord]
-MADE += [grain, text, lines, embedded, series, digits, synthetic, factors, waves]
+MADE += [grain, text, lines, embedded, series, digits, synthetic, factors, waves, tables]
 IN_FILES = ("npy", "npz", "idx", "images", "arrayrecord", "text", "series", "factors", "waves")
 
 

@@ -103,17 +103,6 @@ def test_positions_asked_for_are_emitted_one_by_one():
     assert params["input"]["kernel"].shape == (5, 8)
 
 
-@pytest.mark.slow
-def test_remat_changes_no_number():
-    z = jnp.asarray(RNG.normal(size=3), jnp.float32)
-    options = {"features": (4,), "attention_at": True}
-    coders = [back(remat=remat, **options).bind((3, 4)) for remat in (False, True)]
-    params = checks.drawn(jax.eval_shape(coders[0].init, jax.random.key(0), z)[0])
-    loss = lambda coder: lambda params: jnp.sum(jnp.sin(coder.apply(params, {}, z)[0]))
-    plain, again = (fast.jit(jax.value_and_grad(loss(coder)))(params) for coder in coders)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), plain, again)
-
-
 def test_half_precision_inside_and_full_outside():
     there = ae.networks.resnet(**SMALL, dtype="bfloat16", attention_at=True)
     params, _ = jax.eval_shape(there.bind((3,)).init, jax.random.key(0), jnp.zeros((4, 4, 1)))

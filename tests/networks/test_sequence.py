@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import linen as nn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -147,30 +146,6 @@ def test_attention_is_a_softmax_of_products():
             weights = np.exp(scores) * (1 if use is None else use)
             weights /= weights.sum(-1, keepdims=True)
             np.testing.assert_allclose(y[:, head], weights @ value[:, head], atol=1e-6)
-
-
-@pytest.mark.slow
-def test_a_stack_is_its_blocks_one_after_the_other():
-    x = jnp.asarray(RNG.normal(size=(4, 8)), jnp.float32)
-    stack = _attention.Stack(depth=3, heads=2)
-    variables = fast.jit(stack.init)(jax.random.key(0), x)
-    y = fast.jit(stack.apply)(variables, x)[0]
-    params, h = variables["params"], x
-    kernels = params["blocks"]["expand"]["kernel"]
-    assert np.abs(kernels[0] - kernels[1]).max() > 0.1  # blocks start apart
-    for i in range(3):
-        own = {"params": jax.tree.map(lambda p, i=i: p[i], params["blocks"])}
-        h, _ = _attention.Block(2).apply(own, h, None, None, None)
-    expected = nn.LayerNorm().apply({"params": params["norm"]}, h)
-    np.testing.assert_allclose(y, expected, atol=1e-5)
-    again = _attention.Stack(depth=3, heads=2, remat=True)
-
-    def gradient(stack):
-        return fast.jit(jax.grad(lambda v: jnp.sum(jnp.sin(stack.apply(v, x)[0]))))(variables)
-
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), gradient(stack), gradient(again)
-    )
 
 
 def test_without_blocks_positions_are_normalised_one_by_one():

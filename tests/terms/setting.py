@@ -32,7 +32,11 @@ class Setting(NamedTuple):
 
 @functools.cache
 def setting(
-    kind: str, event_shape: tuple[int, ...] = (6,), encoder: Any = NETWORK, decoder: Any = NETWORK
+    kind: str,
+    event_shape: tuple[int, ...] = (6,),
+    encoder: Any = NETWORK,
+    decoder: Any = NETWORK,
+    corruption: Any = None,
 ) -> Setting:
     """The forward pass of a "gaussian", "sparse", "prior" (deterministic) or "identity" code."""
     bottleneck = {
@@ -42,7 +46,8 @@ def setting(
         "identity": ae.bottlenecks.identity(3),
     }[kind]
     likelihood = ae.likelihoods.bernoulli()
-    model = ae.autoencoder(encoder, decoder, bottleneck, likelihood, event_shape=event_shape)
+    parts = encoder, decoder, bottleneck, likelihood, corruption
+    model = ae.autoencoder(*parts, event_shape=event_shape)
     rng = np.random.default_rng(0)
     x, observed = rng.random((BATCH, *event_shape)), rng.random((BATCH, *event_shape)) < 0.8
     batch = ae.Batch(

@@ -25,12 +25,14 @@ class Group(NamedTuple):
       bottleneck: None for the suite's own variational model.
       event_shape: of one example.
       devices: the counts compared.
+      corruption: None for none.
     """
 
     objective: ae.Objective
     bottleneck: object = None
     event_shape: tuple[int, ...] = (6,)
     devices: Sequence[int] = (8,)
+    corruption: object = None
 
 
 def resting(bottleneck):
@@ -48,6 +50,11 @@ GROUPS = {
         + terms.cosine()
         + terms.detached(terms.squared_error(name="watched"))
         + terms.where(terms.squared_error(name="restricted"), "label", equals=1),
+    ),
+    "masked": Group(
+        terms.masked_reconstruction() + terms.reconstruction(),
+        ae.bottlenecks.gaussian(3),
+        corruption=ae.corruptions.patch_masking(2, 0.5),
     ),
     "bounds": Group(
         terms.kl()
@@ -78,6 +85,7 @@ GROUPS = {
     "sparse": Group(
         terms.sparsity(rho=0.05, layers=EVERY_LAYER)
         + terms.sparsity(rho=0.05, running=True, name="running")
+        + terms.population_sparsity(rho=0.05, layers=EVERY_LAYER)
         + terms.l1(layers=EVERY_LAYER)
         + terms.l0(),
         ae.bottlenecks.sparse(3),
@@ -116,7 +124,7 @@ def check(name, devices):
     if group.bottleneck is not None:
         likelihood, shape = ae.likelihoods.bernoulli(), group.event_shape
         parts = NETWORK, NETWORK, group.bottleneck, likelihood
-        model = ae.autoencoder(*parts, event_shape=shape)
+        model = ae.autoencoder(*parts, group.corruption, event_shape=shape)
     report = check_term(
         group.objective,
         model=model,

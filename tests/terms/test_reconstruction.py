@@ -1,5 +1,7 @@
 """Reconstruction terms against NumPy, averaged over latent samples and observed entries."""
 
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -56,6 +58,39 @@ def test_reconstruction_is_the_mean_over_samples():
 
 def _bernoulli(x, p):
     return x * np.log(p) + (1 - x) * np.log1p(-p)
+
+
+@functools.cache
+def masked():
+    """The forward pass of a variational code whose encoder does not see half of the entries."""
+    return setting("gaussian", corruption=ae.corruptions.patch_masking(3, 0.5))
+
+
+def hidden(made, cost):
+    """The mean over samples of a cost of logits, over hidden entries that were observed, `[b]`."""
+    outputs, batch = made.outputs, made.context.batch
+    counted = np.asarray(outputs.info["mask"]) & np.asarray(batch.observed)
+    rows = zip(double(outputs.parameters), double(batch.x), counted, strict=True)
+    return [np.mean([cost(y, x, seen)[0] for y in ys]) for ys, x, seen in rows]
+
+
+def test_masked_reconstruction_is_of_what_was_hidden_alone():
+    made = masked()
+    got = evaluate(made, it=terms.masked_reconstruction())["it"]
+    np.testing.assert_allclose(got, hidden(made, oracles.binary_cross_entropy), rtol=2e-6)
+    mask = np.asarray(made.outputs.info["mask"])
+    assert 0 < mask.mean() < 1
+    batch = made.context.batch
+    for where, same in ((~mask, True), (mask, False)):  # x changed where it was seen, or hidden
+        x = jnp.where(where, 1 - batch.x, batch.x)
+        context = made.context._replace(batch=batch._replace(x=x))
+        changed = evaluate(made._replace(context=context), it=terms.masked_reconstruction())["it"]
+        assert np.array_equal(changed, got) == same
+
+
+def test_masked_reconstruction_needs_a_mask():
+    with pytest.raises(ae.errors.PartError, match="needs a corruption that says .* tells nothing"):
+        evaluate(setting("gaussian"), it=terms.masked_reconstruction())
 
 
 def test_structural_similarities_see_observed_entries_alone():

@@ -72,6 +72,10 @@ def nll(made):
     return [np.mean([cost(row, x, seen)[0] for row in k]) for k, x, seen in rows]
 
 
+def hidden_nll(made):
+    return test_reconstruction.hidden(made, reconstruction.binary_cross_entropy)
+
+
 def ratios(made):
     outputs = double(made.outputs._replace(posterior=None))
     return pairs(
@@ -121,6 +125,11 @@ def over_layers(made, penalty):
 def rates(made):
     cost = lambda rows: sparsity.sparsity_kl(rows[VALID].mean(0), rho=0.2)[0]
     return over_layers(made, cost)
+
+
+def population_rates(made):
+    cost = lambda row: row.size * sparsity.sparsity_kl(row.mean(), rho=0.2)[0]
+    return over_layers(made, lambda rows: np.array([cost(row) for row in rows]))
 
 
 def l0(made):
@@ -188,6 +197,7 @@ LAMBDAS = {"lambda_od": 3.0, "lambda_d": 5.0}
 
 ROWS = (
     Row(terms.reconstruction(), gaussian, nll),
+    Row(terms.masked_reconstruction(), test_reconstruction.masked, hidden_nll),
     Row(terms.squared_error(), gaussian, distances(reconstruction.squared_error)),
     Row(terms.absolute_error(), gaussian, distances(reconstruction.absolute_error)),
     Row(terms.huber(delta=0.25), gaussian, distances(reconstruction.huber, delta=0.25)),
@@ -220,6 +230,7 @@ ROWS = (
     Row(terms.miwae(SAMPLES, 2), gaussian, bound(bounds.miwae, shape=(2, SAMPLES // 2))),
     Row(terms.ciwae(SAMPLES, 0.3), gaussian, bound(bounds.ciwae, 0.3)),
     Row(terms.sparsity(0.2, LAYERS), sparse, rates),
+    Row(terms.population_sparsity(0.2, LAYERS), sparse, population_rates),
     Row(terms.l1(LAYERS), sparse, lambda m: over_layers(m, lambda rows: np.abs(rows).sum(1))),
     Row(terms.l0(2.0, LAYERS), sparse, l0),
     Row(terms.dead_units(k=2), test_dead_units.made, dead),

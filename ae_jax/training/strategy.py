@@ -1,0 +1,141 @@
+"""What a parallel strategy is: where arrays lie, and how a per-shard function becomes a program."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from ae_jax.types import Collectives, Shape, Tree
+
+Device = Any  # jax.Device
+
+
+class Program:
+    """A per-shard function over all devices, compiled at its first call.
+
+    `program(*args)` runs it. `program.lower(*args)`, of arrays or of `Strategy.shapes`, is that of
+    `jax.jit`: `.compile()` follows, for devices that need not exist.
+    """
+
+    def __init__(
+        self, build: Callable[[int], Any], first: Callable[[bool], tuple[Any, ...]] | None = None
+    ):
+        """Holds how to make it.
+
+        Args:
+          build: number of arguments to jitted function.
+          first: `abstract -> ` arguments of its own that go before the caller's.
+        """
+        self._compiled = functools.cache(build)
+        self._first = functools.cache(first or (lambda abstract: ()))
+
+    def __call__(self, *args: Any) -> Any:
+        """Runs it."""
+        return self._compiled(len(args))(*self._first(False), *args)
+
+    def lower(self, *args: Any) -> Any:
+        """`jax.stages.Lowered`, for these shapes and shardings."""
+        return self._compiled(len(args)).lower(*self._first(True), *args)
+
+
+class Strategy(NamedTuple):
+    """How a per-shard function runs on several devices.
+
+    Attributes:
+      name: in `parallel.STRATEGIES`.
+      mesh: the devices and the names of their axes.
+      across: what a per-shard function reduces over devices with; the identity on one device and in
+        global view.
+      shares: how many parts a batch is split into: as many as devices, or 1 in global view.
+      of_state: shape to the spec of a leaf of the state (parameters, optimizer state, averages).
+      compile: `(name, per_shard, donate, split) -> Program`; per_shard is `(number, *args) ->
+        tree`, and of the arguments numbered in `split`, leaves `[devices, …]`, it takes its own
+        row, or in global view, leaves `[devices, steps, share, …]`, all rows side by side:
+        `[steps, devices · share, …]`. What it returns is laid out as state is.
+    """
+
+    name: str
+    mesh: Mesh
+    across: Collectives
+    shares: int
+    of_state: Callable[[Shape], PartitionSpec]
+    compile: Callable[..., Program]
+
+    @property
+    def devices(self) -> list[Device]:
+        """Those that take part, in the order of their rows."""
+        return list(self.mesh.devices.flat)
+
+    @property
+    def by_row(self) -> NamedSharding:
+        """A row of the leading axis to each device."""
+        return NamedSharding(self.mesh, PartitionSpec(self.mesh.axis_names))
+
+    @property
+    def on_all(self) -> NamedSharding:
+        """The whole of it on each device."""
+        return NamedSharding(self.mesh, PartitionSpec())
+
+    def state_shardings(self, tree: Tree) -> Tree:
+        """The sharding of each leaf of a state, arrays or shapes."""
+        return jax.tree.map(lambda x: NamedSharding(self.mesh, self.of_state(np.shape(x))), tree)
+
+    def place(self, tree: Tree) -> Tree:
+        """Host tree to the devices, the same on each."""
+        return put(tree, jax.tree.map(lambda _: self.on_all, tree))
+
+    def place_state(self, tree: Tree) -> Tree:
+        """State to the devices, whole or in parts as the strategy has it."""
+        return put(tree, self.state_shardings(tree))
+
+    def split(self, tree: Tree) -> Tree:
+        """Host tree of `[devices of this process, …]` to the devices, a row to each."""
+        own = functools.partial(jax.make_array_from_process_local_data, self.by_row)
+        return jax.tree.map(own, tree)
+
+    def shapes(self, tree: Tree, how: str = "same") -> Tree:
+        """What `place`, `place_state` or `split` would give, as ShapeDtypeStructs.
+
+        Args:
+          tree: of arrays or shapes, global ones: for "rows", `[all devices, …]`.
+          how: "same", "state" or "rows".
+
+        Returns:
+          A tree to lower a `Program` with.
+        """
+        whole = lambda sharding: jax.tree.map(lambda _: sharding, tree)
+        shardings = {
+            "same": lambda: whole(self.on_all),
+            "state": lambda: self.state_shardings(tree),
+            "rows": lambda: whole(self.by_row),
+        }[how]()
+        struct = lambda x, sharding: jax.ShapeDtypeStruct(np.shape(x), x.dtype, sharding=sharding)
+        return jax.tree.map(struct, tree, shardings)
+
+
+def put(tree: Tree, shardings: Tree) -> Tree:
+    """Host values onto devices, those of other processes included.
+
+    Args:
+      tree: NumPy, or arrays of this process alone; in every process the same. `jax.device_put`
+        would send all of it around to prove that, and takes no typed keys.
+      shardings: of each leaf.
+
+    Returns:
+      The tree as global arrays.
+    """
+    if jax.process_count() == 1:
+        return jax.device_put(tree, shardings)
+
+    def one(leaf, sharding):
+        if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(one(jax.random.key_data(leaf), sharding))
+        host = np.asarray(leaf)
+        return jax.make_array_from_callback(host.shape, sharding, host.__getitem__)
+
+    with jax.transfer_guard_host_to_device("allow"):  # as explicit as `device_put`
+        return jax.tree.map(one, tree, shardings)

@@ -1,0 +1,26 @@
+"""A sparse convolutional autoencoder: a tenth of 512 sigmoid units for each image.
+
+    python scripts/prepare_data.py --from_debian
+    python scripts/train.py --config=configs/sparse_conv_fashion_mnist.py --workdir=runs/sparse_conv
+
+Expected TODO
+"""
+
+import ml_collections
+
+import ae_jax as ae
+
+
+def get_config(variant: str = "") -> ml_collections.ConfigDict:
+    """The config, or its `smoke` variant."""
+    encoder, decoder = ae.networks.conv((16, 32)), ae.networks.deconv((32, 16))
+    recipe = ae.recipes.sparse(512, rho=0.1, weight=0.05, encoder=encoder, decoder=decoder)
+    few_an_example = 0.3 * ae.terms.population_sparsity(rho=0.1)
+    recipe = recipe._replace(objective=recipe.objective + few_an_example)
+    config = ae.config.config_dict(recipe)
+    config.data.source = "tfds:fashion_mnist"
+    config.data.stand_in = {"source": "synthetic:28x28x1", "arguments": {}}
+    config.data.preprocessing = {"name": "scale", "low": 0.0, "high": 255.0}
+    config.optimizer.schedule = "cosine"
+    config.training.steps = 2_345
+    return ae.config.variant(config, variant)
