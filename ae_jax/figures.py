@@ -164,12 +164,12 @@ def usage_figure(path: epath.Path, kl: np.ndarray, active: np.ndarray) -> None:
     """
     figure, axes = subplots(1, 1, 5.0, 3.2)
     axis, order = axes[0, 0], np.argsort(-kl, kind="stable")
-    for label, own in (("active", active[order]), ("not active", ~active[order])):
-        places = np.flatnonzero(own)
-        axis.bar(places, kl[order][places], width=1.0, label=f"{len(places)} {label}")
+    for label, own, colour in (("active", active, "C0"), ("not active", ~active, "C3")):
+        places = np.flatnonzero(own[order])
+        axis.bar(places, kl[order][places], color=colour, label=f"{len(places)} {label}")
     axis.set(xlabel="latent dimension, by KL", ylabel="KL, nats", xlim=(-1, len(kl)))
     axis.set_title(f"{kl.sum():.1f} nats in all", fontsize=9)
-    axis.legend()
+    figure.legend(fontsize=8, loc="outside right upper")
     save(figure, path)
 
 

@@ -2,7 +2,10 @@
 
     python scripts/train.py --config=configs/autoencoder_text.py --workdir=runs/autoencoder_text
 
-PENDING
+The text is scikit-learn's descriptions of data sets; held-out windows share no byte with training.
+Expected for seed 0, the only one measured: 97.6% of the bytes of held-out windows come back. The
+networks are transformers without blocks: embeddings, one dense layer to the code and one back.
+45 s on one CPU core, estimated from 17 to 30 ms a step.
 """
 
 import ml_collections

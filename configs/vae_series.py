@@ -2,7 +2,7 @@
 
     python scripts/train.py --config=configs/vae_series.py --workdir=runs/vae_series
 
-PENDING
+Expected: not measured yet. The plain autoencoder of the same networks has a test mse of 0.057.
 """
 
 import ml_collections
