@@ -1,15 +1,19 @@
 """Every file in configs/: it loads, completes, is built, and says how it is run."""
 
 import importlib.util
+import math
 import pathlib
 
+import jax
 import ml_collections
 import pytest
 
+import ae_jax as ae
 from ae_jax import config as config_lib
 from ae_jax.data.dataset import of_section
 from ae_jax.errors import UnknownNameError
 from ae_jax.fitting import plan_without_data, resolve
+from ae_jax.session import Session
 
 FILES = sorted((pathlib.Path(__file__).parent.parent / "configs").glob("*.py"))
 
@@ -75,6 +79,19 @@ class TestConfig:
         plan, spec = plan_without_data(config)
         assert spec.event_shape == plan.preprocessing.event_shape(plan.dataset.train.spec.x.shape)
         assert all(plan.config["model"].values())
+
+    @pytest.mark.slow
+    def test_it_trains_on_eight_devices_as_it_is(self, path, monkeypatch):
+        optimisation = jax.config.read("jax_disable_most_optimizations")
+        jax.config.update("jax_disable_most_optimizations", True)  # 30 steps are soon done
+        monkeypatch.setattr(Session, "_figures", lambda self: None)
+        try:
+            run = ae.fit_config(module_of(path).get_config("smoke"), progress=False)
+        finally:
+            jax.config.update("jax_disable_most_optimizations", optimisation)
+        assert (run.summary["status"], run.summary["device_count"]) == ("finished", 8)
+        assert run.summary["steps"] == 30
+        assert all(map(math.isfinite, run.summary["metrics"]["test"].values()))
 
     def test_an_unknown_variant_is_refused(self, path):
         with pytest.raises(UnknownNameError, match="did you mean 'smoke'"):

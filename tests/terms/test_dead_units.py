@@ -1,15 +1,19 @@
 """Dead units stand in for what the living ones miss: values and gradients in closed form."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from jax.extend.core import jaxprs_in_params
 from scipy.special import expit
 
 import ae_jax as ae
 from ae_jax import terms
+from ae_jax.training import init_state, make_step, single_player
 from tests import fast
 from tests.reference import sparsity as oracles
 from tests.terms.setting import VALID, Setting, double, evaluate, gradients, setting
@@ -169,3 +173,27 @@ def test_more_units_than_there_are_and_other_codes_are_refused():
         ae.errors.PartError, match=r"'dead_units' needs .*topk, got .*Deterministic"
     ):
         evaluate(setting("identity", encoder=LINEAR, decoder=LINEAR), bad=terms.dead_units(k=2))
+
+
+def sizes_within(jaxpr):
+    """The number of elements of every value that a program computes, in loops and calls too."""
+    for equation in jaxpr.eqns:
+        yield from (math.prod(out.aval.shape) for out in equation.outvars)
+        for inner in jaxprs_in_params(equation.params):
+            yield from sizes_within(inner)
+
+
+def test_a_step_holds_nothing_larger_than_the_units_of_the_batch():
+    batch, width, units = 32, 16, 64  # as 131,072 tokens of 768 and 24,576 units
+    linear = ae.networks.linear()
+    recipe = ae.recipes.topk(units, k=2, encoder=linear, decoder=linear)
+    model, objective = recipe.build(ae.Spec((width,), "real"))
+    assert {term.name for term in objective.terms} == {"reconstruction", "dead_units"}
+    example = jnp.zeros(width)
+    variables = jax.eval_shape(model.init, jax.random.key(0), example)
+    players = single_player(objective, optax.adam(1e-3), variables)
+    state = jax.eval_shape(lambda: init_state(model, players, example, seed=0))
+    step = make_step(model, players, num_train=1_000)
+    x = jax.ShapeDtypeStruct((batch, width), jnp.float32)
+    program = jax.make_jaxpr(step)(state, ae.Batch(x))
+    assert max(sizes_within(program.jaxpr)) == batch * units > units * width
