@@ -15,6 +15,7 @@ from ae_jax.data.source import Arrays, pieces, sampled
 from ae_jax.types import Bottleneck, Column, Likelihood, Network, Spec
 
 HIDDEN = (512,)
+SMALL = {"width": 64, "depth": 1}  # of transformers: minutes on a CPU rather than an hour
 
 
 class Choice(NamedTuple):
@@ -67,8 +68,8 @@ KINDS = {
     "tokens": Choice(
         _tokens,
         _tokens,
-        encoder=lambda spec: networks.transformer(vocabulary=spec.num_classes),
-        decoder=lambda spec: networks.transformer_decoder(vocabulary=spec.num_classes),
+        encoder=lambda spec: networks.transformer(vocabulary=spec.num_classes, **SMALL),
+        decoder=lambda spec: networks.transformer_decoder(vocabulary=spec.num_classes, **SMALL),
     ),
     "table": Choice(
         _table,

@@ -174,6 +174,8 @@ class Session:
                 if checkpoints is not None:
                     checkpoints.wait()
                 self._close(loop, status)
+                if status != "failed":  # an exit must not end the first one's writing
+                    processes.wait_for_all()
         self.run.variables = progress.state.evaluated
         if self.first:
             self._figures()

@@ -10,7 +10,8 @@ without random resizing, learned positions, no class token, pixels that are stan
 rather than by patch, and weight decay on every parameter.
 
 Expected: not yet measured on hardware. The loss is in nats, summed over the 112,896 hidden numbers
-of an image, each at least ½ log 2π = 0.919. The smoke variant ends in seconds on two CPU cores.
+of an image, each at least ½ log 2π = 0.919. The smoke variant is half a minute of compiling on a
+CPU core.
 """
 
 import ml_collections

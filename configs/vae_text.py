@@ -15,11 +15,9 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     recipe = ae.recipes.vae(
         32,
         encoder=ae.networks.transformer(vocabulary=256, width=64, depth=0),
-        decoder=ae.networks.gru_decoder(
-            vocabulary=256, width=128, autoregressive=True, word_dropout=0.3
-        ),
+        decoder=ae.networks.gru_decoder(vocabulary=256, width=128, autoregressive=True),
     )
-    objective = ae.terms.reconstruction() + ae.terms.free_bits(threshold=1.0)
+    objective = ae.terms.reconstruction() + ae.terms.free_bits(threshold=0.5)
     config = ae.config.config_dict(recipe._replace(objective=objective))
     config.data.source = "text:embedded"
     config.data.arguments.stride = 1
@@ -27,5 +25,5 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.optimizer.schedule = "cosine"
     config.optimizer.warmup_steps = 20
     config.optimizer.clip_norm = 1.0
-    config.training.steps = 2_500
+    config.training.steps = 2_000
     return ae.config.variant(config, variant)

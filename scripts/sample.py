@@ -46,8 +46,8 @@ def main() -> None:
         print("no samples: this model has no prior to draw codes from", file=sys.stderr)
     folder = storage.existing_workdir(WORKDIR.value) / storage.FIGURES
     along = {
-        "interpolations": np.linspace(0, 1, latents.STEPS),
-        "traversals": np.linspace(-latents.EXTENT, latents.EXTENT, latents.STEPS),
+        "interpolations": np.linspace(0, 1, latents.STEPS).tolist(),
+        "traversals": np.linspace(-latents.EXTENT, latents.EXTENT, latents.STEPS).tolist(),
     }
     for name, values in sets.items():
         if name in along:

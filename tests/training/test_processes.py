@@ -18,8 +18,10 @@ from tests import scripts, small
 STEPS = 60
 SMALL = [
     "--config=configs/vae_digits.py:smoke",
-    "--config.model.encoder.hidden=(16,)",
-    "--config.model.decoder.hidden=(16,)",
+    "--config.model.encoder.hidden=(512,)",  # wide enough for fsdp to split over four devices
+    "--config.model.decoder.hidden=(512,)",
+    "--config.optimizer.name=sgd",  # Adam makes whole steps of rounding errors
+    "--config.optimizer.learning_rate=2e-4",
     "--config.training.batch_size=32",
     f"--config.training.steps={STEPS}",
     "--config.evaluation.images=1",
@@ -64,13 +66,12 @@ def started(running, workdir, after=5):
 def unreachable():
     """A process whose coordinator never comes; it waits while the other tests run."""
     address = [f"--coordinator=localhost:{small.free_port()}", "--num_processes=2"]
-    process = start(*SMALL, "--workdir=/nowhere", *address, "--process_id=1")
-    limit = threading.Timer(2 * NOTICED, process.kill)  # half of it is for a busy machine to start
-    limit.start()
-    yield process
-    limit.cancel()
-    process.kill()
-    process.communicate()
+    with start(*SMALL, "--workdir=/nowhere", *address, "--process_id=1") as process:
+        limit = threading.Timer(2 * NOTICED, process.kill)  # half is for a busy machine to start
+        limit.start()
+        yield process
+        limit.cancel()
+        process.kill()
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +98,7 @@ def test_two_processes_of_two_devices_train_as_one_of_four(whole):
     test = one.summary["metrics"]["test"]
     assert two.summary["metrics"]["test"] == pytest.approx(test, rel=1e-4)
     trained = small.fit_quietly(config | {"training": config["training"] | {"steps": 1}})
-    assert small.distance(two.variables.params, trained.variables.params) > 0.1  # they did move
+    assert small.distance(two.variables.params, trained.variables.params) > 0.01  # they moved
 
 
 @pytest.mark.slow
@@ -136,8 +137,9 @@ def test_a_killed_process_ends_the_others_and_a_restart_goes_on(whole, tmp_path)
 
 
 @pytest.mark.slow
-def test_sigterm_to_one_process_saves_in_all_and_the_same_command_resumes(whole, tmp_path):
-    running = start_all(2, 2, *SLOWLY, f"--workdir={tmp_path}")
+def test_sigterm_to_one_process_saves_in_all_and_another_strategy_resumes(whole, tmp_path):
+    strategy = "--config.parallel.strategy"
+    running = start_all(2, 2, *SLOWLY, f"--workdir={tmp_path}", f"{strategy}=fsdp")
     started(running, tmp_path)
     running[1].send_signal(signal.SIGTERM)
     began = time.monotonic()
@@ -147,8 +149,8 @@ def test_sigterm_to_one_process_saves_in_all_and_the_same_command_resumes(whole,
     summary = scripts.read_json(tmp_path / "summary.json")
     assert summary["status"] == "preempted"
     assert small.steps_of(tmp_path)[-1] == summary["steps"] < STEPS
-    end(start_all(2, 2, *SMALL, f"--workdir={tmp_path}"))
-    small.assert_identical(small.newest(tmp_path), small.newest(whole))
+    end(start_all(2, 2, *SMALL, f"--workdir={tmp_path}", f"{strategy}=shard_map"))
+    assert small.distance(small.newest(tmp_path)["params"], small.newest(whole)["params"]) <= 1e-5
     summary = scripts.read_json(tmp_path / "summary.json")
     assert (summary["restarts"], summary["lost_steps"]) == (1, 0)
 
@@ -157,7 +159,7 @@ APART = {  # what the second process is given besides, both exit codes, what bot
     "another config": (
         ["--config.training.seed=1", "--config.optimizer.learning_rate=0.1"],
         [2, 2],
-        ["optimizer.learning_rate: 0.001 and 0.1; config.training.seed: 0 and 1"] * 2,
+        ["optimizer.learning_rate: 0.0002 and 0.1; config.training.seed: 0 and 1"] * 2,
     ),
     "another folder": (["--workdir={tmp_path}/other"], [1, 1], ["the workdir is not shared"] * 2),
     "no data": (
