@@ -29,7 +29,11 @@ def require_depth(depth: int) -> None:
 
 
 def attend(query: Array, key: Array, value: Array, mask: Array | None = None) -> Array:
-    """softmax(Q Kᵀ / √d) V of every head (Vaswani et al. 2017), the softmax in float32.
+    """softmax(Q Kᵀ / √d) V of every head (Vaswani et al. 2017), summed in float32.
+
+    Scores and weights, the largest arrays of a block, are kept in the operands' dtype: on a TPU
+    their way to memory and back binds, not arithmetic. The weights are normalised after the
+    product, which is smaller, by the sum of what was rounded, so that they add up to one.
 
     Args:
       query: `[n, h, d]`.
@@ -42,12 +46,14 @@ def attend(query: Array, key: Array, value: Array, mask: Array | None = None) ->
       `[n, h, d]`.
     """
     precise = jnp.promote_types(query.dtype, jnp.float32)
-    scores = jnp.einsum("nhd,mhd->hnm", query, key, preferred_element_type=precise)
-    scores = scores / math.sqrt(query.shape[-1])
+    scores = jnp.einsum("nhd,mhd->hnm", query, key).astype(precise) / math.sqrt(query.shape[-1])
     if mask is not None:
-        scores = jnp.where(mask, scores, jnp.finfo(scores.dtype).min)
-    weights = jax.nn.softmax(scores, axis=-1).astype(value.dtype)
-    return jnp.einsum("hnm,mhd->nhd", weights, value)
+        scores = jnp.where(mask, scores, jnp.finfo(precise).min)
+    largest = jax.lax.stop_gradient(jnp.max(scores, axis=-1, keepdims=True))
+    weights = jnp.exp(scores - largest).astype(value.dtype)
+    total = jnp.sum(weights, axis=-1, dtype=precise)
+    y = jnp.einsum("hnm,mhd->nhd", weights, value, preferred_element_type=precise)
+    return (y / total.T[..., None]).astype(value.dtype)
 
 
 class Attention(nn.Module):
