@@ -7,8 +7,9 @@ import pytest
 from scipy import stats
 
 import ae_jax as ae
+from ae_jax import config as config_lib
 from ae_jax import keys
-from ae_jax.data.dataset import check, check_array, split
+from ae_jax.data.dataset import check, check_array, of_section, split
 from ae_jax.registry import SOURCES
 from tests import small
 
@@ -187,3 +188,16 @@ def test_a_validation_split_is_carved_out_of_training_for_good():
     np.testing.assert_array_equal(small_set.validation.x, whole.x[held])
     np.testing.assert_array_equal(small_set.train.x, whole.x[~held])
     assert (held != ae.data.split_mask(1433, 0.1)).any()
+
+
+@pytest.mark.parametrize(("own", "size"), [({}, 4), ({"test_fraction": 0.5}, 10)])
+def test_the_source_s_own_fraction_goes_before_the_section_s(own, size):
+    section = config_lib.complete({"data": {"source": f"{__name__}:halves", "arguments": own}})
+    dataset = of_section(section["data"] | {"test_fraction": 0.2})
+    assert len(dataset.test) == size
+
+
+def halves(test_fraction=None):
+    """A user's own source of 20 examples, the last of them held out."""
+    num = round(20 * test_fraction)
+    return ae.data.from_arrays(X[num:], test=X[:num])
