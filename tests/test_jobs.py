@@ -119,7 +119,7 @@ def test_the_script_trains_a_list(tmp_path):
     assert "finished at step 30" in output
     finished, failed = scripts.read_json(tmp_path / "queue.json")["jobs"]
     assert (finished["status"], failed["status"], failed["exit_code"]) == ("finished", "failed", 2)
-    assert "no source is called 'nothing'" in failed["error"]
+    assert "no data source is called 'nothing'" in failed["error"]
     assert "finished before" in scripts.run("run_queue.py", *arguments, code=1)
     output = scripts.run("run_queue.py", f"--root={tmp_path}", code=2)
     assert "nothing to train" in output

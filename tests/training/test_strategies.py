@@ -72,7 +72,7 @@ def case_of(name):
 
 def either() -> optax.GradientTransformation:
     """SGD or, where its state says so, Adam: both from one compilation; it keeps the gradient."""
-    adam, sgd = optax.adam(3e-3, eps=1e-3), optax.sgd(1e-2)
+    adam, sgd = optax.adam(3e-3, eps=1e-3), optax.sgd(3e-3)
     init = lambda params: (jnp.float32(0), params, adam.init(params))
 
     def update(grads, state, params):
