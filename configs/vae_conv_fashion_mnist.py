@@ -5,7 +5,7 @@
 
 Expected over seeds 0 to 1: test -ELBO 250.8 (250.7 to 250.9) nats of binarised pixels, of which
 the KL is 20.5 (20.4 to 20.5); `vae_fashion_mnist`, dense and trained twice as long, reaches 242.5.
-About a minute on two idle CPU cores.
+About a minute on two idle CPU cores, estimated.
 """
 
 import ml_collections
