@@ -47,11 +47,14 @@ def sum_over_observed(
         require_same_shape(**parameters)
     else:
         require_same_shape(x=x, **parameters)
-    arguments = at_least_float32(x, *parameters.values())
+    # XLA:CPU sums along the last axis: flat, an image of one channel takes a tenth of the time.
+    flat = lambda v: jnp.reshape(v, (-1, *v.shape[len(event) :]))
+    arguments = [flat(v) for v in at_least_float32(x, *parameters.values())]
     if observed is None:
         return jnp.sum(cost(*arguments))
+    observed = flat(observed)
     # Blanked before the cost as well as after it: a NaN that only the second mask removed would
     # still be NaN in the gradient.
-    wide = lambda v: jnp.reshape(observed, event + (1,) * (v.ndim - len(event)))
+    wide = lambda v: jnp.reshape(observed, (-1, *(1,) * (v.ndim - 1)))
     entries = cost(*(jnp.where(wide(v), v, jnp.zeros_like(v)) for v in arguments))
     return jnp.sum(jnp.where(observed, entries, jnp.zeros_like(entries)))
