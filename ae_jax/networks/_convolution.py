@@ -158,4 +158,6 @@ def _windows(x: Array, size: tuple[int, ...]) -> Array:
 
 def _product(x: Array, weights: Array) -> Array:
     """`x @ weights` at every position, in the form whose gradient XLA:CPU computes fastest."""
-    return jax.lax.dot_general(x, weights.T, (((2,), (1,)), ((), ())))
+    # Without the barrier XLA writes the weights' gradient transposed: a product five times slower.
+    weights = jax.lax.optimization_barrier(weights.T)
+    return jax.lax.dot_general(x, weights, (((2,), (1,)), ((), ())))
