@@ -62,11 +62,19 @@ def count_jaxpr(jaxpr: Any, platform: str | None = None) -> Flops:
     """As `count`, of a jaxpr."""
     totals = [0, 0]
     for equation, times in equations(jaxpr, platform):
-        if equation.primitive.name == "dot_general":
-            totals[0] += times * _product(equation)
-        elif equation.primitive.name == "conv_general_dilated":
-            totals[1] += times * _convolution(equation)
+        found = of_equation(equation)
+        totals[0] += times * found.products
+        totals[1] += times * found.convolutions
     return Flops(*totals)
+
+
+def of_equation(equation: Any) -> Flops:
+    """The operations of one equation of a jaxpr, of what is inside it none."""
+    if equation.primitive.name == "dot_general":
+        return Flops(products=_product(equation))
+    if equation.primitive.name == "conv_general_dilated":
+        return Flops(convolutions=_convolution(equation))
+    return Flops()
 
 
 def equations(jaxpr: Any, platform: str | None = None, times: int = 1) -> Iterator[tuple[Any, int]]:
