@@ -177,20 +177,21 @@ def model_flops(config: Mapping[str, Any], share: int) -> Flops:
     Counted with the config's rematerialisation off, in the form that accelerators compile.
     """
     own = config_lib.complete(_one_chip(config_lib.complete(config), share))
-    own["model"] = _without_remat(own["model"])
+    own["model"] = without_remat(own["model"])
     plan, spec = plan_without_data(own)
     step = make_step(plan.model, plan.players, len(plan.dataset.train))
-    return flops.count(step, state_of(plan, spec), _batch(plan, (share,)))
+    return flops.count(step, state_of(plan, spec), batch_of(plan, (share,)))
 
 
-def _without_remat(node: Any) -> Any:
+def without_remat(node: Any) -> Any:
+    """A config's section with every rematerialisation in it off."""
     if isinstance(node, Mapping):
-        return {k: False if k == "remat" else _without_remat(v) for k, v in node.items()}
+        return {k: False if k == "remat" else without_remat(v) for k, v in node.items()}
     return node
 
 
-def _batch(plan: Plan, leading: tuple[int, ...]) -> Batch:
-    """The shapes of preprocessed batches."""
+def batch_of(plan: Plan, leading: tuple[int, ...]) -> Batch:
+    """The shapes of preprocessed batches, `[*leading, *event]`."""
     many = _stacked(plan.dataset.train.spec, leading)
     shape = plan.preprocessing.event_shape(tuple(plan.dataset.train.spec.x.shape))
     x = jax.ShapeDtypeStruct((*leading, *shape), jnp.float32)
@@ -213,7 +214,7 @@ def declared_collectives(made: Training) -> dict[str, int]:
     plan, accumulation = made.plan, made.plan.config["training"]["accumulation"]
     step = make_step(plan.model, plan.players, len(plan.dataset.train), accumulation)
     micro = made.share // accumulation
-    batch = _batch(plan, (micro,) if accumulation == 1 else (accumulation, micro))
+    batch = batch_of(plan, (micro,) if accumulation == 1 else (accumulation, micro))
     run = lambda state, batch: step(state, batch, None, across)
     jaxpr = jax.make_jaxpr(run, axis_env=[(DEVICE_AXIS, number)])(made.state, batch)
     found: dict[str, int] = {}

@@ -68,6 +68,10 @@ class Resident:
         self.examples_seen += steps * self.batch_size
         return self.program(state, totals, self.data, self.place(where))
 
+    def arguments(self) -> tuple[Tree, Tree]:
+        """What the program takes beside state and totals, to lower it with."""
+        return self.data, self.place(np.zeros(4, np.uint32))
+
     def close(self) -> None:
         """Nothing runs in the background."""
 
@@ -126,6 +130,10 @@ class Streaming:
         self.first += steps
         self.examples_seen += steps * self.batch_size
         return self.program(state, totals, self.block, self.place(where))
+
+    def arguments(self) -> tuple[Tree, Tree]:
+        """As `Resident.arguments`, with the block that comes next, which is not used up."""
+        return self.ahead.coming.result()[0], self.place(np.zeros(4, np.uint32))
 
     def close(self) -> None:
         """Ends the reading."""

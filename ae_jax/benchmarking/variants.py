@@ -1,0 +1,154 @@
+"""Variants of a config to hold against each other: every combination of some fields' values."""
+
+import ast
+import copy
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import jax
+
+from ae_jax import config as config_lib
+from ae_jax.errors import ConfigError, UnknownNameError, nearest
+from ae_jax.training import parallel
+
+Sweep = tuple[str, list[Any]]
+
+
+def parse_sweep(text: str) -> Sweep:
+    """A field and its values from "training.batch_size=64,128,256".
+
+    Args:
+      text: commas within brackets or quotes do not divide; a value is read as Python where it can
+        be (64, 1e-3, None, True, (128, 64)), else as a string.
+
+    Returns:
+      `(path, values)`.
+
+    Raises:
+      ConfigError: there is no field, no value, or a value twice.
+
+    Example:
+      >>> parse_sweep("training.compute_dtype=float32,bfloat16")
+      ('training.compute_dtype', ['float32', 'bfloat16'])
+    """
+    path, equals, rest = text.partition("=")
+    words = [word.strip() for word in _divided(rest)]
+    if not (equals and path.strip() and all(words)):
+        raise ConfigError(
+            f"a sweep must be FIELD=VALUE,VALUE, e.g. training.batch_size=64,128, got {text!r}"
+        )
+    values = [_value(word) for word in words]
+    for i, value in enumerate(values):
+        if value in values[:i]:
+            raise ConfigError(f"the sweep {text!r} has {value!r} twice")
+    return path.strip(), values
+
+
+def variants(config: Mapping[str, Any], sweeps: Sequence[Sweep]) -> list[dict[str, Any]]:
+    """Every combination of the values, each checked as far as it can be without the data.
+
+    Args:
+      config: nested mappings; see `ae_jax.config`.
+      sweeps: `(path, values)`; the last turns fastest.
+
+    Returns:
+      Overrides by dotted path; without sweeps one variant that overrides nothing.
+
+    Raises:
+      UnknownNameError: the config has no such field; the nearest is named.
+      ConfigError: a field twice, a value of the wrong type, more devices than there are, or a batch
+        that they do not divide.
+    """
+    paths = [path for path, _ in sweeps]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise ConfigError(f"{path} is swept twice; give all its values at once")
+    found = [
+        dict(zip(paths, values, strict=True))
+        for values in itertools.product(*(values for _, values in sweeps))
+    ]
+    for variant in found:
+        check(applied(config, variant))
+    return found
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Raises ConfigError for what can be known wrong before the data are loaded."""
+    config = config_lib.complete(config)
+    training, wanted = config["training"], config["parallel"]["devices"]
+    present, platform = jax.device_count(), jax.default_backend()
+    if wanted is not None and wanted > present:
+        how = (
+            f"; XLA_FLAGS=--xla_force_host_platform_device_count={wanted} before the command lets "
+            "the processor stand for so many"
+        )
+        raise ConfigError(
+            f"parallel.devices is {wanted}, but there are {present}{how * (platform == 'cpu')}"
+        )
+    devices = len(parallel.from_config(config["parallel"]).devices)
+    sizes = training["batch_size"], devices
+    parallel.check_batch(*sizes, accumulation=training["accumulation"])
+
+
+def applied(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The config with other values in some fields.
+
+    Args:
+      config: nested mappings, left as it is.
+      overrides: by dotted path.
+
+    Returns:
+      A plain nested dict with every section that has defaults.
+
+    Raises:
+      UnknownNameError: it has no such field.
+    """
+    made = config_lib.complete(config)
+    for path, value in overrides.items():
+        *sections, field = path.split(".")
+        inner: Any = made
+        for depth, section in enumerate(sections):
+            where = ".".join(sections[:depth]) or "the config"
+            inner = _field(inner, section, where)
+        where = ".".join(sections)
+        open_to = tuple(sections) in config_lib.OPEN and isinstance(inner, dict)
+        if not open_to:  # of a part, its arguments are checked where it is built
+            _field(inner, field, where or "the config")
+        inner[field] = copy.deepcopy(value)
+    return made
+
+
+def label(overrides: Mapping[str, Any]) -> str:
+    """A variant's name in tables, such as "batch_size=64, engine=streaming"."""
+    return ", ".join(f"{path.split('.')[-1]}={value}" for path, value in overrides.items())
+
+
+def _field(inner: Any, name: str, where: str) -> Any:
+    if not isinstance(inner, Mapping):
+        raise ConfigError(f"{where} is {inner!r}, which has no fields, but '{name}' was asked for")
+    if name not in inner:
+        raise UnknownNameError(f"{where} has no field '{name}'{nearest(name, inner)}")
+    return inner[name]
+
+
+def _divided(text: str) -> Iterable[str]:
+    """Parts between the commas outside all brackets and quotes."""
+    depth, quote, start = 0, "", 0
+    for at, character in enumerate(text):
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        elif character == "," and depth == 0:
+            yield text[start:at]
+            start = at + 1
+        depth += (character in "([{") - (character in ")]}") if not quote else 0
+    yield text[start:]
+
+
+def _value(word: str) -> Any:
+    try:
+        return config_lib.to_plain(ast.literal_eval(word))
+    except (SyntaxError, ValueError):
+        return word
