@@ -8,10 +8,10 @@ from ae_jax.benchmarking.pod_figure import draw as draw_pods
 from ae_jax.benchmarking.pod_report import table as pod_table
 from ae_jax.benchmarking.pod_report import text as pod_text
 from ae_jax.benchmarking.pods import compile_for_pod
+from ae_jax.benchmarking.sweeps import parse_sweep, variants
 from ae_jax.benchmarking.throughput import VERSION, measure, sweep
 from ae_jax.benchmarking.throughput_figure import draw
 from ae_jax.benchmarking.throughput_report import table, text
-from ae_jax.benchmarking.variants import parse_sweep, variants
 
 __all__ = [
     "VERSION",

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from ae_jax.benchmarking import machine
 from ae_jax.benchmarking.statistics import ratio_interval
+from ae_jax.benchmarking.sweeps import label
 from ae_jax.benchmarking.throughput import VERSION
-from ae_jax.benchmarking.variants import label
 from ae_jax.errors import DataError, MissingFileError
 
 FIELDS = ("version", "environment", "config", "seconds", "rounds", "results")
@@ -69,9 +69,9 @@ def validate(report: Any, name: str = "it") -> None:
       report: anything that JSON can hold.
       name: for the message.
     """
-    first: Any = report[0] if isinstance(report, list) and report else report  # version 1: a list
-    version = first.get("version") if isinstance(first, Mapping) else None
-    if version != VERSION:
+    if not isinstance(report, Mapping) or report.get("version") != VERSION:
+        first = report[0] if isinstance(report, list) and report else report  # version 1: a list
+        version = first.get("version") if isinstance(first, Mapping) else None
         told = "no version" if version is None else f"version {version}"
         raise DataError(
             f"{name} has {told}, but reports of scripts/benchmark.py of version {VERSION} are "

@@ -90,7 +90,7 @@ def sweep(
 
     Args:
       config: nested mappings; see `ae_jax.config`.
-      variants: overrides by dotted path, of `ae_jax.benchmarking.variants`.
+      variants: overrides by dotted path, of `ae_jax.benchmarking.sweeps`.
       seconds: see `measure`, for each variant and round.
       rounds: how often.
       with_limits: see `measure`.

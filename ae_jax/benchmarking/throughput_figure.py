@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ae_jax.benchmarking import machine
-from ae_jax.benchmarking.variants import label
+from ae_jax.benchmarking.sweeps import label
 
 
 def draw(path: Any, report: Mapping[str, Any]) -> None:

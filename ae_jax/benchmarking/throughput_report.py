@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ae_jax.benchmarking import machine
-from ae_jax.benchmarking.variants import label
+from ae_jax.benchmarking.sweeps import label
 
 Result = Mapping[str, Any]
 

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from ae_jax.benchmarking import accounting, limits, machine, peaks
-from ae_jax.benchmarking.variants import applied
+from ae_jax.benchmarking.sweeps import applied
 from ae_jax.fitting import prepare
 from ae_jax.training.loop import Loop
 from ae_jax.training.plan import Plan
