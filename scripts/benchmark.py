@@ -47,7 +47,7 @@ def main() -> None:
         )
     old = benchmarking.read_report(COMPARE.value) if COMPARE.value else None
     jax.config.update("jax_enable_compilation_cache", CACHE.value)
-    variants = benchmarking.sweeps(config, _sweeps())
+    variants = benchmarking.variants(config, _sweeps())
     report = benchmarking.sweep(
         config,
         variants,
