@@ -13,7 +13,6 @@ from ae_jax.benchmarking import comparison, limits, throughput, trial
 from ae_jax.training import parallel
 from tests import scripts, small
 
-
 SHORT = small.config(steps_per_dispatch=10)  # so that ten dispatches take no time
 
 
