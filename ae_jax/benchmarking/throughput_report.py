@@ -1,6 +1,7 @@
 """What the results of `measure` say, as a table and in words: what binds, what to try next."""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from ae_jax.benchmarking.sweeps import label
 
 Result = Mapping[str, Any]
 
+WIDTH = 100
 NOTABLE = 0.05
 """Shares below it are not worth a word."""
 NEAR = 0.7
@@ -78,9 +80,15 @@ def text(report: Mapping[str, Any]) -> str:
     found = [result for result in report["results"] if "error" not in result]
     environment = report["environment"]
     parts = [table(report["results"])]
-    parts += ["\n".join(explained(result, environment)) for result in found]
+    parts += ["\n".join(map(_wrapped, explained(result, environment))) for result in found]
     warning = machine.busy(environment)
-    return "\n\n".join([*parts, *([f"Warning: {warning}."] if warning else [])])
+    return "\n\n".join([*parts, *([_wrapped(f"Warning: {warning}.")] if warning else [])])
+
+
+def _wrapped(line: str) -> str:
+    """In lines of `WIDTH`, the others further in than the first."""
+    inner = " " * (len(line) - len(line.lstrip()) + 2)
+    return textwrap.fill(line, WIDTH, subsequent_indent=inner, break_on_hyphens=False)
 
 
 def explained(result: Result, environment: Mapping[str, Any]) -> list[str]:
@@ -117,7 +125,7 @@ def _limit_lines(result: Result) -> list[str]:
     lines = [
         f"a step of {ms(step)}: {result['input_wait_share']:.1%} waiting for input, "
         f"{result['dispatch']['share']:.1%} dispatching ({ms(result['dispatch']['seconds'])} for "
-        f"{result['steps_per_dispatch']:,} steps)"
+        f"{result['steps_per_dispatch']:,} step{'s' * (result['steps_per_dispatch'] > 1)})"
     ]
     if result["collective_bytes"]:
         lines.append(f"each device sends {_bytes(result['collective_bytes'])} a step to the others")
@@ -133,6 +141,8 @@ def _limit_lines(result: Result) -> list[str]:
     return [
         *lines,
         f"limits measured here: its products alone take {ms(limits['products_seconds'])}; {memory}",
+        f"a large product runs at {_large(limits['gemm_flops_per_second'])}FLOP/s, memory at "
+        f"{_large(limits['memory_bytes_per_second'])}B/s",
         f"{near}: {limits['fraction']:.0%} of it reached",
     ]
 

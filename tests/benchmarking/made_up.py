@@ -46,6 +46,7 @@ RESULT: dict[str, Any] = {
         "products_flops_per_second": 7.5e10,
         "gemm_flops_per_second": 1e11,
         "memory_bytes": 2_000_000,
+        "memory_bytes_per_second": 2e10,
         "memory_seconds": 1e-4,
         "memory_counts": True,
         "seconds": 0.8 * STEP,

@@ -34,8 +34,10 @@ def test_the_summary_names_the_limit_that_binds():
     assert "128, pmap on 1 x A Processor" in text
     assert "64,000 examples/s, 4.1 M pixels/s" in text
     assert "its products alone take 1.60 ms; moving 2 MB takes 0.100 ms" in text
+    assert "a large product runs at 100 GFLOP/s, memory at 20 GB/s" in text
     assert "held by its matrix products and convolutions: 80% of it reached" in text
     assert "Warning" not in text
+    assert max(map(len, text.splitlines())) <= reported.WIDTH + 20  # of the table
 
 
 def test_a_busy_machine_is_warned_of():
