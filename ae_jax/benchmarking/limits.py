@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from ae_jax.benchmarking import flops
+from ae_jax.benchmarking import compiled, flops
 
 AXIS = "device"
 REPEATS = 5
@@ -155,6 +155,19 @@ def alone(found: Sequence[Operation], devices: Sequence[Any]) -> Alone:
         for operation in found
     )
     return Alone(_mapped(run, devices), operands, total_flops(found))
+
+
+def complete(made: Alone) -> bool | None:
+    """Whether the compiled program still computes every operation in every turn.
+
+    Returns:
+      None where its text does not tell: on GPUs products become calls of a library.
+    """
+    (device, *_) = made.operands[0][0].devices()
+    if device.platform == "gpu":
+        return None
+    text = made.program.lower(jnp.int32(1), made.operands).compile().as_text()
+    return compiled.work(text).flops == made.flops
 
 
 def _repeated(operation: Operation, operands: Any, carry: Any) -> Any:

@@ -132,6 +132,8 @@ def _limit_lines(result: Result) -> list[str]:
     if limits is None:
         failed = result["limit_error"]
         return lines + ([f"its products alone could not be measured: {failed}"] if failed else [])
+    if limits["products_complete"] is False:
+        lines.append("the compiler left some products out: what they take alone is too little")
     memory = f"moving {_bytes(limits['memory_bytes'])} takes {ms(limits['memory_seconds'])}"
     if not limits["memory_counts"]:
         memory += ", but they fit in the cache"

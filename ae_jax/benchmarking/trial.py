@@ -196,6 +196,7 @@ class Trial:
         return {
             **limits.bound(alone, moved, bandwidth, cache, step),
             "products_flops": flops,
+            "products_complete": limits.complete(self._alone) if self.products else None,
             "products_flops_per_second": flops / alone if alone else 0.0,
             "products_samples": list(self.products),
             "products": [operation.to_dict() for operation in self._operations],

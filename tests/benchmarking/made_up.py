@@ -43,6 +43,7 @@ RESULT: dict[str, Any] = {
     "memory": {"program": {"total": 3_000_000}, "device_peak": None, "process_anonymous": None},
     "limits": {
         "products_seconds": 0.8 * STEP,
+        "products_complete": True,
         "products_flops_per_second": 7.5e10,
         "gemm_flops_per_second": 1e11,
         "memory_bytes": 2_000_000,

@@ -113,6 +113,8 @@ def test_the_program_of_the_products_computes_every_one_in_every_turn(name):
     program = made.program.lower(turns, made.operands).compile()
     work = compiled.work(program.as_text())
     assert work.flops == expected
+    assert limits.complete(made)
+    assert not limits.complete(made._replace(flops=expected + 1))
     assert len(work.unknown_loops) == 1  # that over turns: what it holds is computed in each
 
 

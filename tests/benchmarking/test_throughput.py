@@ -62,6 +62,7 @@ def test_every_sample_is_kept_and_the_figures_follow_from_them(engine, small_lim
     assert result["flops"]["xla"] > flops
     assert result["mfu"]["value"] == pytest.approx(flops / step / result["mfu"]["peak_flops"])
     assert result["limits"]["products_flops"] == flops
+    assert result["limits"]["products_complete"]
     assert result["limits"]["fraction"] == pytest.approx(result["limits"]["seconds"] / step)
     assert result["collective_bytes"] == 0
     parts = ("load", "trace", "compile", "first_dispatch")
