@@ -64,8 +64,8 @@ def measure(
         "memory_seconds", "seconds", "held_by" and "fraction"; "products", a row for each kind of
         matrix product or convolution of a step on one device, "products_flops" of them all,
         "products_complete", whether the compiler left every one in the program that times them
-        (null on GPUs, where that cannot be read), "products_flops_per_second", "products_samples"; "gemm_flops_per_second" of one large
-        product in "gemm_dtype"; "memory_bytes_per_second".
+        (null on GPUs, where that cannot be read), "products_flops_per_second", "products_samples";
+        "gemm_flops_per_second" of one large product in "gemm_dtype"; "memory_bytes_per_second".
 
     Raises:
       What `ae_jax.fit_config` raises.
