@@ -88,5 +88,5 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.training.batch_size = n.batch_size
     config.training.steps = 800 * IMAGES // 4_096
     config.pod.batch_per_chip = 384
-    config.pod.strategies = ("pmap", "shard_map", "fsdp")
+    config.pod.strategies = ("pmap", "fsdp")
     return ae.config.variant(config, variant)

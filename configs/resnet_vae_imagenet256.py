@@ -54,5 +54,5 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.training.batch_size = n.batch_size
     config.training.steps = 100_000
     config.pod.batch_per_chip = 8
-    config.pod.strategies = ("pmap", "shard_map", "fsdp")
+    config.pod.strategies = ("pmap", "fsdp")
     return ae.config.variant(config, variant)

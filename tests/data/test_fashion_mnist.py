@@ -103,3 +103,24 @@ def test_the_variational_autoencoder_reaches_the_bound_of_another_implementation
     found = run.summary["metrics"]["test"]
     assert found["neg_elbo"] == pytest.approx(np.mean(PYTORCH), abs=1.0)
     assert 17 < found["kl"] < 21  # PyTorch: 18.8, 19.4, 17.8
+
+
+def test_the_code_of_the_autoencoder_explains_more_than_as_many_principal_components(dataset):
+    train, test = (
+        split.read(np.arange(len(split))).x.reshape(-1, 784) / np.float32(255)
+        for split in (dataset.train, dataset.test)
+    )
+    # Through the moments, an independent reference: the largest eigenvectors of the covariance.
+    mean = train.mean(axis=0)
+    _, vectors = np.linalg.eigh(np.cov(train, rowvar=False))
+    components = vectors[:, -32:]
+    left = test - mean
+    residual = left - left @ components @ components.T
+    explained = 1 - np.mean(residual**2) / np.mean(np.square(left))
+    assert explained == pytest.approx(0.825, abs=2e-3)  # 0.01514 left, as the config documents
+
+    config = module_of(ROOT / "configs" / "autoencoder_fashion_mnist.py").get_config()
+    config.training.steps = 3_000
+    run = ae.fit_config(config, progress=False)
+    found = run.summary["metrics"]["test"]["mse"]
+    assert 1 - found / np.mean(np.square(left)) > explained + 0.04
