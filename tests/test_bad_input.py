@@ -193,7 +193,7 @@ def test_values_outside_the_likelihoods_range_are_refused(split):
     config = changed("data.preprocessing", {"name": "none"})
     config["model"] = ae.config.for_recipe(recipe)["model"]
     with pytest.raises(DataError, match=r"needs values in \[0, 1\], got -0.25 at \(5, 2\)"):
-        ae.fitting.resolve(ae.config.complete(config), recipe, dataset)
+        ae.planning.resolve(ae.config.complete(config), recipe, dataset)
 
 
 BAD_DATA = [
@@ -236,7 +236,7 @@ def test_a_workdir_that_cannot_be_written_is_refused(tmp_path, below):
 
 def test_a_workdir_of_another_config_is_refused_with_the_differences(tmp_path):
     stored = small.config(optimizer={"learning_rate": 2e-3}, seed=4)
-    resolved = ae.fitting.resolve(ae.config.complete(stored), small.vae(), small.small_test_data())[
+    resolved = ae.planning.resolve(ae.config.complete(stored), small.vae(), small.small_test_data())[
         0
     ]
     workdir = ae.storage.open_workdir(tmp_path)

@@ -12,7 +12,7 @@ import ae_jax as ae
 from ae_jax import config as config_lib
 from ae_jax.data.dataset import of_section
 from ae_jax.errors import UnknownNameError
-from ae_jax.fitting import plan_without_data, resolve
+from ae_jax.planning import plan_without_data, resolve
 from ae_jax.session import Session
 
 FILES = sorted((pathlib.Path(__file__).parent.parent / "configs").glob("*.py"))

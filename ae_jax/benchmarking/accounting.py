@@ -7,7 +7,7 @@ import jax
 
 from ae_jax import config as config_lib
 from ae_jax.benchmarking import compiled, flops, programs
-from ae_jax.fitting import resolve
+from ae_jax.planning import resolve
 from ae_jax.training.plan import Plan
 from ae_jax.training.step import make_step
 from ae_jax.types import Spec

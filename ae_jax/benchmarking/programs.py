@@ -21,8 +21,8 @@ from ae_jax.benchmarking.flops import Flops
 from ae_jax.data import streaming
 from ae_jax.data.files import require
 from ae_jax.data.source import Records
-from ae_jax.fitting import plan_without_data
 from ae_jax.networks.adapters import DEVICE_AXIS
+from ae_jax.planning import plan_without_data
 from ae_jax.training import engine, parallel
 from ae_jax.training.feeds import choose_engine
 from ae_jax.training.plan import Plan

@@ -12,7 +12,7 @@ import numpy as np
 
 from ae_jax.benchmarking import accounting, limits, machine, peaks
 from ae_jax.benchmarking.sweeps import applied
-from ae_jax.fitting import prepare
+from ae_jax.planning import prepare
 from ae_jax.training.loop import Loop
 from ae_jax.training.plan import Plan
 from ae_jax.training.reporting import Reporter

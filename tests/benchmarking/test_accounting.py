@@ -6,7 +6,7 @@ import pytest
 
 import ae_jax as ae
 from ae_jax.benchmarking import accounting, flops, machine
-from ae_jax.fitting import prepare
+from ae_jax.planning import prepare
 from ae_jax.types import Spec
 from tests import small
 

@@ -7,8 +7,8 @@ import pytest
 
 import ae_jax as ae
 from ae_jax.benchmarking import accounting, compiled, flops, limits
-from ae_jax.fitting import prepare
 from ae_jax.networks import _convolution
+from ae_jax.planning import prepare
 from tests import small
 
 DEVICES = jax.devices()[:1]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import ae_jax as ae
-from ae_jax import fitting
+from ae_jax import planning
 from ae_jax.data.dataset import of_section
 from ae_jax.data.declared import Declared, check_declared, declaration
 from ae_jax.errors import ConfigError, DataError, UnknownNameError
@@ -32,9 +32,9 @@ def test_a_plan_without_data_is_that_of_the_data():
     source = {"source": "synthetic:4x5x1", "arguments": {"size": 300, "test_size": 7, "classes": 3}}
     there = config(preprocessing=SCALE, **source)
     there["parallel"]["devices"] = 1
-    plan, spec = fitting.prepare(there)
+    plan, spec = planning.prepare(there)
     declared = config(preprocessing=SCALE, spec={**SPEC, "num_test": 7, "extras": LABEL})
-    own, own_spec = fitting.plan_without_data(declared)
+    own, own_spec = planning.plan_without_data(declared)
     assert own_spec == spec
     for section in ("model", "objective", "optimizer", "training"):
         assert own.config[section] == plan.config[section]
@@ -46,26 +46,26 @@ def test_a_plan_without_data_is_that_of_the_data():
 
 def test_without_a_spec_the_stand_in_comes_first_and_then_the_source():
     stand_in = {"source": "synthetic:3x2", "arguments": {"size": 200, "dtype": "float32"}}
-    plan, spec = fitting.plan_without_data(config(stand_in=stand_in))
+    plan, spec = planning.plan_without_data(config(stand_in=stand_in))
     assert spec.event_shape == (3, 2)
     assert len(plan.dataset.train) == 200
-    assert fitting.plan_without_data(config(source="digits"))[1].event_shape == (8, 8, 1)
+    assert planning.plan_without_data(config(source="digits"))[1].event_shape == (8, 8, 1)
 
 
 def test_the_batch_is_split_over_devices_that_are_not_here():
     made = config(preprocessing=SCALE, spec=SPEC)
     made["training"]["batch_size"] = 256
-    assert fitting.plan_without_data(made, devices=64)[0].config["training"]["batch_size"] == 256
+    assert planning.plan_without_data(made, devices=64)[0].config["training"]["batch_size"] == 256
     with pytest.raises(ConfigError, match="256, which 48 devices do not divide; nearest: 240 or"):
-        fitting.plan_without_data(made, devices=48)
+        planning.plan_without_data(made, devices=48)
     made["training"]["batch_size"] = 512
     with pytest.raises(ConfigError, match="is 512, but the training split has only 300 examples"):
-        fitting.plan_without_data(made, devices=64)
+        planning.plan_without_data(made, devices=64)
 
 
 def test_what_hangs_on_values_must_be_set():
     with pytest.raises(DataError, match=r"only declares.* data\.preprocessing, must be set"):
-        fitting.plan_without_data(config(spec=SPEC))
+        planning.plan_without_data(config(spec=SPEC))
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_what_hangs_on_values_must_be_set():
 def test_specs_that_are_none(changes, error, match):
     made = config(preprocessing=SCALE, spec={**SPEC, **changes})
     with pytest.raises(error, match=match):
-        fitting.plan_without_data(made)
+        planning.plan_without_data(made)
 
 
 def test_a_spec_must_say_what_cannot_be_guessed():

@@ -9,7 +9,7 @@ import pytest
 
 import ae_jax as ae
 from ae_jax import config as config_lib
-from ae_jax import fitting, keys
+from ae_jax import keys, planning
 from ae_jax.data.resident import shuffled_index
 from ae_jax.training import engine, init_state, make_step, parallel
 from ae_jax.training.loop import Loop
@@ -22,7 +22,7 @@ BATCH = small.DEFAULTS["batch_size"]
 def plan_of(**fields):
     config = config_lib.complete(small.config(**fields))
     recipe = config_lib.recipe_of(config)
-    return fitting.resolve(config, recipe, small.small_test_data())[2]
+    return planning.resolve(config, recipe, small.small_test_data())[2]
 
 
 def loop_of(**fields):

@@ -1,0 +1,194 @@
+"""From a config to a Plan: what is unset chosen, everything checked, all parts built."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from ae_jax import config as config_lib
+from ae_jax import keys as keys_lib
+from ae_jax import optimizers
+from ae_jax.choices import KINDS, choose, choose_preprocessing, spec_of
+from ae_jax.data.dataset import Dataset, check, of_section
+from ae_jax.data.declared import Declared, declaration
+from ae_jax.data.preprocessing import Preprocessing
+from ae_jax.data.preprocessing import build as build_preprocessing
+from ae_jax.data.resident import to_batch
+from ae_jax.data.source import Arrays, in_memory, pieces, sampled
+from ae_jax.errors import ConfigError, nearest
+from ae_jax.model import Autoencoder
+from ae_jax.precision import with_compute_dtype
+from ae_jax.recipe import Recipe
+from ae_jax.training import parallel
+from ae_jax.training.feeds import choose_engine
+from ae_jax.training.plan import Plan
+from ae_jax.training.step import single_player
+from ae_jax.types import Batch, Context, Spec, Variables
+
+
+def prepare(config: Mapping[str, Any]) -> tuple[Plan, Spec]:
+    """What `fit_config` would train, loaded, checked and built.
+
+    Args:
+      config: nested mappings; see `ae_jax.config`.
+
+    Returns:
+      The Plan, and the Spec of one example.
+
+    Raises:
+      What `fit_config` raises before it compiles.
+    """
+    config = config_lib.complete(config)
+    dataset = held(config["data"], of_section(config["data"]))
+    return resolve(config, config_lib.recipe_of(config), dataset)[2:]
+
+
+def plan_without_data(config: Mapping[str, Any], devices: int = 1) -> tuple[Plan, Spec]:
+    """What `fit_config` would train where the data are, built where they need not be.
+
+    The data set is the one that `data.spec` declares; without a spec that of `data.stand_in`, and
+    only without that the config's own: the same plan on every machine, whatever it has prepared.
+
+    Args:
+      config: nested mappings; see `ae_jax.config`.
+      devices: over how many the batch is to be split, of whatever kind and wherever they are.
+
+    Returns:
+      The Plan, whose data set may have nothing to read, and the Spec of one example.
+
+    Raises:
+      ConfigError: sizes that do not fit together, or a spec that is none.
+      DataError: the config leaves to be chosen what hangs on values, and only declares the data.
+    """
+    config = config_lib.complete(config)
+    section, recipe = config["data"], config_lib.recipe_of(config)
+    if section["spec"]:
+        known = declaration(section["spec"])
+        if known.kind not in KINDS:
+            raise ConfigError(
+                f"data.spec.kind cannot be {known.kind!r}{nearest(known.kind, KINDS)}"
+            )
+        dataset = Dataset(*known.splits, kind=known.kind, num_classes=known.num_classes)
+    else:
+        dataset = of_section({**section, **section["stand_in"]})
+    return resolve(config, recipe, dataset, devices=devices)[2:]
+
+
+def held(section: Mapping[str, Any], dataset: Dataset) -> Dataset:
+    """The data set read into memory once, if the resident engine is to have it."""
+    engine = choose_engine(section["engine"], dataset.splits, section["resident_mib"] * 2**20)
+    if engine == "streaming":
+        return dataset
+    read = {name: in_memory(split) for name, split in dataset.splits.items()}
+    return check(dataset._replace(**read))
+
+
+def resolve(
+    config: dict[str, Any],
+    recipe: Recipe,
+    dataset: Dataset,
+    optimizer: optax.GradientTransformation | None = None,
+    verbose: bool = False,
+    devices: int | None = None,
+) -> tuple[dict[str, Any], Recipe, Plan, Spec]:
+    """Chooses what is unset, checks everything against the data, and builds the parts.
+
+    Args:
+      config: complete.
+      recipe: of its model sections.
+      dataset: checked.
+      optimizer: in place of the config's section.
+      verbose: print what is chosen.
+      devices: over how many the batch is split; None: those of the config, on this machine.
+
+    Returns:
+      The config with nothing unset, the recipe likewise, the Plan and the Spec.
+
+    Raises:
+      ConfigError: sizes that do not fit together.
+      DataError: data outside the likelihood's range.
+    """
+    training, size = config["training"], len(dataset.train)
+    devices = devices or len(parallel.from_config(config["parallel"]).devices)
+    accumulation = training["accumulation"]
+    parallel.check_batch(training["batch_size"], devices, accumulation=accumulation)
+    if eval_size := config["evaluation"]["batch_size"]:
+        parallel.check_batch(eval_size, devices, "evaluation.batch_size")
+    if training["batch_size"] > size:
+        raise ConfigError(
+            f"training.batch_size is {training['batch_size']}, but the training split has only "
+            f"{size} examples; at most {size // devices * devices} here"
+        )
+    preprocessing, spec = _preprocess(config, dataset)
+    filled = recipe.fill(spec)
+    config = _stored(config, filled, preprocessing)
+    if verbose:
+        _print_choices(config, recipe, spec)
+    model, objective = filled.build(spec)
+    model = with_compute_dtype(model, training["compute_dtype"], spec)
+    _validate(model, preprocessing, dataset)
+    plan = Plan(config, model, objective, (), preprocessing, dataset)
+    example = np.zeros(spec.event_shape, np.float32)
+    variables = jax.eval_shape(model.init, jax.random.key(0), example, plan.example_extras())
+    _trace(plan, example, variables, training["batch_size"] // (devices * accumulation))
+    if optimizer is None:
+        sizes = training["steps"], training["batch_size"]
+        optimizer = optimizers.from_config(config["optimizer"], *sizes)
+    players = single_player(objective, optimizer, variables)
+    return config, filled, plan._replace(players=players), spec
+
+
+def _trace(plan: Plan, example: np.ndarray, variables: Variables, size: int) -> None:
+    """Goes through the objective without compiling, for what only the whole model shows wrong."""
+    model, objective, num_train = plan.model, plan.objective, len(plan.dataset.train)
+    many = lambda leaf: jnp.broadcast_to(leaf, (size, *leaf.shape))
+    missing = plan.dataset.train.spec.observed is not None
+
+    def loss(variables):
+        observed = jnp.ones((size, *example.shape), bool) if missing else None
+        extras = jax.tree.map(many, plan.example_extras())
+        batch = Batch(many(example), observed, extras=extras)
+        keys = keys_lib.for_examples(jax.random.key(0), 0, jnp.arange(size, dtype=jnp.uint32))
+        outputs, _ = model.forward(variables, batch, keys, samples=objective.samples, train=True)
+        step = jnp.zeros((), jnp.int32)
+        return objective(outputs, Context(model, variables, batch, keys, step, num_train))
+
+    jax.eval_shape(loss, variables)
+
+
+def _validate(model: Autoencoder, preprocessing: Preprocessing, dataset: Dataset) -> None:
+    """Checks the support of the likelihood on all arrays, on a sample of what is streamed."""
+    for part in dataset.splits.values():
+        if isinstance(part, Declared):
+            continue
+        for piece in pieces(part if isinstance(part, Arrays) else sampled(part)):
+            index, draws = np.zeros(len(piece.x), np.uint32), keys_lib.any_draws(len(piece.x))
+            model.likelihood.validate(np.asarray(to_batch(piece, index, preprocessing, draws).x))
+
+
+def _preprocess(config, dataset):
+    node = config["data"]["preprocessing"]
+    chosen = choose_preprocessing(dataset) if node is None else build_preprocessing(node)
+    return chosen, spec_of(dataset, chosen)
+
+
+def _stored(config: dict[str, Any], recipe: Recipe, preprocessing: Any) -> dict[str, Any]:
+    sections = config_lib.for_recipe(recipe)
+    merged = {**config, **{name: sections[name] for name in ("model", "objective", "corruption")}}
+    node = config_lib.to_plain(preprocessing.node)
+    return merged | {"data": {**config["data"], "preprocessing": node}}
+
+
+def _print_choices(config: Mapping[str, Any], recipe: Recipe, spec: Spec) -> None:
+    unset = [name for name in choose(spec, recipe.bottleneck) if getattr(recipe, name) is None]
+    chosen = {name: config["model"][name] for name in unset}
+    if config["data"]["preprocessing"] is not None:
+        chosen["preprocessing"] = config["data"]["preprocessing"]
+    for name, node in chosen.items():
+        given = ((k, v) for k, v in node.items() if k != "name" and v is not None)
+        arguments = ", ".join(f"{k}={v!r:.60}" for k, v in given)
+        print(f"from the data: {name} = {node['name']}({arguments})", file=sys.stderr)
