@@ -91,7 +91,8 @@ def write(folder: str | os.PathLike, admission: Admission) -> None:
     arrays = {f"params/{path}": leaf for path, leaf in admission.params.items()}
     for name in ("batches", "noise", "losses"):
         arrays[name] = getattr(admission, name)
-    np.savez(pathlib.Path(folder) / FILE, meta=np.array(json.dumps(meta)), **arrays)
+    arrays["meta"] = np.array(json.dumps(meta))
+    np.savez(pathlib.Path(folder) / FILE, **arrays)  # pyright: ignore[reportArgumentType]
 
 
 def read(folder: str | os.PathLike) -> Admission:

@@ -88,7 +88,7 @@ def max_rss_mib() -> float:
 
 
 def started() -> float:
-    """When this process started, on the clock of `time.time`; now, where the system does not tell."""
+    """When this process started, by `time.time`; now, where the system does not tell."""
     stat = pathlib.Path("/proc/self/stat")
     if not stat.exists():
         return time.time()

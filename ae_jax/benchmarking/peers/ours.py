@@ -24,10 +24,8 @@ FOREVER = 2**30
 
 def prepared(folder: str) -> ae.data.Dataset:
     """The data that every peer reads, as a source that configs can name."""
-    arrays = (
-        np.load(pathlib.Path(folder) / name) for name in (admission_lib.TRAIN, admission_lib.TEST)
-    )
-    return ae.data.Dataset(*(ae.data.Arrays(x) for x in arrays))
+    own = lambda name: ae.data.Arrays(np.load(pathlib.Path(folder) / name))
+    return ae.data.Dataset(own(admission_lib.TRAIN), own(admission_lib.TEST))
 
 
 def config(row: Workload, sizes: Sizes, folder: str | os.PathLike) -> dict[str, Any]:

@@ -1,3 +1,4 @@
+# pyright: reportMissingImports=false
 """pythae's own trainer, with our encoder and decoder."""
 
 import logging
@@ -58,7 +59,7 @@ def dataset(x: np.ndarray, row: Workload, device: str = "cpu") -> BaseDataset:
 
 
 def model_of(job: Job, sizes: Sizes) -> VAE:
-    """pythae's VAE around our networks."""
+    """The VAE of pythae around our networks."""
     start = admission_lib.read(job.folder)
     ours = MODELS[job.workload](admission_lib.nested(start.params), sizes)
     assert isinstance(ours, Variational)
@@ -69,7 +70,7 @@ def model_of(job: Job, sizes: Sizes) -> VAE:
 
 
 def trainer_of(model: VAE, data: BaseDataset, test: BaseDataset, job: Job) -> BaseTrainer:
-    """pythae's trainer, prepared as its `train` does but for progress bars and folders."""
+    """Its trainer, prepared as its `train` does but for progress bars and folders."""
     row, sizes = find(job.workload, job.size)
     config = BaseTrainerConfig(
         output_dir=tempfile.gettempdir(),
@@ -89,7 +90,7 @@ def trainer_of(model: VAE, data: BaseDataset, test: BaseDataset, job: Job) -> Ba
 
 
 def build(job: Job) -> Trainer:
-    """pythae's Trainer; a call is an epoch of `steps_per_call` batches."""
+    """The Trainer of pythae; a call is an epoch of `steps_per_call` batches."""
     device = configure(job)
     row, sizes = find(job.workload, job.size)
     held = device if job.regime == "device" else "cpu"

@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ae_jax.benchmarking.peers.trainer import Build
@@ -19,7 +20,7 @@ class Variant(NamedTuple):
     """
 
     name: str
-    options: Mapping[str, Any] = {}  # noqa: RUF012
+    options: Mapping[str, Any] = MappingProxyType({})
     workloads: tuple[str, ...] | None = None
     needs_gpu: bool = False
 

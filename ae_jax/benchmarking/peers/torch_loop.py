@@ -1,3 +1,4 @@
+# pyright: reportMissingImports=false
 """PyTorch: eager or compiled, with the data on either side."""
 
 import pathlib

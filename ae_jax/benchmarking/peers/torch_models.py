@@ -1,3 +1,4 @@
+# pyright: reportMissingImports=false
 """The workloads as PyTorch modules, built around ae_jax's initial weights.
 
 Each is `module(x, noise) -> (loss, code)`: x `[b, *event]` in the model's units, the mean over the
@@ -210,6 +211,8 @@ class Transformer(Variational):
 
 class TopK(nn.Module):
     """The k largest units of each example, decoded by a dense product."""
+
+    unused_for: Tensor
 
     def __init__(self, params: Any, sizes: Sizes):
         """From the weights."""

@@ -1,7 +1,6 @@
 """What is trained: a table of models, data and sizes that every peer builds for itself."""
 
 import functools
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -222,12 +221,7 @@ def flops_per_step(workload: str, size: str) -> int:
         state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), own.state)
         own = own._replace(state=state)
         outputs, _ = model.forward(own, batch, draws, train=True)
-        return objective(outputs, Context(model, own, batch, draws, 0, sizes.train))[0]
+        return objective(outputs, Context(model, own, batch, draws, jnp.int32(0), sizes.train))[0]
 
     x = jax.ShapeDtypeStruct((sizes.batch_size, *sizes.shape), jnp.float32)
     return flops.count(jax.grad(loss), variables.params, x).total
-
-
-def example_size(sizes: Sizes) -> int:
-    """Numbers an example."""
-    return math.prod(sizes.shape)
