@@ -105,7 +105,8 @@ class Host:
     def __init__(self, made: Programs, train: np.ndarray, batch_size: int, job: Job):
         """Compiles nothing yet."""
         self.state, self.step = made.state, jax.jit(made.step, donate_argnums=0)
-        self.train, self.batch_size, self.calls = train, batch_size, job.steps_per_call
+        self.train, self.batch_size = train, batch_size
+        self.calls = job.steps_per_call or len(train) // batch_size
         self.rng, self.order, self.at = np.random.default_rng(job.seed), np.zeros(0, int), 0
 
     def batch(self) -> np.ndarray:
@@ -130,8 +131,8 @@ class Device:
     def __init__(self, made: Programs, train: np.ndarray, batch_size: int, job: Job):
         """Uploads the data."""
         self.data, self.key = jax.device_put(train), jax.random.key(job.seed + 2)
-        self.state, self.calls, self.at = made.state, job.steps_per_call, 0
-        self.epoch_steps = len(train) // batch_size
+        self.state, self.at, self.epoch_steps = made.state, 0, len(train) // batch_size
+        self.calls = job.steps_per_call or self.epoch_steps
         used = self.epoch_steps * batch_size
 
         def shuffled(key):

@@ -90,12 +90,12 @@ def trainer_of(model: VAE, data: BaseDataset, test: BaseDataset, job: Job) -> Ba
 
 
 def build(job: Job) -> Trainer:
-    """The Trainer of pythae; a call is an epoch of `steps_per_call` batches."""
+    """The Trainer of pythae; a call is an epoch of `steps_per_call` batches, 0: of all data."""
     device = configure(job)
     row, sizes = find(job.workload, job.size)
     held = device if job.regime == "device" else "cpu"
     train, test = (np.load(pathlib.Path(job.folder) / name) for name in (TRAIN, TEST))
-    wanted = (job.steps_per_call or len(train)) * sizes.batch_size
+    wanted = job.steps_per_call * sizes.batch_size or len(train)
     epoch = dataset(train[:wanted], row, held)
     model = model_of(job, sizes)
     trainer = trainer_of(model, epoch, dataset(test, row, held), job)

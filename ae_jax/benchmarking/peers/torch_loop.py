@@ -85,11 +85,13 @@ def build(job: Job) -> Trainer:
     batches = REGIMES[job.regime](job, device, sizes.batch_size)
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
 
+    calls = job.steps_per_call or admission_lib.train_size(job.folder) // sizes.batch_size
+
     def advance() -> int:
-        for _ in range(job.steps_per_call):
+        for _ in range(calls):
             step(batches())
         wait()
-        return job.steps_per_call
+        return calls
 
     def replay(admission: Admission) -> list[float]:
         place = lambda array: torch.from_numpy(array).to(device)

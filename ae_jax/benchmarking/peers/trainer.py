@@ -17,7 +17,7 @@ class Job(NamedTuple):
       peer: a name in `PEERS`.
       variant: one of its variants.
       regime: where the data lie, "host" or "device".
-      steps_per_call: steps between two waits for the result; 0: the peer chooses.
+      steps_per_call: steps between two waits for the result; 0: what the peer chooses, or an epoch.
       threads: of the CPU; 0: the peer's own default.
       precision: of float32 matrix products, a key of `PRECISIONS`.
       seconds: to measure for.
