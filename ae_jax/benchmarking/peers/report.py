@@ -209,9 +209,10 @@ def _interval(ratio: Sequence[float] | None) -> str:
 
 def _elbo_table(rows: Sequence[Any]) -> str:
     lines = [
-        f"**Seconds to a test −ELBO of {rows[0]['target']:g} nats**, start and compilation included",
+        f"**Seconds to a test −ELBO of {rows[0]['target']:g} nats**, start and compilation "
+        "included; level: from which epoch on the side that starts slower is no longer behind",
         "",
-        "| program | seconds | nats at the end | slower start, level from epoch |",
+        "| program | seconds | nats at the end | slower start, level |",
         "|---|---|---|---|",
     ]
     for r in rows:
