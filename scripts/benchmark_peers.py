@@ -8,6 +8,8 @@ peer must first reproduce ae_jax's first ten losses. The same command goes on wh
 """
 
 import shutil
+import signal
+import sys
 
 from absl import flags
 
@@ -30,7 +32,7 @@ TIMEOUT = flags.DEFINE_float("timeout", 900.0, "Seconds after which a process ha
 ELBO = flags.DEFINE_integer(
     "elbo_processes", 0, "Processes a side that train the VAE to a test -ELBO; 0: none."
 )
-ELBO_SOURCE = flags.DEFINE_string("elbo_source", elbo.SOURCE, "Of images 28 x 28.")
+ELBO_SOURCE = flags.DEFINE_string("elbo_source", elbo.SOURCE, "Of images 28 x 28; empty: noise.")
 ELBO_TARGET = flags.DEFINE_float("elbo_target", elbo.TARGET, "Nats.")
 ELBO_EPOCHS = flags.DEFINE_integer("elbo_epochs", elbo.EPOCHS, "Of each run.", lower_bound=1)
 
@@ -71,6 +73,7 @@ def options() -> runner.Options:
 def main() -> None:
     """Runs the command."""
     chosen = options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # ends its process too
     run = runner.Runner(chosen)
     for workload in chosen.workloads if chosen.processes else ():
         run.compare(workload)

@@ -170,7 +170,7 @@ def first_steps(row: Workload, sizes: Sizes, folder: str | os.PathLike) -> Admis
     from ae_jax.benchmarking.peers import ours
     from ae_jax.data.resident import shuffled_index, to_batch
     from ae_jax.data.source import Records, in_memory
-    from ae_jax.fitting import prepare as resolve
+    from ae_jax.planning import prepare as resolve
     from ae_jax.training.state import init_state
     from ae_jax.training.step import make_step
 

@@ -12,7 +12,7 @@ from ae_jax.benchmarking.peers import admission as admission_lib
 from ae_jax.benchmarking.peers.admission import Admission
 from ae_jax.benchmarking.peers.trainer import Job, Trainer
 from ae_jax.benchmarking.peers.workloads import Sizes, Workload, find
-from ae_jax.fitting import prepare
+from ae_jax.planning import prepare
 from ae_jax.training import parallel
 from ae_jax.training.loop import Loop
 from ae_jax.training.reporting import Reporter
