@@ -236,9 +236,8 @@ def test_a_workdir_that_cannot_be_written_is_refused(tmp_path, below):
 
 def test_a_workdir_of_another_config_is_refused_with_the_differences(tmp_path):
     stored = small.config(optimizer={"learning_rate": 2e-3}, seed=4)
-    resolved = ae.planning.resolve(ae.config.complete(stored), small.vae(), small.small_test_data())[
-        0
-    ]
+    complete, data = ae.config.complete(stored), small.small_test_data()
+    resolved, *_ = ae.planning.resolve(complete, small.vae(), data)
     workdir = ae.storage.open_workdir(tmp_path)
     ae.storage.write_json(workdir / "config.json", {"config": resolved, "spec": {}})
     with pytest.raises(WorkdirError, match="another config") as caught:

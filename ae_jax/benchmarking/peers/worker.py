@@ -21,10 +21,10 @@ from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 
+from ae_jax.benchmarking.machine import anonymous_mib  # noqa: E402
 from ae_jax.benchmarking.peers import admission as admission_lib  # noqa: E402
 from ae_jax.benchmarking.peers import machine, table, workloads  # noqa: E402
 from ae_jax.benchmarking.peers.trainer import PRECISIONS, Job, Trainer  # noqa: E402
-from ae_jax.benchmarking.throughput import anonymous_mib  # noqa: E402
 from ae_jax.errors import ConfigError, UnknownNameError, nearest  # noqa: E402
 
 SCHEMA = 1
