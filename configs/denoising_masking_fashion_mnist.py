@@ -17,13 +17,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The config, or its `smoke` variant."""
     network = ae.networks.mlp(hidden=(1024,))
     corruption = ae.corruptions.masking(0.5)
-    recipe = ae.recipes.denoising(
-        512,
-        encoder=network,
-        decoder=network,
-        corruption=corruption,
-        likelihood=ae.likelihoods.bernoulli(),
-    )
+    recipe = ae.recipes.denoising(512, encoder=network, decoder=network, corruption=corruption)
     config = ae.config.config_dict(recipe)
     config.data.source = "tfds:fashion_mnist"
     config.data.stand_in = {"source": "synthetic:28x28x1", "arguments": {}}
