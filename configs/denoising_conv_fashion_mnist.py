@@ -5,8 +5,8 @@
 
 Expected for seed 0 (others not yet run): PSNR of the test images 21.70 dB after denoising, 10.46
 dB before; mse 0.00747 of pixels in [0, 1]. Non-local means reach 18.8 dB on the first hundred test
-images, this 21.7 dB. Bernoulli pixels end in a sigmoid: at 1,500 steps of a network half as wide they
-were worth 0.5 dB against squared error. 19 minutes of computing on one CPU core.
+images, this 21.7 dB. Bernoulli pixels end in a sigmoid: at 1,500 steps of a network half as wide
+they were worth 0.5 dB against squared error. 19 minutes of computing on one CPU core.
 """
 
 import ml_collections
