@@ -3,9 +3,8 @@
     python scripts/prepare_data.py --from_debian
     python scripts/train.py --config=configs/denoising_masking_fashion_mnist.py --workdir=runs/mask
 
-Expected for seed 0 (others not yet run): PSNR of the test images 19.60 dB after denoising, 10.74
-dB before; mse 0.0127 of pixels in [0, 1]. About a minute and a half on two idle CPU cores,
-estimated.
+Expected over seeds 0 to 2: PSNR of the test images 19.59 ± 0.01 dB after denoising, 10.74 dB
+before; mse 0.0128 of pixels in [0, 1]. Two minutes on one CPU core.
 """
 
 import ml_collections
