@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 from ae_jax import config as config_lib
-from ae_jax.benchmarking import compiled, exchanges, programs, roofline
+from ae_jax.benchmarking import accounting, compiled, exchanges, programs, roofline
 from ae_jax.benchmarking.chips import GIB, Slice, slice_of
 from ae_jax.benchmarking.compiled import Work
 from ae_jax.benchmarking.programs import Training
@@ -86,7 +86,7 @@ def compile_for_pod(
         report |= {"compile_seconds": time.perf_counter() - began, "fits": False, "memory": memory}
         return report | {"verdict": _verdict(made, report)}
     report["compile_seconds"] = time.perf_counter() - began
-    report |= _contents(made, where, found)
+    report |= _contents(where, found)
     flops = programs.model_flops(config, made.share).total
     report |= _bounds(made, where, compiled.work(found.as_text()), flops)
     return report | {"verdict": _verdict(made, report)}
@@ -147,18 +147,10 @@ def _needed(message: str, made: Training) -> dict[str, int] | None:
     return {"total": in_bytes(size, unit) + taken, "hbm": in_bytes(limit, of_limit)}
 
 
-def _contents(made: Training, where: Slice, found: Any) -> dict[str, Any]:
-    stats = found.memory_analysis()
-    memory = {
-        "arguments": stats.argument_size_in_bytes,
-        "outputs": stats.output_size_in_bytes,
-        "aliased": stats.alias_size_in_bytes,
-        "temporaries": stats.temp_size_in_bytes,
-        "code": stats.generated_code_size_in_bytes,
-    }
-    memory["total"] = sum(memory.values()) - 2 * memory["aliased"]
-    memory["hbm"] = where.chip.hbm_bytes
-    return {"fits": memory["total"] <= memory["hbm"], "memory": memory}
+def _contents(where: Slice, found: Any) -> dict[str, Any]:
+    memory = accounting.program_memory(found) or {}  # the compiler for TPUs always tells
+    hbm = where.chip.hbm_bytes
+    return {"fits": memory["total"] <= hbm, "memory": memory | {"hbm": hbm}}
 
 
 def _bounds(made: Training, where: Slice, work: Work, flops: int) -> dict[str, Any]:
