@@ -79,6 +79,8 @@ def test_the_table_follows_from_the_records(tmp_path):
     assert "| jax_loop plain | host | 1 | 6 | 1,333 | 3.00 (3.00 to 3.00) |" in report.markdown(
         result
     )
+    alone = report.markdown(report.build(store, options._replace(processes=1)))
+    assert "| jax_loop plain | host | 1 | 6 | 1,333 | 3.00 |" in alone  # no interval of one
     report.write(result, str(tmp_path))
     assert json.loads((tmp_path / "results.json").read_text())["schema"] == report.SCHEMA
 
@@ -93,6 +95,7 @@ def test_who_failed_or_was_refused_is_named(tmp_path):
     text = report.markdown(report.build(store, options))
     assert "- vae: pythae trainer failed: No module named 'pythae'" in text
     assert "- vae: torch eager refused: a; b" in text
+    assert 'pip install -e ".[bench-peers]"' in text
 
 
 def test_a_process_that_fails_is_a_record(tmp_path):

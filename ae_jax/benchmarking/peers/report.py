@@ -171,7 +171,9 @@ def markdown(result: dict[str, Any]) -> str:
         for o in found["not_admitted"] + found["failed"]
     ]
     if left_out:
-        parts.append("\n".join(["Left out:", "", *left_out]))
+        missing = any("No module named" in line for line in left_out)
+        hint = ' (`pip install -e ".[bench-peers]"` installs what is missing)' if missing else ""
+        parts.append("\n".join([f"Left out{hint}:", "", *left_out]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -192,8 +194,8 @@ def _table(name: str, found: dict[str, Any]) -> str:
             f"{r['steps_per_call']:.0f}",
             f"{1e3 * r['step_seconds']:.3g}",
             f"{r['examples_per_second']:,.0f}",
-            _interval(r["ratio"]),
-            _interval(r["ratio_to_best"]),
+            _interval(r["ratio"], len(r["processes"])),
+            _interval(r["ratio_to_best"], len(r["processes"])),
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -204,8 +206,12 @@ def _counts(found: dict[str, Any]) -> str:
     return " to ".join(map(str, dict.fromkeys((counts[0], counts[-1])))) if counts else "0"
 
 
-def _interval(ratio: Sequence[float] | None) -> str:
-    return "–" if ratio is None else f"{ratio[0]:.2f} ({ratio[1]:.2f} to {ratio[2]:.2f})"
+def _interval(ratio: Sequence[float] | None, processes: int) -> str:
+    """A ratio and its interval, which one process a side does not have."""
+    if ratio is None:
+        return "–"
+    middle, low, high = ratio
+    return f"{middle:.2f}" + (f" ({low:.2f} to {high:.2f})" if processes > 1 else "")
 
 
 def _elbo_table(rows: Sequence[Any]) -> str:

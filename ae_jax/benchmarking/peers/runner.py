@@ -237,7 +237,7 @@ class Runner:
             start = self.admit(workload, side).get("wall_seconds", 0.0)
             total += missing * (start + 1.5 * self.options.seconds)
             left += missing
-        return f"{workload}: {left} processes to time, about {total / 60:.0f} minutes"
+        return f"{workload}: {left} processes to time, about {total / 60:.0f} min"
 
 
 def launch(job: Job, timeout: float, folder: str, cold: bool = False) -> Record:
