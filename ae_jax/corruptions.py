@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
+from ae_jax import fused_random
 from ae_jax.errors import ConfigError, ShapeError
 from ae_jax.registry import CORRUPTIONS
 from ae_jax.types import Array, PRNGKey
@@ -50,7 +51,7 @@ def gaussian(std: float, mean: float = 0.0) -> Corruption:
       ConfigError: if `std` is negative, or, when called, if x is not floating.
     """
     _require_std(std)
-    return _noise(lambda key, x: x + (mean + std * jax.random.normal(key, x.shape, x.dtype)))
+    return _noise(lambda key, x: x + (mean + std * fused_random.normal(key, x.shape, x.dtype)))
 
 
 @CORRUPTIONS.register
@@ -68,7 +69,7 @@ def uniform(low: float, high: float) -> Corruption:
       ConfigError: if `low` exceeds `high`, or, when called, if x is not floating.
     """
     _require_order(low, high)
-    return _noise(lambda key, x: x + jax.random.uniform(key, x.shape, x.dtype, low, high))
+    return _noise(lambda key, x: x + fused_random.uniform(key, x.shape, x.dtype, low, high))
 
 
 @CORRUPTIONS.register
@@ -85,7 +86,7 @@ def multiplicative(std: float) -> Corruption:
       ConfigError: if `std` is negative, or, when called, if x is not floating.
     """
     _require_std(std)
-    return _noise(lambda key, x: x * (1.0 + std * jax.random.normal(key, x.shape, x.dtype)))
+    return _noise(lambda key, x: x * (1.0 + std * fused_random.normal(key, x.shape, x.dtype)))
 
 
 @CORRUPTIONS.register
@@ -105,7 +106,7 @@ def masking(rate: float, value: float = 0.0) -> Corruption:
     _require_rate(rate)
 
     def corrupt(key: PRNGKey, x: Array, observed: Array | None = None):
-        return _replace(jax.random.bernoulli(key, rate, jnp.shape(x)), x, value, observed)
+        return _replace(fused_random.bernoulli(key, rate, jnp.shape(x)), x, value, observed)
 
     return corrupt
 
@@ -157,10 +158,10 @@ def salt_and_pepper(rate: float, low: float = 0.0, high: float = 1.0) -> Corrupt
 
     def corrupt(key: PRNGKey, x: Array, observed: Array | None = None):
         key_hit, key_salt = jax.random.split(key)
-        salt = jax.random.bernoulli(key_salt, 0.5, jnp.shape(x))
+        salt = fused_random.bernoulli(key_salt, 0.5, jnp.shape(x))
         dtype = jnp.result_type(x)
         value = jnp.where(salt, _as_value(high, dtype), _as_value(low, dtype))
-        return _replace(jax.random.bernoulli(key_hit, rate, jnp.shape(x)), x, value, observed)
+        return _replace(fused_random.bernoulli(key_hit, rate, jnp.shape(x)), x, value, observed)
 
     return corrupt
 
@@ -277,7 +278,7 @@ def token_swapping(rate: float) -> Corruption:
     def corrupt(key: PRNGKey, x: Array, observed: Array | None = None):
         x = jnp.asarray(x)
         key_chosen, key_order = jax.random.split(key)
-        chosen = (jax.random.bernoulli(key_chosen, rate, x.shape) & _seen(x, observed)).ravel()
+        chosen = (fused_random.bernoulli(key_chosen, rate, x.shape) & _seen(x, observed)).ravel()
         place = jnp.arange(x.size)
         bits = jax.random.bits(key_order, (x.size,), jnp.uint32)
         # The chosen positions in random order, then the others.

@@ -3,10 +3,9 @@
 import functools
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 
-from ae_jax import losses
+from ae_jax import fused_random, losses
 from ae_jax.types import Array, Distribution, PRNGKey
 
 
@@ -22,7 +21,7 @@ class DiagonalGaussian(NamedTuple):
 
     def sample(self, key: PRNGKey) -> Array:
         """μ + σ ε with ε ~ N(0, I): reparameterised (Kingma & Welling 2014)."""
-        noise = jax.random.normal(key, self.loc.shape, self.loc.dtype)
+        noise = fused_random.normal(key, self.loc.shape, self.loc.dtype)
         return self.loc + jnp.exp(0.5 * self.log_var) * noise
 
     @property

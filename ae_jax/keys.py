@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ae_jax import fused_random
+
 STREAMS = {
     "init": 0,
     "data": 1,
@@ -57,7 +59,7 @@ def stream(root: chex.PRNGKey, name: str) -> chex.PRNGKey:
     Returns:
       A typed key.
     """
-    return jax.random.fold_in(root, STREAMS[name])
+    return fused_random.fold_in(root, STREAMS[name])
 
 
 def for_examples(root: chex.PRNGKey, step: chex.Numeric | None, places: chex.Array) -> ExampleKeys:
@@ -78,8 +80,8 @@ def for_examples(root: chex.PRNGKey, step: chex.Numeric | None, places: chex.Arr
     def one_stream(name: str) -> chex.PRNGKey:
         key = stream(root, name)
         if step is not None:
-            key = jax.random.fold_in(key, step)
-        return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, places)
+            key = fused_random.fold_in(key, step)
+        return jax.vmap(fused_random.fold_in, in_axes=(None, 0))(key, places)
 
     return ExampleKeys(*(one_stream(name) for name in ExampleKeys._fields))
 
@@ -99,11 +101,11 @@ def for_preprocessing(
     Returns:
       Draws, each `[b]`.
     """
-    fold = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
+    fold = jax.vmap(fused_random.fold_in, in_axes=(None, 0))
     split = stream(root, "evaluation") if step is None else root
     own = stream(split, "preprocessing")
-    at = own if step is None else jax.random.fold_in(own, step)
-    for_good = jax.random.fold_in(own, 2**32 - 1)  # no step is that late
+    at = own if step is None else fused_random.fold_in(own, step)
+    for_good = fused_random.fold_in(own, 2**32 - 1)  # no step is that late
     return Draws(fold(at, places), fold(for_good, index))
 
 

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from ae_jax import fused_random, registry
 from ae_jax import keys as keys_lib
-from ae_jax import registry
 from ae_jax.corruptions import Corruption, none
 from ae_jax.errors import PartError, ShapeError
 from ae_jax.networks.adapters import BATCH_AXIS, accepted
@@ -111,17 +111,17 @@ class Autoencoder(NamedTuple):
             corrupted, info = self.corruption(keys.corruption, x, observed)
             options = {"observed": observed, "extras": extras, "info": info, "train": train}
             features, activations, enc_state = self.encoder.apply(
-                *enc, corrupted, key=jax.random.fold_in(keys.dropout, 0), **options
+                *enc, corrupted, key=fused_random.fold_in(keys.dropout, 0), **options
             )
             posterior = self.bottleneck.posterior(params, state, features)
 
             def sampled(i):
-                key = jax.random.fold_in(keys.latent, i)
+                key = fused_random.fold_in(keys.latent, i)
                 z = self.bottleneck.latent(params, state, posterior, key)
                 y, hidden, dec_state = self.decoder.apply(
                     *dec,
                     z,
-                    key=jax.random.fold_in(keys.dropout, i + 1),
+                    key=fused_random.fold_in(keys.dropout, i + 1),
                     **options,
                     **self.target(x),
                 )
@@ -195,7 +195,7 @@ class Autoencoder(NamedTuple):
         own = _part(variables, "bottleneck")
         if key is None:
             return jax.vmap(lambda q: self.bottleneck.latent(*own, q, None))(posterior)
-        keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.arange(x.shape[0]))
+        keys = jax.vmap(fused_random.fold_in, in_axes=(None, 0))(key, jnp.arange(x.shape[0]))
         return jax.vmap(lambda q, k: self.bottleneck.latent(*own, q, k))(posterior, keys)
 
     def decode_parameters(

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ae_jax import fused_random
 from ae_jax.errors import ConfigError, ShapeError
 from ae_jax.keys import Draws
 from ae_jax.registry import PREPROCESSING
@@ -120,7 +121,7 @@ def binarise(how: str = "dynamic", threshold: float = 0.5) -> Preprocessing:
             return (x > threshold).astype(jnp.float32)
         if draws is None:
             return x
-        uniform = jax.vmap(lambda key: jax.random.uniform(key, x.shape[1:]))(chosen(draws))
+        uniform = jax.vmap(lambda key: fused_random.uniform(key, x.shape[1:]))(chosen(draws))
         return (uniform < x).astype(jnp.float32)
 
     return Preprocessing(apply, lambda x: jnp.asarray(x, jnp.float32))
