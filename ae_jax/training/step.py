@@ -76,13 +76,16 @@ def make_step(
             own_keys = keys if turn == 0 else each(_next_turn, (0, None))(keys, turn)
             context = Context(model, variables, batch, own_keys, state.step, num_train, across)
             grads, values, collected = gradients(player, context)
-            moved, opt_state, norm = _update(player, grads, variables, optimizer[player.name])
+            norm = optax.tree.norm(grads)
             good = jnp.isfinite(values["loss"]) & jnp.isfinite(norm)
             due = good if player.every == 1 else good & (state.step % player.every == 0)
-            params = {**variables.params, **_keep(due, moved, variables.params)}
+            own = {name: variables.params[name] for name in player.params}
+            moved, opt_state = _update_if(due, player, grads, own, optimizer[player.name])
             new_state = {**variables.state, **collected["state"]}
-            variables = Variables(params, _keep(good, new_state, variables.state))
-            optimizer[player.name] = _keep(due, opt_state, optimizer[player.name])
+            variables = Variables(
+                {**variables.params, **moved}, _keep(good, new_state, variables.state)
+            )
+            optimizer[player.name] = opt_state
             finite &= good
             sums = collected["bottleneck"] if turn == 0 else sums
             prefix = "" if len(players) == 1 else f"{player.name}/"
@@ -182,10 +185,20 @@ def _accumulated_gradients(player: Player, context: Context) -> tuple[Tree, Tree
     return *across.mean(means), collected
 
 
-def _update(player: Player, grads: Tree, variables: Variables, opt_state: Tree) -> tuple:
-    own = {name: variables.params[name] for name in player.params}
-    updates, opt_state = player.optimizer.update(grads, opt_state, own)
-    return optax.apply_updates(own, updates), opt_state, optax.tree.norm(grads)
+def _update_if(due: Array, player: Player, grads: Tree, own: Tree, opt_state: Tree) -> tuple:
+    """The player's parameters and optimizer state after the update if it is due, else before it."""
+
+    def update(old):
+        own, opt_state = old
+        updates, opt_state = player.optimizer.update(grads, opt_state, own)
+        return optax.apply_updates(own, updates), opt_state
+
+    # To select entry by entry, XLA:CPU copies the state; to branch, TPU and GPU stop and wait.
+    return jax.lax.platform_dependent(
+        (own, opt_state),
+        cpu=lambda old: jax.lax.cond(due, update, lambda kept: kept, old),
+        default=lambda old: _keep(due, update(old), old),
+    )
 
 
 def _update_bottleneck(
