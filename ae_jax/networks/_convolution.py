@@ -106,8 +106,8 @@ def convolve_as_product(x: Array, kernel: Array, stride: int) -> Array:
         low, count = _padding(n, k, stride), -(-n // stride) + -(-k // stride) - 1
         pads.append((low, count * stride - n - low))
         blocks.append(count)
-    x = jnp.pad(x, (*pads, (0, 0))).reshape(blocks[0], stride, blocks[1], stride, -1)
-    x = x.transpose(0, 2, 1, 3, 4).reshape(*blocks, -1)
+    x = jnp.pad(x, (*pads, (0, 0))).reshape(blocks[0], stride, blocks[1], -1)
+    x = x.transpose(0, 2, 1, 3)
     return _product(_windows(x, weights.shape[:2]), weights.reshape(-1, kernel.shape[-1]))
 
 
@@ -122,9 +122,10 @@ def transposed_as_product(x: Array, kernel: Array, size: tuple[int, int], stride
     high, wide, block = *weights.shape[:2], stride * stride * kernel.shape[-1]
     if block < channels:
         y = _product(x, weights.transpose(4, 0, 1, 2, 3, 5).reshape(channels, -1))
-        parts = iter(jnp.split(y, high * wide, axis=-1))  # its transpose is one concatenation
+        parts = y.reshape(*x.shape[:2], high * wide, stride, -1)
+        parts = iter(jnp.split(parts, high * wide, axis=2))  # its transpose is one concatenation
         padded = [
-            jnp.pad(next(parts), ((a, high - 1 - a), (b, wide - 1 - b), (0, 0)))
+            jnp.pad(next(parts)[:, :, 0], ((a, high - 1 - a), (b, wide - 1 - b), (0, 0), (0, 0)))
             for a in range(high)
             for b in range(wide)
         ]
@@ -133,7 +134,8 @@ def transposed_as_product(x: Array, kernel: Array, size: tuple[int, int], stride
         x = jnp.pad(x, ((high - 1, high - 1), (wide - 1, wide - 1), (0, 0)))
         weights = weights[::-1, ::-1].transpose(0, 1, 4, 2, 3, 5)
         y = _product(_windows(x, (high, wide)), weights.reshape(-1, block))
-    y = y.reshape(*y.shape[:2], stride, stride, -1).transpose(0, 2, 1, 3, 4)
+        y = y.reshape(*y.shape[:2], stride, -1)
+    y = y.transpose(0, 2, 1, 3)
     y = y.reshape(y.shape[0] * stride, y.shape[2] * stride, -1)
     top, left = (_padding(n, k, stride) for n, k in zip(size, kernel.shape[:2], strict=True))
     return y[top : top + size[0], left : left + size[1]]
@@ -149,11 +151,14 @@ def _blocks(kernel: Array, stride: int) -> Array:
 
 
 def _windows(x: Array, size: tuple[int, ...]) -> Array:
-    """`[h, w, c]` to every window of `size`, side by side on the last axis."""
+    """`[h, w, …]` to every window of `size`, its positions side by side on the last axis.
+
+    The axes are joined last: XLA:CPU copies fastest where the innermost loop is one of them.
+    """
     (high, wide), (height, width) = size, x.shape[:2]
     rows, columns = height - high + 1, width - wide + 1
     shifted = [x[a : a + rows, b : b + columns] for a in range(high) for b in range(wide)]
-    return jnp.concatenate(shifted, axis=-1)
+    return jnp.stack(shifted, axis=2).reshape(rows, columns, -1)
 
 
 def _product(x: Array, weights: Array) -> Array:
