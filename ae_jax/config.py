@@ -79,8 +79,8 @@ DEFAULTS: dict[str, Any] = {
   one; `compute_dtype` of the networks, "float32" or "bfloat16" (`ae_jax.precision`);
   `average_decay` of the running average of the parameters that is then evaluated and used;
   `steps_per_dispatch` None adapts to half a second a dispatch or four steps, a number is the most,
-  within five seconds; `init_from` is the workdir of a run to start from, `init_parts` which of its parts (none
-  given: all).
+  within five seconds; `init_from` is the workdir of a run to start from, `init_parts` which of its
+  parts (none given: all).
 - `parallel.devices` None takes all; `mesh` is that of the strategy "fsdp".
 - `evaluation.batch_size` None is that of a microbatch.
 - `pod`, for `scripts/compile_for_pod.py` alone, is what it compiles for: under which strategies,

@@ -43,7 +43,8 @@ bernoulli = _on_fused(jax.random.bernoulli)
 
 
 def _as_fused(key: chex.PRNGKey) -> chex.PRNGKey:
-    if jax.random.key_impl(key) != "threefry2x32" or not jax.config.jax_threefry_partitionable:
+    as_here = jax.config.jax_threefry_partitionable  # pyright: ignore[reportAttributeAccessIssue]
+    if jax.random.key_impl(key) != "threefry2x32" or not as_here:
         return key
     return jax.random.wrap_key_data(jax.random.key_data(key), impl=FUSED)
 
