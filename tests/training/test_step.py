@@ -72,6 +72,28 @@ def test_one_step_is_the_hand_written_gradient_and_optax_update():
     assert (int(after.step), float(metrics["skipped"])) == (1, 0)
 
 
+def test_accelerators_select_what_a_cpu_branches_to(monkeypatch):
+    model, objective = linear_autoencoder()
+    players = players_of(model, objective, optax.adam(1e-2))
+    state = small.filled_state(model, players)
+    poisoned = batch()._replace(x=batch().x.at[0, 0].set(jnp.nan))
+
+    def both_steps():
+        step = jax.jit(make_step(model, players, 100))
+        return step(state, batch())[0], step(state, poisoned)[0]
+
+    learnt = lambda state: (state.variables, state.optimizer)
+    here = both_steps()
+    choose = lambda *args, cpu, default: default(*args)
+    monkeypatch.setattr(jax.lax, "platform_dependent", choose)
+    there = both_steps()
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-8)
+    jax.tree.map(close, learnt(here[0]), learnt(there[0]))
+    for kept in (here[1], there[1]):
+        jax.tree.map(np.testing.assert_array_equal, learnt(kept), learnt(state))
+        assert (int(kept.step), int(kept.skipped)) == (int(state.step) + 1, int(state.skipped) + 1)
+
+
 def test_several_adam_steps_are_those_of_optax_on_hand_written_gradients():
     model, objective = linear_autoencoder()
     optimizer = optax.adam(1e-2)
