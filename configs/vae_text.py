@@ -22,10 +22,10 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         32,
         encoder=ae.networks.transformer(vocabulary=256, width=64, depth=0),
         decoder=ae.networks.gru_decoder(
-            vocabulary=256, width=128, autoregressive=True, word_dropout=0.3
+            vocabulary=256, width=256, autoregressive=True, word_dropout=0.1
         ),
     )
-    objective = ae.terms.reconstruction() + ae.terms.free_bits(threshold=1.0)
+    objective = ae.terms.reconstruction() + ae.terms.free_bits(threshold=0.5)
     config = ae.config.config_dict(recipe._replace(objective=objective))
     config.data.source = "text:embedded"
     config.data.arguments.stride = 1

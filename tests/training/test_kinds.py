@@ -40,7 +40,7 @@ def test_text_comes_back_from_64_numbers():
 
 @pytest.mark.slow
 def test_text_has_active_latents_and_beats_the_frequency_of_bytes():
-    run, metrics, train, test = trained("vae_text", 300)
+    run, metrics, train, test = trained("vae_text", 200)
     share = (np.bincount(train.ravel(), minlength=256) + 1) / (train.size + 256)
     by_frequency = -np.log(share)[test].sum(1).mean()
     assert metrics["neg_elbo"] < by_frequency
