@@ -3,9 +3,9 @@
     python scripts/train.py --config=configs/autoencoder_text.py --workdir=runs/autoencoder_text
 
 The text is scikit-learn's descriptions of data sets; held-out windows share no byte with training.
-Expected for seed 0, the only one measured: 97.6% of the bytes of held-out windows come back. The
+Expected over seeds 0 to 2: 97.6% (97.3 to 97.9) of the bytes of held-out windows come back. The
 networks are transformers without blocks: embeddings, one dense layer to the code and one back.
-45 s on one CPU core, estimated from 17 to 30 ms a step.
+55 s on one CPU core.
 """
 
 import ml_collections

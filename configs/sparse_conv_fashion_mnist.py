@@ -3,9 +3,9 @@
     python scripts/prepare_data.py --from_debian
     python scripts/train.py --config=configs/sparse_conv_fashion_mnist.py --workdir=runs/sparse_conv
 
-Expected for seed 0 (others not yet run): test mse 0.0083 of pixels in [0, 1]; mean activation of
-the code 0.101 on test images, of which none has more than 20% of the units above half their own
-99th percentile. About a minute on two idle CPU cores, estimated.
+Expected over seeds 0 to 2: test mse 0.0084 (0.0082 to 0.0087) of pixels in [0, 1]; mean activation
+of the code 0.101 (0.101 to 0.102) on test images, of which none has more than 20% (19 to 20) of the
+units above half their own 99th percentile. 150 s of computing on one CPU core.
 """
 
 import ml_collections
