@@ -213,8 +213,8 @@ def flip(axis: int = 1) -> Preprocessing:
             return x
         if not -(x.ndim - 1) <= axis < x.ndim - 1:
             raise ShapeError(f"examples of shape {x.shape[1:]} have no axis {axis} to flip")
-        key = jax.vmap(jax.random.fold_in, in_axes=(0, None))(draws.time, 1)
-        coin = jax.vmap(jax.random.bernoulli)(key)
+        key = jax.vmap(fused_random.fold_in, in_axes=(0, None))(draws.time, 1)
+        coin = jax.vmap(fused_random.bernoulli)(key)
         flipped = jnp.flip(x, axis + 1 if axis >= 0 else axis)
         return jnp.where(coin.reshape(-1, *[1] * (x.ndim - 1)), flipped, x)
 

@@ -1,4 +1,4 @@
-"""Transformer blocks of one sequence, scanned over depth, with a cache for generation."""
+"""Transformer blocks of one sequence, their parameters stacked, with a cache for generation."""
 
 import math
 from typing import Any

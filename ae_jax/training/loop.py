@@ -24,7 +24,7 @@ LONGEST_DISPATCH = 10_000
 FEW_STEPS = 4
 """What a dispatch aims at, the most that one may take for more steps (a signal waits for its end),
 and the most steps in one. The first few steps may take longer than aimed at: on CPU one step alone
-pays for fresh memory, an eighth of the time of a transformer."""
+pays for fresh memory, a seventh of the time of a transformer."""
 
 
 class Progress(NamedTuple):
