@@ -1,6 +1,7 @@
 """The autoencoder: corrupt → encode → bottleneck → decode, and the only place that vmaps."""
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +25,8 @@ from ae_jax.types import (
     Tree,
     Variables,
 )
+
+T = TypeVar("T")
 
 
 class Autoencoder(NamedTuple):
@@ -130,7 +133,7 @@ class Autoencoder(NamedTuple):
                 log_pz = None if prior is None or log_qz is None else prior.log_prob(z)
                 return (z, y, log_px, log_qz, log_pz), hidden, dec_state
 
-            drawn, hidden, dec_state = jax.vmap(sampled)(jnp.arange(samples))
+            drawn, hidden, dec_state = _each(sampled, samples)
             activations |= {f"decoder/{name}": value for name, value in hidden.items()}
             outputs = Outputs(corrupted, info, posterior, *drawn, activations)
             dec_state = jax.tree.map(lambda s: jnp.mean(s, axis=0, dtype=s.dtype), dec_state)
@@ -278,6 +281,14 @@ def autoencoder(
 
 def _part(variables: Variables, name: str) -> tuple[Tree, Tree]:
     return variables.params.get(name, {}), variables.state.get(name, {})
+
+
+def _each(sampled: Callable[[Array], T], samples: int) -> T:
+    """`sampled(i)` for every i below `samples`, stacked."""
+    if samples > 1:
+        return jax.vmap(sampled)(jnp.arange(samples))
+    # An axis of one keeps XLA:CPU from vectorising reductions: up to seven times slower.
+    return jax.tree.map(lambda leaf: leaf[None], sampled(jnp.int32(0)))
 
 
 def _sum_valid(stats: Tree, valid: Array | None) -> Tree:

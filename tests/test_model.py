@@ -101,6 +101,14 @@ def test_missing_entries_do_not_count(vae):
     np.testing.assert_allclose(outputs.log_px[:, 0], expected, rtol=1e-5)
 
 
+def test_one_sample_is_the_first_of_several(vae):
+    alone, several = forward(*vae)[0], forward(*vae, samples=3)[0]
+    for name in ("z", "parameters", "log_px", "log_qz", "log_pz"):
+        one, first = getattr(alone, name), getattr(several, name)[:, :1]
+        assert one.shape == first.shape
+        np.testing.assert_allclose(one, first, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
 def test_samples_differ_between_draws_steps_and_examples(vae):
     z = np.asarray(forward(*vae, samples=3)[0].z)
     assert len(np.unique(z[..., 0].round(5))) == 3 * BATCH

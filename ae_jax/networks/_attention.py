@@ -1,5 +1,6 @@
 """Transformer blocks of one sequence, their parameters stacked, with a cache for generation."""
 
+import functools
 import math
 from typing import Any
 
@@ -8,12 +9,14 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from ae_jax.errors import ConfigError, require_positive_ints
+from ae_jax.networks import _layers
 from ae_jax.types import Array
 
 EXPANSION = 4
 SHALLOW = 4
 POSITION_SCALE = 0.02  # of learned positions at the start, as in BERT and ViT
 Cache = tuple[Array, Array]
+Dense = functools.partial(nn.Dense, dot_general=_layers.product_of_many)
 
 
 def require_heads(width: int, heads: int) -> None:
@@ -73,9 +76,11 @@ class Attention(nn.Module):
     ) -> tuple[Array, Cache | None]:
         """`[n, c]` to `[n, c]`, and the cache, `[t, h, d]` twice, with x's entry at `index`."""
         width = x.shape[-1]
-        split = (3, self.heads, width // self.heads)
-        joined = nn.Dense(3 * width, dtype=self.dtype, name="qkv")(x)
-        query, key, value = jnp.unstack(joined.reshape(-1, *split), axis=1)
+        joined = Dense(3 * width, dtype=self.dtype, name="qkv")(x)
+        query, key, value = (
+            part.reshape(-1, self.heads, width // self.heads)
+            for part in jnp.split(joined, 3, axis=-1)
+        )
         if cache is not None and index is not None:
             key, value = (
                 jax.lax.dynamic_update_slice_in_dim(old, new.astype(old.dtype), index, 0)
@@ -83,7 +88,7 @@ class Attention(nn.Module):
             )
             cache = (key, value)
         y = attend(query, key, value, mask).reshape(-1, width)
-        return nn.Dense(width, dtype=self.dtype, name="out")(y), cache
+        return Dense(width, dtype=self.dtype, name="out")(y), cache
 
 
 class Block(nn.Module):
@@ -104,8 +109,8 @@ class Block(nn.Module):
         h, cache = Attention(self.heads, self.dtype, name="attention")(h, mask, cache, index)
         x = x + drop(h)
         h = nn.LayerNorm(dtype=self.dtype, name="norm_1")(x)
-        h = nn.gelu(nn.Dense(EXPANSION * x.shape[-1], dtype=self.dtype, name="expand")(h))
-        return x + drop(nn.Dense(x.shape[-1], dtype=self.dtype, name="contract")(h)), cache
+        h = nn.gelu(Dense(EXPANSION * x.shape[-1], dtype=self.dtype, name="expand")(h))
+        return x + drop(Dense(x.shape[-1], dtype=self.dtype, name="contract")(h)), cache
 
 
 class Stack(nn.Module):
