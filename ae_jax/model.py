@@ -126,7 +126,7 @@ class Autoencoder(NamedTuple):
                     z,
                     key=fused_random.fold_in(keys.dropout, i + 1),
                     **options,
-                    **self.target(x),
+                    **self.told(x, posterior),
                 )
                 log_px = self.likelihood.log_prob(likelihood_params, y, x, observed)
                 log_qz = posterior.log_prob(z)
@@ -146,9 +146,13 @@ class Autoencoder(NamedTuple):
         coders = {name: tree for name, tree in coders.items() if jax.tree.leaves(tree)}
         return outputs, {"state": coders, "bottleneck": _sum_valid(stats, batch.valid)}
 
-    def target(self, x: Array) -> dict[str, Array]:
-        """`{"target": x}` for a decoder that reads the clean x, an autoregressive one; else {}."""
-        return accepted(self.decoder.apply, {"target": x})
+    def told(self, x: Array, posterior: Distribution) -> dict[str, Array]:
+        """What a decoder takes beside z, of `target`, the clean x, and `active`, z's units in use.
+
+        Autoregressive decoders read the one; the other spares a dense layer the units at 0.
+        """
+        offered = {"target": x, "active": getattr(posterior, "active", None)}
+        return accepted(self.decoder.apply, offered)
 
     def prior(self, variables: Variables) -> Distribution | None:
         """p(z) over one latent, or None."""

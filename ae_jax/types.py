@@ -142,7 +142,8 @@ class Coder(NamedTuple):
       init: `(key, x) -> (params, state)`.
       apply: `(params, state, x, *, observed, extras, info, key, train) -> (y, activations, state)`,
         everything after x with a default. A decoder that takes `target` too is given the clean x
-        where there is one (autoregressive decoders read it; `decode` has none).
+        where there is one (autoregressive decoders read it; `decode` has none), one that takes
+        `active` the places of the flattened z that may be other than 0, or None.
       node: what rebuilds it, or None.
     """
 

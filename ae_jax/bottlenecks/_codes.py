@@ -44,11 +44,13 @@ class SparseCode(PointMass):
       value: z, `[*latent]`.
       units: what the units would be if all were kept, `[*latent]`.
       dead: bool `[*latent]`, the units that have not fired for long.
+      active: int32 `[k]`, the places in the flattened value that may be other than 0.
     """
 
     value: Array
     units: Array
     dead: Array
+    active: Array
 
 
 @jax.tree_util.register_dataclass

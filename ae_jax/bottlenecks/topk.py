@@ -5,10 +5,10 @@ import math
 import jax
 import jax.numpy as jnp
 
-from ae_jax import losses
 from ae_jax.bottlenecks._codes import SparseCode
 from ae_jax.bottlenecks._shapes import latent_shape
 from ae_jax.errors import ConfigError, require_positive_ints
+from ae_jax.losses import sparsity
 from ae_jax.registry import BOTTLENECKS
 from ae_jax.types import Bottleneck
 
@@ -55,7 +55,9 @@ def topk(
 
     def posterior(params, state, features):
         units = jax.nn.relu(features) if relu else features
-        return SparseCode(losses.top_k(units, k), units, state["unused_for"] >= dead_after)
+        active = sparsity.top_k_places(units, k)
+        dead = state["unused_for"] >= dead_after
+        return SparseCode(sparsity.kept(units, active), units, dead, active)
 
     def update(state, sums, key):
         del key

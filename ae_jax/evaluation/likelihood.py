@@ -45,7 +45,7 @@ def log_likelihood(
         def log_weight(i):
             z = model.bottleneck.latent(*part("bottleneck"), posterior, jax.random.fold_in(key, i))
             y, _, _ = model.decoder.apply(
-                *part("decoder"), z, observed=observed, extras=extras, **model.target(x)
+                *part("decoder"), z, observed=observed, extras=extras, **model.told(x, posterior)
             )
             log_w = model.likelihood.log_prob(likelihood_params, y, x, observed)
             log_q = posterior.log_prob(z)

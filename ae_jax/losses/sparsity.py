@@ -128,8 +128,44 @@ def top_k(units: chex.Array, k: int) -> jax.Array:
     >>> top_k(jnp.array([[1.0, 3.0], [2.0, 3.0]]), k=2).tolist()
     [[0.0, 3.0], [0.0, 3.0]]
     """
+    return kept(units, top_k_places(units, k))
+
+
+def top_k_places(units: chex.Array, k: int) -> jax.Array:
+    """Where the k largest of all units are: int32 `[k]`, of the flattened units, largest first.
+
+    Args:
+      units: one value a unit, any shape.
+      k: from 1 to all.
+
+    Raises:
+      ConfigError: if `k` lies outside 1 to the number of units.
+
+    >>> top_k_places(jnp.array([[1.0, 3.0], [2.0, 3.0]]), k=2).tolist()
+    [1, 3]
+    """
     units = jnp.asarray(units)
-    return _largest(units.ravel(), None, k).reshape(units.shape)
+    if not 1 <= k <= units.size:
+        raise ConfigError(f"k must lie in 1 to {units.size}, the units, got {k}")
+    return jax.lax.top_k(jax.lax.stop_gradient(units).ravel(), k)[1]
+
+
+def kept(units: chex.Array, places: chex.Array) -> jax.Array:
+    """The units at some places as they are, the others 0.
+
+    Args:
+      units: any shape.
+      places: integers, of the flattened units.
+
+    Returns:
+      Of the shape of `units`. Its gradient reaches the units kept and no others.
+
+    >>> kept(jnp.array([[1.0, 3.0], [2.0, 3.0]]), jnp.array([1, 2])).tolist()
+    [[0.0, 3.0], [2.0, 0.0]]
+    """
+    units = jnp.asarray(units)
+    chosen = jnp.zeros(units.size, bool).at[places].set(True).reshape(units.shape)
+    return jnp.where(chosen, units, jnp.zeros((), units.dtype))
 
 
 def top_k_of_dead(pre_activations: chex.Array, dead: chex.Array, k: int) -> jax.Array:
@@ -155,19 +191,8 @@ def top_k_of_dead(pre_activations: chex.Array, dead: chex.Array, k: int) -> jax.
     """
     _rows.require_shapes(pre_activations=(pre_activations, "h"), dead=(dead, "h"))
     pre_activations, dead = jnp.asarray(pre_activations), jnp.asarray(dead, dtype=bool)
-    return _largest(pre_activations, dead, k)
-
-
-def _largest(units: jax.Array, among: jax.Array | None, k: int) -> jax.Array:
-    if not 1 <= k <= units.size:
-        raise ConfigError(f"k must lie in 1 to {units.size}, the units, got {k}")
-    ranked = jax.lax.stop_gradient(units)
-    if among is not None:
-        ranked = jnp.where(among, ranked, -jnp.inf)
-    _, winners = jax.lax.top_k(ranked, k)
-    kept = jnp.zeros(units.shape, bool).at[winners].set(True)
-    kept = kept if among is None else kept & among
-    return jnp.where(kept, units, jnp.zeros((), units.dtype))
+    places = top_k_places(jnp.where(dead, pre_activations, -jnp.inf), k)
+    return jnp.where(dead, kept(pre_activations, places), 0)
 
 
 def dead_unit_auxiliary(residual: chex.Array, dead_reconstruction: chex.Array) -> jax.Array:

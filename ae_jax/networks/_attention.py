@@ -1,6 +1,5 @@
 """Transformer blocks of one sequence, their parameters stacked, with a cache for generation."""
 
-import functools
 import math
 from typing import Any
 
@@ -9,14 +8,13 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from ae_jax.errors import ConfigError, require_positive_ints
-from ae_jax.networks import _layers
+from ae_jax.networks._dense import Dense
 from ae_jax.types import Array
 
 EXPANSION = 4
 SHALLOW = 4
 POSITION_SCALE = 0.02  # of learned positions at the start, as in BERT and ViT
 Cache = tuple[Array, Array]
-Dense = functools.partial(nn.Dense, dot_general=_layers.product_of_many)
 
 
 def require_heads(width: int, heads: int) -> None:

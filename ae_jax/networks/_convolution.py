@@ -17,7 +17,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from ae_jax.networks import _layers
+from ae_jax.networks import _dense
 from ae_jax.types import Array
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
@@ -109,7 +109,7 @@ def convolve_as_product(x: Array, kernel: Array, stride: int) -> Array:
         blocks.append(count)
     x = jnp.pad(x, (*pads, (0, 0))).reshape(blocks[0], stride, blocks[1], -1)
     x = x.transpose(0, 2, 1, 3)
-    return _layers.product(_windows(x, weights.shape[:2]), weights.reshape(-1, kernel.shape[-1]))
+    return _dense.product(_windows(x, weights.shape[:2]), weights.reshape(-1, kernel.shape[-1]))
 
 
 def transposed_as_product(x: Array, kernel: Array, size: tuple[int, int], stride: int) -> Array:
@@ -122,7 +122,7 @@ def transposed_as_product(x: Array, kernel: Array, size: tuple[int, int], stride
     weights, channels = _blocks(kernel[::-1, ::-1], stride), x.shape[-1]
     high, wide, block = *weights.shape[:2], stride * stride * kernel.shape[-1]
     if block < channels:
-        y = _layers.product(x, weights.transpose(4, 0, 1, 2, 3, 5).reshape(channels, -1))
+        y = _dense.product(x, weights.transpose(4, 0, 1, 2, 3, 5).reshape(channels, -1))
         parts = y.reshape(*x.shape[:2], high * wide, stride, -1)
         parts = iter(jnp.split(parts, high * wide, axis=2))  # its transpose is one concatenation
         padded = [
@@ -134,7 +134,7 @@ def transposed_as_product(x: Array, kernel: Array, size: tuple[int, int], stride
     else:
         x = jnp.pad(x, ((high - 1, high - 1), (wide - 1, wide - 1), (0, 0)))
         weights = weights[::-1, ::-1].transpose(0, 1, 4, 2, 3, 5)
-        y = _layers.product(_windows(x, (high, wide)), weights.reshape(-1, block))
+        y = _dense.product(_windows(x, (high, wide)), weights.reshape(-1, block))
         y = y.reshape(*y.shape[:2], stride, -1)
     y = y.transpose(0, 2, 1, 3)
     y = y.reshape(y.shape[0] * stride, y.shape[2] * stride, -1)

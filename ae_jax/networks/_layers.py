@@ -1,6 +1,5 @@
 """What the built-in networks share: options, conditions, normalisation, first and last layers."""
 
-import functools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from ae_jax.errors import ConfigError, ShapeError, nearest, require_positive_ints
+from ae_jax.networks._dense import Dense
 from ae_jax.networks.adapters import BATCH_AXIS
 from ae_jax.types import Array, Shape
 
@@ -152,26 +152,6 @@ def normalise(x: Array, kind: str | None, *, name: str, dtype: Any, train: bool)
     return x if kind is None else NORMALISATIONS[kind](name, dtype, train, x)(x)
 
 
-def product(x: Array, weights: Array, **options: Any) -> Array:
-    """`x @ weights`, x `[*positions, c]`, in the form whose gradient XLA:CPU computes fastest.
-
-    Where an example has many positions, that is; for one, making it ready costs more than it gains.
-    """
-    # Without the barrier XLA writes the weights' gradient transposed: up to five times slower.
-    weights = jax.lax.optimization_barrier(weights.T)
-    return jax.lax.dot_general(x, weights, (((x.ndim - 1,), (1,)), ((), ())), **options)
-
-
-def product_of_many(x: Array, weights: Array, dimensions: Any, **options: Any) -> Array:
-    """`dot_general` of an `nn.Dense` applied to `[n, c]`: `product` on CPU, if n is not 1."""
-    plain = functools.partial(jax.lax.dot_general, dimension_numbers=dimensions, **options)
-    if len(x) == 1:
-        return plain(x, weights)
-    return jax.lax.platform_dependent(
-        x, weights, cpu=functools.partial(product, **options), default=plain
-    )
-
-
 def emit(x: Array, output_shape: Shape, dtype: Any, *, per_position: bool) -> Array:
     """The dense layer "output" of an encoder, in float32 or better.
 
@@ -183,7 +163,7 @@ def emit(x: Array, output_shape: Shape, dtype: Any, *, per_position: bool) -> Ar
     """
     size = output_shape[-1] if per_position else math.prod(output_shape)
     x = x if per_position else jnp.ravel(x)
-    return at_full_precision(nn.Dense(size, dtype=dtype, name="output")(x).reshape(output_shape))
+    return at_full_precision(Dense(size, dtype=dtype, name="output")(x).reshape(output_shape))
 
 
 def unfold(z: Array, positions: Shape, width: int, dtype: Any) -> Array:
@@ -192,8 +172,8 @@ def unfold(z: Array, positions: Shape, width: int, dtype: Any) -> Array:
     z of shape `[*positions, d]` goes position by position, any other flattened.
     """
     if z.ndim == len(positions) + 1 and z.shape[:-1] == tuple(positions):
-        return nn.Dense(width, dtype=dtype, name="input")(z)
-    flat = nn.Dense(math.prod(positions) * width, dtype=dtype, name="input")(jnp.ravel(z))
+        return Dense(width, dtype=dtype, name="input")(z)
+    flat = Dense(math.prod(positions) * width, dtype=dtype, name="input")(jnp.ravel(z))
     return flat.reshape(*positions, width)
 
 

@@ -15,6 +15,7 @@ from flax import linen as nn
 
 from ae_jax.errors import ShapeError, require_positive_ints
 from ae_jax.networks import _layers
+from ae_jax.networks._dense import Dense
 from ae_jax.networks.adapters import from_linen
 from ae_jax.types import Array, Network, Shape
 
@@ -67,7 +68,7 @@ class Embedding(nn.Module):
         if self.vocabulary is None:
             x, missing = _layers.floating(x), ~observed
             x = jnp.concatenate([jnp.where(missing, 0, x), missing.astype(x.dtype)], axis=-1)
-            return nn.Dense(self.width, dtype=self.dtype, name="entries")(x)
+            return Dense(self.width, dtype=self.dtype, name="entries")(x)
         x = (jnp.round(x) if jnp.issubdtype(x.dtype, jnp.floating) else x).astype(jnp.int32)
         known = observed & (x >= 0) & (x < self.vocabulary)
         table = nn.Embed(self.vocabulary + 1, self.width, dtype=self.dtype, name="entries")

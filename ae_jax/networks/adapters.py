@@ -71,9 +71,10 @@ def from_linen(module: nn.Module) -> Coder:
 
     `__call__(x)` may also take any of `train`, `deterministic`, `observed`, `extras`, `info` by
     name, and a decoder `target`: the clean x in training and evaluation, None where it is to be
-    made up (`decode`). Dropout draws from our streams; values `sow`n into "intermediates" become
-    named activations; other collections are state. A BatchNorm must have `axis_name="batch"`: it
-    then normalises over the whole batch on all devices.
+    made up (`decode`), and `active`: the places of z in use, None where that is not known. Dropout
+    draws from our streams; values `sow`n into "intermediates" become named activations; other
+    collections are state. A BatchNorm must have `axis_name="batch"`: it then normalises over the
+    whole batch on all devices.
 
     Args:
       module: an unbound Linen module.
@@ -94,8 +95,8 @@ def from_linen(module: nn.Module) -> Coder:
             + ("; call the class first" if isinstance(module, type) else "")
         )
 
-    def options(observed, extras, info, target, train):
-        offered = {"train": train, "deterministic": not train, "target": target}
+    def options(observed=None, extras=None, info=None, target=None, active=None, train=False):
+        offered = {"train": train, "deterministic": not train, "target": target, "active": active}
         offered |= {"observed": observed, "extras": extras, "info": info}
         return accepted(type(module).__call__, offered)
 
@@ -103,7 +104,7 @@ def from_linen(module: nn.Module) -> Coder:
         names = ("params", "dropout")
         rngs = {name: jax.random.fold_in(key, i) for i, name in enumerate(names)}
         with nn.intercept_methods(_linen_interceptor):
-            variables = module.init(rngs, x, **options(observed, extras, info, None, False))
+            variables = module.init(rngs, x, **options(observed, extras, info))
         variables = {k: v for k, v in variables.items() if k != _ACTIVATIONS}
         return variables.pop("params", {}), variables
 
@@ -116,6 +117,7 @@ def from_linen(module: nn.Module) -> Coder:
         extras=None,
         info=None,
         target=None,
+        active=None,
         key=None,
         train=False,
     ):
@@ -127,7 +129,7 @@ def from_linen(module: nn.Module) -> Coder:
                 x,
                 rngs=rngs,
                 mutable=mutable,
-                **options(observed, extras, info, target, train),
+                **options(observed, extras, info, target, active, train),
             )
         changed = dict(changed)
         activations = flat_activations(changed.pop(_ACTIVATIONS, {}))

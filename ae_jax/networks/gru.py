@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from ae_jax.errors import require_positive_ints
 from ae_jax.networks import _layers, _sequence
+from ae_jax.networks._dense import Dense
 from ae_jax.networks.mlp import activation_function
 from ae_jax.registry import NETWORKS
 from ae_jax.types import Array, Network, Shape
@@ -111,7 +112,7 @@ class _DecoderStep(nn.Module):
             after, _ = nn.GRUCell(self.width, dtype=self.dtype, name=f"cell_{i}")(state, x)
             x = after.astype(state.dtype)
             new.append(x)
-        y = _layers.at_full_precision(nn.Dense(self.size, dtype=self.dtype, name="output")(x))
+        y = _layers.at_full_precision(Dense(self.size, dtype=self.dtype, name="output")(x))
         if self.autoregressive:
             guess = _sequence.next_entry(y, self.vocabulary, self.per_entry, self.feedback)
             fed = guess.astype(fed.dtype)

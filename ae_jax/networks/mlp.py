@@ -11,6 +11,7 @@ from flax import linen as nn
 
 from ae_jax.errors import ConfigError, nearest, require_positive_ints
 from ae_jax.networks import _layers
+from ae_jax.networks._dense import Dense
 from ae_jax.networks.adapters import from_linen
 from ae_jax.registry import NETWORKS, import_object
 from ae_jax.types import Array, Network, Shape
@@ -57,13 +58,19 @@ class MLP(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Array, extras: Mapping[str, Array] | None = None, train: bool = False
+        self,
+        x: Array,
+        extras: Mapping[str, Array] | None = None,
+        train: bool = False,
+        active: Array | None = None,
     ) -> Array:
-        """`[*event]` to `[*output_shape]`."""
+        """`[*event]` to `[*output_shape]`; all of x is 0 but for the places `active`, if given."""
         x = _layers.floating(jnp.ravel(x))
+        active = active if self.condition is None else None
         x = _layers.append_condition(x, extras, self.condition, self.num_classes)
         for i, width in enumerate(self.hidden):
-            x = nn.Dense(width, dtype=self.dtype, name=f"dense_{i}")(x)
+            x = Dense(width, self.dtype, name=f"dense_{i}")(x, active)
+            active = None  # what follows reads all of its input
             x = _layers.normalise(
                 x, self.normalisation, name=f"norm_{i}", dtype=self.dtype, train=train
             )
@@ -71,7 +78,7 @@ class MLP(nn.Module):
             self.sow("intermediates", f"hidden_{i}", x)
             if self.dropout:
                 x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        y = nn.Dense(math.prod(self.output_shape), dtype=self.dtype, name="output")(x)
+        y = Dense(math.prod(self.output_shape), self.dtype, name="output")(x, active)
         return _layers.at_full_precision(y.reshape(self.output_shape))
 
 

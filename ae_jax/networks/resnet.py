@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from ae_jax.errors import ConfigError, require_positive_ints
 from ae_jax.networks import _attention, _convolution, _layers
+from ae_jax.networks._dense import Dense
 from ae_jax.networks.adapters import from_linen
 from ae_jax.networks.conv import Convolution, as_image, image_shape
 from ae_jax.networks.mlp import activation_function
@@ -41,7 +42,7 @@ class ResidualBlock(nn.Module):
         zeros = nn.initializers.zeros
         layer = Convolution(self.width, KERNEL, dtype=self.dtype, kernel_init=zeros, name="conv_1")
         if x.shape[-1] != self.width:
-            x = nn.Dense(self.width, dtype=self.dtype, name="skip")(x)
+            x = Dense(self.width, dtype=self.dtype, name="skip")(x)
         x = x + layer(h)
         if self.heads is None:
             return x

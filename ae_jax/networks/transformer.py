@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from ae_jax.errors import ConfigError, ShapeError, nearest
 from ae_jax.networks import _attention, _layers, _sequence
+from ae_jax.networks._dense import Dense
 from ae_jax.networks.mlp import activation_function
 from ae_jax.registry import NETWORKS
 from ae_jax.types import Array, Network, Shape
@@ -85,7 +86,7 @@ class _Core(nn.Module):
     def setup(self):
         """The layers that teacher forcing and generation share."""
         self.stack = _attention.Stack(self.depth, self.heads, self.dropout, self.remat, self.dtype)
-        self.output = nn.Dense(self.size, dtype=self.dtype)
+        self.output = Dense(self.size, dtype=self.dtype)
         if self.autoregressive:
             self.embedding = _sequence.Embedding(self.vocabulary, self.width, self.dtype)
             self.start = self.param("start", nn.initializers.normal(1.0), (self.width,))

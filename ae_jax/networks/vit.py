@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from ae_jax.errors import ShapeError, require_positive_ints
 from ae_jax.networks import _attention, _layers
+from ae_jax.networks._dense import Dense
 from ae_jax.networks._patches import Patches
 from ae_jax.networks.adapters import from_linen
 from ae_jax.networks.transformer import require_pool
@@ -57,7 +58,7 @@ class ViTEncoder(nn.Module):
             kept = patches.number - round(self.mask_rate * patches.number)
             visible = jnp.argsort(hidden, stable=True)[:kept]
             x, positions = x[visible], positions[visible]
-        x = nn.Dense(self.width, dtype=self.dtype, name="patches")(x)
+        x = Dense(self.width, dtype=self.dtype, name="patches")(x)
         stack = _attention.Stack(
             self.depth, self.heads, self.dropout, self.remat, self.dtype, name="stack"
         )
@@ -115,7 +116,7 @@ class ViTDecoder(nn.Module):
             self.depth, self.heads, self.dropout, self.remat, self.dtype, name="stack"
         )
         x, _ = stack(x, train=train)
-        y = nn.Dense(patches.size, dtype=self.dtype, name="output")(x)
+        y = Dense(patches.size, dtype=self.dtype, name="output")(x)
         return _layers.at_full_precision(patches.join(y))
 
 

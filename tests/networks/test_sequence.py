@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ae_jax as ae
-from ae_jax.networks import _attention, _layers
+from ae_jax.networks import _attention
 from tests import fast
 from tests.networks import checks
 
@@ -19,10 +19,6 @@ SMALL = {
     "transformer": {"width": 8, "depth": 2, "heads": 2},
 }
 KINDS = ["tokens", "series"]
-
-
-def draw(*shape):
-    return RNG.normal(size=shape).astype(np.float32)
 
 
 def encoder(name, kind="tokens", **options):
@@ -141,7 +137,7 @@ def test_missing_entries(name):
 
 
 def test_attention_is_a_softmax_of_products():
-    query, key, value = draw(3, 4, 2, 3)
+    query, key, value = RNG.normal(size=(3, 4, 2, 3)).astype(np.float32)
     mask = np.tri(4, dtype=bool)
     for use in (None, mask):
         y = _attention.attend(*map(jnp.asarray, (query, key, value)), use)
@@ -150,20 +146,6 @@ def test_attention_is_a_softmax_of_products():
             weights = np.exp(scores) * (1 if use is None else use)
             weights /= weights.sum(-1, keepdims=True)
             np.testing.assert_allclose(y[:, head], weights @ value[:, head], atol=1e-6)
-
-
-@pytest.mark.parametrize("positions", [1, 5])
-@pytest.mark.parametrize("platform", ["cpu", "tpu"])
-def test_products_of_many_positions_are_products_with_their_gradients(positions, platform):
-    x, weights, back = (draw(*s) for s in ((3, positions, 4), (4, 6), (3, positions, 6)))
-    dense = lambda x, w: _layers.product_of_many(x, w, (((1,), (0,)), ((), ())))
-    y, pull_back = jax.vjp(jax.vmap(dense, (0, None)), x, weights)
-    expected = x @ weights, back @ weights.T, np.einsum("bni,bno->io", x, back)
-    for result, value in zip((y, *pull_back(back)), expected, strict=True):
-        np.testing.assert_allclose(result, value, rtol=1e-5, atol=1e-5)
-    lowered = jax.jit(jax.vmap(dense, (0, None))).trace(x, weights)
-    text = lowered.lower(lowering_platforms=(platform,)).as_text()
-    assert ("optimization_barrier" in text) == (platform == "cpu" and positions > 1)
 
 
 def test_without_blocks_positions_are_normalised_one_by_one():

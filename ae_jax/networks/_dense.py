@@ -1,0 +1,81 @@
+"""The dense layer, in the forms whose gradients XLA:CPU computes fastest.
+
+Elsewhere it is Flax's: `jax.lax.platform_dependent` chooses when a program is lowered.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.linen.dtypes import promote_dtype
+
+from ae_jax.types import Array
+
+FEW = 64  # of so many inputs one in use: with more, a product of matrices is as fast
+WIDE = 4_096  # from here on rows of so many numbers lie too far apart to be summed down the columns
+
+
+class Dense(nn.Module):
+    """x W + b, with the parameters and initial values of Flax's `nn.Dense`.
+
+    Attributes:
+      features: how many numbers it emits.
+      dtype: computed in; None: x's and the parameters'.
+    """
+
+    features: int
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: Array, active: Array | None = None) -> Array:
+        """`[…, c]` to `[…, features]`; `[c]` may be 0 but for the places `active`."""
+        shape = (x.shape[-1], self.features)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
+        bias = self.param("bias", nn.initializers.zeros_init(), shape[1:])
+        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+        return add_bias(multiply(x, kernel, active), bias)
+
+
+def multiply(x: Array, weights: Array, active: Array | None = None) -> Array:
+    """X W: of many positions in `product`'s form, of few numbers in use by their rows of W."""
+    if x.ndim > 1 and len(x) > 1:
+        return jax.lax.platform_dependent(x, weights, cpu=product, default=jnp.matmul)
+    if x.ndim == 1 and active is not None and len(active) * FEW <= len(x):
+        return jax.lax.platform_dependent(
+            x,
+            weights,
+            active,
+            cpu=lambda x, weights, active: x[active] @ weights[active],
+            default=lambda x, weights, active: x @ weights,
+        )
+    return x @ weights
+
+
+def product(x: Array, weights: Array) -> Array:
+    """X W, x `[*positions, c]`, in the form whose gradient XLA:CPU computes fastest.
+
+    For one position making it ready costs more than it gains.
+    """
+    # Without the barrier XLA writes the weights' gradient transposed: up to five times slower.
+    weights = jax.lax.optimization_barrier(weights.T)
+    return jax.lax.dot_general(x, weights, (((x.ndim - 1,), (1,)), ((), ())))
+
+
+@jax.custom_jvp
+def add_bias(y: Array, bias: Array) -> Array:
+    """Y `[…, c]` + b; on CPU a wide b's gradient is a product: summing columns takes 20 times."""
+    return y + bias
+
+
+@add_bias.defjvp
+def _(primals, tangents):
+    (y, bias), (y_dot, bias_dot) = primals, tangents
+    if y.ndim == 1 and y.size >= WIDE:
+        bias_dot = jax.lax.platform_dependent(y, bias_dot, cpu=_spread, default=lambda y, b: b)
+    return y + bias, y_dot + bias_dot
+
+
+def _spread(y: Array, bias: Array) -> Array:
+    one = jnp.where(y[:1] == y[:1], 1, 1).astype(bias.dtype)  # under vmap one for each example
+    return one @ bias[None]
