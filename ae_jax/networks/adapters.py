@@ -142,9 +142,9 @@ def from_nnx(factory: Callable[..., Any]) -> Coder:
     """A Flax NNX module, written for one example, as a Coder.
 
     The module's `__call__(x)` may also take any of `train`, `deterministic`, `observed`, `extras`,
-    `info`, `target` by name; `train()` and `eval()` are set for it, dropout keys are reseeded from
-    our streams, values sown as `nnx.Intermediate` become named activations, every other variable is
-    state. A BatchNorm must have `axis_name="batch"`.
+    `info`, `target`, `active` by name; `train()` and `eval()` are set for it, dropout keys are
+    reseeded from our streams, values sown as `nnx.Intermediate` become named activations, every
+    other variable is state. A BatchNorm must have `axis_name="batch"`.
 
     Args:
       factory: the module's class, or any function of `rngs` that returns the module.

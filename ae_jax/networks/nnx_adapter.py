@@ -67,6 +67,7 @@ def adapt(factory: Callable[..., nnx.Module]) -> Coder:
         extras=None,
         info=None,
         target=None,
+        active=None,
         key=None,
         train=False,
     ):
@@ -85,7 +86,7 @@ def adapt(factory: Callable[..., nnx.Module]) -> Coder:
         for _, child in nnx.iter_modules(module):
             if isinstance(child, nnx.BatchNorm):
                 child.axis_name = normalisation_axes()  # pyright: ignore[reportAttributeAccessIssue]
-        offered = {"train": train, "deterministic": not train, "target": target}
+        offered = {"train": train, "deterministic": not train, "target": target, "active": active}
         offered |= {"observed": observed, "extras": extras, "info": info}
         call = nnx.capture(module, nnx.Intermediate)
         y, sown = call(x, **accepted(type(module).__call__, offered))

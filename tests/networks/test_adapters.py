@@ -204,7 +204,7 @@ def test_a_module_gets_the_arguments_it_names_and_no_other(flavour, coder):
 )
 def test_a_module_with_open_keywords_gets_all(flavour, coder):
     params, state = fast.jit(coder.init)(KEY, X)
-    coder.apply(params, state, X, train=True, info={"mask": 1}, target=2)
+    coder.apply(params, state, X, train=True, info={"mask": 1}, target=2, active=3)
     assert SEEN[flavour] == {
         "train": True,
         "deterministic": False,
@@ -212,6 +212,7 @@ def test_a_module_with_open_keywords_gets_all(flavour, coder):
         "extras": None,
         "info": {"mask": 1},
         "target": 2,
+        "active": 3,
     }
 
 
