@@ -26,10 +26,11 @@ from ae_jax import (
 )
 from ae_jax.choices import spec_of
 from ae_jax.fitting import fit, fit_config
+from ae_jax.loading import load
 from ae_jax.model import Autoencoder, autoencoder
 from ae_jax.networks import from_linen, from_nnx
 from ae_jax.objective import Objective, Term, term
-from ae_jax.run import Run, load
+from ae_jax.run import Run
 from ae_jax.storage import read_metrics
 from ae_jax.types import Batch, Collectives, Context, Outputs, Player, Spec, Variables
 

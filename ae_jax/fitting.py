@@ -12,8 +12,8 @@ from ae_jax.choices import display_range
 from ae_jax.data.dataset import Dataset, as_dataset, of_section
 from ae_jax.data.preprocessing import build as build_preprocessing
 from ae_jax.errors import ConfigError, PartError
-from ae_jax.recipe import Recipe
-from ae_jax.run import Run, as_recipe
+from ae_jax.recipe import Recipe, as_recipe
+from ae_jax.run import Run
 from ae_jax.training import processes
 from ae_jax.training.profiling import Profiler
 from ae_jax.types import Variables

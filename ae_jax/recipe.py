@@ -101,3 +101,21 @@ def of_model(model: Autoencoder, objective: Objective) -> Recipe:
         model.likelihood,
         model.corruption,
     )
+
+
+def as_recipe(model: Any) -> Recipe:
+    """A Recipe from whatever `fit` is given.
+
+    Raises:
+      PartError: it is neither a recipe nor a `(model, objective)` pair.
+    """
+    if isinstance(model, Recipe):
+        return model
+    if isinstance(model, tuple) and len(model) == 2:
+        built, objective = model
+        if isinstance(built, Autoencoder) and isinstance(objective, Objective):
+            return of_model(built, objective)
+    raise PartError(
+        "expected a recipe (ae.recipes.vae(…)) or a pair (model, objective), got "
+        f"{type(model).__name__}: {model!r:.200}"
+    )

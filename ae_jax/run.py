@@ -9,13 +9,11 @@ import numpy as np
 
 from ae_jax import config as config_lib
 from ae_jax import evaluation, keys
-from ae_jax.data import preprocessing
 from ae_jax.data.dataset import Dataset, from_arrays, of_section
 from ae_jax.data.preprocessing import Preprocessing
 from ae_jax.data.resident import to_batch
 from ae_jax.data.source import Arrays, Records, Source, sampled
 from ae_jax.errors import (
-    CheckpointError,
     ConfigError,
     DataError,
     PartError,
@@ -24,12 +22,10 @@ from ae_jax.errors import (
 )
 from ae_jax.model import Autoencoder
 from ae_jax.objective import Objective
-from ae_jax.precision import with_compute_dtype
-from ae_jax.recipe import Recipe, of_model
 from ae_jax.training import parallel
 from ae_jax.training.feeds import choose_engine, evaluator
 from ae_jax.training.strategy import Strategy
-from ae_jax.types import Array, Batch, PRNGKey, Shape, Spec, Variables, spec_from_dict
+from ae_jax.types import Array, Batch, PRNGKey, Shape, Spec, Variables
 
 
 class Run:
@@ -336,84 +332,6 @@ class Run:
         else:
             x = jax.vmap(lambda y: likelihood.mean(params, y))(y)
         return self.preprocessing.invert(x)
-
-
-def load(
-    workdir: Any,
-    model: tuple[Autoencoder, Objective] | Recipe | None = None,
-    step: int | str | None = None,
-) -> Run:
-    """A run from its workdir, as `fit` left it.
-
-    Args:
-      workdir: local or `gs://`.
-      model: the `(model, objective)` pair or recipe, needed only where parts of it were the user's
-        own Python objects.
-      step: of which checkpoint; None: the newest readable; "best": the lowest validation loss (test
-        loss, where there is no validation split).
-
-    Returns:
-      A Run.
-
-    Raises:
-      MissingFileError: this is not the workdir of a run.
-      ConfigError: the run's parts cannot be rebuilt without `model`.
-      CheckpointError: there is no checkpoint, or none can be read.
-    """
-    from ae_jax import storage
-    from ae_jax.training.checkpoint import Checkpoints, variables_of
-
-    path = storage.existing_workdir(workdir)
-    stored = storage.read_config(path)
-    config, spec = config_lib.complete(stored["config"]), stored["spec"]
-    data_shape = tuple(spec["data_shape"])
-    spec = spec_from_dict(spec)
-    recipe = (
-        config_lib.recipe_of(config, need_objective=False) if model is None else as_recipe(model)
-    )
-    built, objective = recipe.build(spec)
-    built = with_compute_dtype(built, config["training"]["compute_dtype"], spec)
-    with Checkpoints(path, read_only=True) as checkpoints:
-        wanted: Any = checkpoints.best_step() if step == "best" else step
-        if step is not None and wanted not in checkpoints.steps():
-            raise CheckpointError(
-                f"there is no checkpoint of step {step!r} in '{path}'; there are those of "
-                f"{checkpoints.steps()}"
-            )
-        restored = checkpoints.restore(wanted)
-    if restored is None:
-        raise CheckpointError(f"'{path}' holds no finished checkpoint yet")
-    summary = path / storage.SUMMARY
-    return Run(
-        built,
-        objective if objective.terms else None,
-        variables_of(restored.tree),
-        config,
-        preprocessing.build(config["data"]["preprocessing"]),
-        spec,
-        data_shape,
-        stored["num_train"],
-        tuple(stored["display_range"]),
-        storage.read_json(summary) if summary.exists() else {},
-    )
-
-
-def as_recipe(model: Any) -> Recipe:
-    """A Recipe from whatever `fit` is given.
-
-    Raises:
-      PartError: it is neither a recipe nor a `(model, objective)` pair.
-    """
-    if isinstance(model, Recipe):
-        return model
-    if isinstance(model, tuple) and len(model) == 2:
-        built, objective = model
-        if isinstance(built, Autoencoder) and isinstance(objective, Objective):
-            return of_model(built, objective)
-    raise PartError(
-        "expected a recipe (ae.recipes.vae(…)) or a pair (model, objective), got "
-        f"{type(model).__name__}: {model!r:.200}"
-    )
 
 
 def _places(x: np.ndarray) -> np.ndarray:
