@@ -1,7 +1,8 @@
-"""The sections of a run's config, their defaults, and the check against them.
+"""A run's config: from a recipe and back, and checked against the fields that there are.
 
 A config is a nested dict of plain values (in config files, an ml_collections ConfigDict). A part is
-a node `{"name": …, argument: value, …}`; None leaves it to be chosen from the data.
+a node `{"name": …, argument: value, …}`; None leaves it to be chosen from the data. `DEFAULTS` has
+every field; `ae_jax.fields` says what they mean.
 """
 
 import copy

@@ -1,4 +1,4 @@
-"""The dense layer, in the forms whose gradients XLA:CPU computes fastest.
+"""The dense layer, in the forms that XLA:CPU computes fastest.
 
 Elsewhere it is Flax's: `jax.lax.platform_dependent` chooses when a program is lowered.
 """
@@ -38,7 +38,10 @@ class Dense(nn.Module):
 
 
 def multiply(x: Array, weights: Array, active: Array | None = None) -> Array:
-    """X W: of many positions in `product`'s form, of few numbers in use by their rows of W."""
+    """The product x W: of many positions as in `product`, of few numbers in use by their rows of W.
+
+    Gradients for numbers that are not in use are 0 where only rows are read.
+    """
     if x.ndim > 1 and len(x) > 1:
         return jax.lax.platform_dependent(x, weights, cpu=product, default=jnp.matmul)
     if x.ndim == 1 and active is not None and len(active) * FEW <= len(x):
@@ -53,7 +56,7 @@ def multiply(x: Array, weights: Array, active: Array | None = None) -> Array:
 
 
 def product(x: Array, weights: Array) -> Array:
-    """X W, x `[*positions, c]`, in the form whose gradient XLA:CPU computes fastest.
+    """The product x W, x `[*positions, c]`, in the form whose gradient XLA:CPU computes fastest.
 
     For one position making it ready costs more than it gains.
     """
@@ -64,7 +67,7 @@ def product(x: Array, weights: Array) -> Array:
 
 @jax.custom_jvp
 def add_bias(y: Array, bias: Array) -> Array:
-    """Y `[…, c]` + b; on CPU a wide b's gradient is a product: summing columns takes 20 times."""
+    """The sum y + b, y `[…, c]`; on CPU a wide b's gradient is a product: a sum takes 20 times."""
     return y + bias
 
 
