@@ -16,12 +16,12 @@ from ae_jax.benchmarking.peers import (
     worker,
     workloads,
 )
-from ae_jax.benchmarking.peers.trainer import Job
+from ae_jax.benchmarking.peers.trainer import PRECISIONS, Job
 from ae_jax.errors import MissingFileError, UnknownNameError
 from tests import small
 
 NAMES = tuple(workloads.WORKLOADS)
-LONGER = ("conv_vae", "transformer")  # to compile
+LONGER = ("conv_vae", "resnet_vae", "transformer")  # to compile
 QUICK = [pytest.param(n, marks=pytest.mark.slow) if n in LONGER else n for n in NAMES]
 
 
@@ -39,8 +39,8 @@ def folders(tmp_path_factory):
     return folder
 
 
-def claim_of(path, name, peer, variant, regime="device"):
-    job = Job(workload=name, folder=str(path), peer=peer, variant=variant, regime=regime)
+def claim_of(path, name, peer, variant, regime="device", precision="float32"):
+    job = Job("timing", name, "smoke", str(path), peer, variant, regime, precision=precision)
     trainer = table.builder(table.find(peer))(job)
     claim = admission.Claim(
         trainer.replay(admission.read(path)), trainer.parameters, trainer.optimizer
@@ -152,7 +152,7 @@ def test_the_librarys_own_loop_is_admitted(name, regime, folders):
     assert admission.refusals(claim, expected) == []
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [n for n in QUICK if n != "resnet_vae"])
 def test_the_plain_loop_is_admitted(name, folders):
     path, expected = folders(name)
     claim = claim_of(path, name, "jax_loop", "plain")
@@ -206,7 +206,7 @@ def test_without_a_file_the_message_says_how_to_make_it(tmp_path):
 
 
 @pytest.mark.parametrize("variant", ["eager", "fused_adam"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", QUICK)
 def test_torch_is_admitted(name, variant, folders):
     pytest.importorskip("torch")
     path, expected = folders(name)
@@ -215,12 +215,30 @@ def test_torch_is_admitted(name, variant, folders):
 
 
 @pytest.mark.parametrize(
-    ("name", "variant"), [("conv_vae", "channels_last"), ("topk", "sparse_decoder")]
+    ("name", "variant"),
+    [
+        ("conv_vae", "channels_last"),
+        pytest.param("resnet_vae", "channels_last", marks=pytest.mark.slow),
+        ("topk", "sparse_decoder"),
+    ],
 )
 def test_torch_variants_of_one_workload_are_admitted(name, variant, folders):
     pytest.importorskip("torch")
     path, expected = folders(name)
     assert admission.refusals(claim_of(path, name, "torch", variant), expected) == []
+
+
+def test_in_bfloat16_only_peers_that_compute_in_it_take_part(tmp_path):
+    path = tmp_path / "vae"
+    expected = admission.prepare("vae", "smoke", path, precision="bfloat16")
+    exact = admission.prepare("vae", "smoke", tmp_path / "exact")
+    error = np.abs(expected.losses / exact.losses - 1).max()
+    assert 1e-6 < error < 1e-3
+    halves = [p.name for p in table.PEERS.values() if p.variants_for("vae", False, "bfloat16")]
+    assert halves == ["ae_jax", "torch"]
+    pytest.importorskip("torch")
+    claim = claim_of(path, "vae", "torch", "eager", precision="bfloat16")
+    assert admission.refusals(claim, expected, PRECISIONS["bfloat16"].tolerance) == []
 
 
 @pytest.mark.slow

@@ -133,7 +133,11 @@ def nested(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def prepare(
-    workload: str, size: str, folder: str | os.PathLike, source: str | None = None
+    workload: str,
+    size: str,
+    folder: str | os.PathLike,
+    source: str | None = None,
+    precision: str = "float32",
 ) -> Admission:
     """Writes what a workload's processes start from: the data, and ae_jax's first ten steps.
 
@@ -142,6 +146,7 @@ def prepare(
       size: one of its sizes.
       folder: where to; made if need be.
       source: of other data of the same shape, e.g. "tfds:fashion_mnist"; None: the workload's own.
+      precision: that the steps are taken in.
 
     Returns:
       The Admission that was written.
@@ -156,12 +161,14 @@ def prepare(
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / TRAIN, np.asarray(in_memory(dataset.train).x))
     np.save(folder / TEST, np.asarray(in_memory(dataset.test).x))
-    admission = first_steps(row, sizes, folder)
+    admission = first_steps(row, sizes, folder, precision)
     write(folder, admission)
     return admission
 
 
-def first_steps(row: Workload, sizes: Sizes, folder: str | os.PathLike) -> Admission:
+def first_steps(
+    row: Workload, sizes: Sizes, folder: str | os.PathLike, precision: str = "float32"
+) -> Admission:
     """ae_jax's first ten steps, one at a time, by the pure step function alone."""
     import jax
     import jax.numpy as jnp
@@ -174,7 +181,7 @@ def first_steps(row: Workload, sizes: Sizes, folder: str | os.PathLike) -> Admis
     from ae_jax.training.state import init_state
     from ae_jax.training.step import make_step
 
-    plan, spec = resolve(ours.config(row, sizes, folder))
+    plan, spec = resolve(ours.config(row, sizes, folder, precision))
     train = in_memory(plan.dataset.train).x
     example = np.zeros(spec.event_shape, np.float32)
     root = jax.random.key(plan.config["training"]["seed"])

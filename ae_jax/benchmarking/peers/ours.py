@@ -10,7 +10,7 @@ import numpy as np
 import ae_jax as ae
 from ae_jax.benchmarking.peers import admission as admission_lib
 from ae_jax.benchmarking.peers.admission import Admission
-from ae_jax.benchmarking.peers.trainer import Job, Trainer
+from ae_jax.benchmarking.peers.trainer import PRECISIONS, Job, Trainer
 from ae_jax.benchmarking.peers.workloads import Sizes, Workload, find
 from ae_jax.planning import prepare
 from ae_jax.training import parallel
@@ -28,7 +28,9 @@ def prepared(folder: str) -> ae.data.Dataset:
     return ae.data.Dataset(own(admission_lib.TRAIN), own(admission_lib.TEST))
 
 
-def config(row: Workload, sizes: Sizes, folder: str | os.PathLike) -> dict[str, Any]:
+def config(
+    row: Workload, sizes: Sizes, folder: str | os.PathLike, precision: str = "float32"
+) -> dict[str, Any]:
     """A workload as a config, on data that `admission.prepare` wrote."""
     made = ae.config.for_recipe(row.recipe(sizes))
     made["data"] |= {
@@ -39,6 +41,7 @@ def config(row: Workload, sizes: Sizes, folder: str | os.PathLike) -> dict[str, 
     made["optimizer"]["learning_rate"] = row.learning_rate
     made["training"] |= {"batch_size": sizes.batch_size, "steps": FOREVER}
     made["training"] |= dict.fromkeys(("log_every", "eval_every", "checkpoint_every"), FOREVER)
+    made["training"]["compute_dtype"] = PRECISIONS[precision].compute
     made["parallel"]["devices"] = 1
     return made
 
@@ -46,7 +49,7 @@ def config(row: Workload, sizes: Sizes, folder: str | os.PathLike) -> dict[str, 
 def start(job: Job) -> Loop:
     """The loop of a run of a job's workload, on one device, that logs and saves nothing."""
     row, sizes = find(job.workload, job.size)
-    made = config(row, sizes, job.folder)
+    made = config(row, sizes, job.folder, job.precision)
     made["data"]["engine"] = ENGINES[job.regime]
     made["training"] |= {"seed": job.seed, "steps_per_dispatch": job.steps_per_call or None}
     train = admission_lib.train_size(job.folder)

@@ -98,7 +98,7 @@ def entries(options: Options, workload: str) -> list[Entry]:
     peers = [OURS, *(name for name in options.peers if name != OURS)]
     found = []
     for peer in map(table.find, peers):
-        for variant in peer.variants_for(workload, options.gpu):
+        for variant in peer.variants_for(workload, options.gpu, options.precision):
             own = f"{peer.name}.{variant.name}"
             if peer.name != OURS and options.variants and own not in options.variants:
                 continue

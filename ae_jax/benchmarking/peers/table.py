@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from ae_jax.benchmarking.peers.trainer import Build
+from ae_jax.benchmarking.peers.trainer import PRECISIONS, Build
 from ae_jax.errors import UnknownNameError, nearest
 
 
@@ -35,6 +35,7 @@ class Peer(NamedTuple):
       best: what to try as (steps a call, threads), the likeliest first; 0: the peer chooses.
       settings: "one" is one step a call and default threads, "best" the best of those.
       workloads: those it has; None: all.
+      precisions: those it has.
       needs: packages to install.
       runs_jax: whether its own start includes importing JAX.
     """
@@ -45,12 +46,15 @@ class Peer(NamedTuple):
     best: tuple[tuple[int, int], ...]
     settings: tuple[str, ...] = ("one", "best")
     workloads: tuple[str, ...] | None = None
+    precisions: tuple[str, ...] = ("float32", "tf32")
     needs: tuple[str, ...] = ()
     runs_jax: bool = False
 
-    def variants_for(self, workload: str, gpu: bool) -> list[Variant]:
+    def variants_for(self, workload: str, gpu: bool, precision: str = "float32") -> list[Variant]:
         """Those that a workload can run here."""
         if self.workloads is not None and workload not in self.workloads:
+            return []
+        if precision not in self.precisions:
             return []
         meant = lambda v: v.workloads is None or workload in v.workloads
         return [v for v in self.variants if meant(v) and (gpu or not v.needs_gpu)]
@@ -69,6 +73,7 @@ class Peer(NamedTuple):
 
 HERE = "ae_jax.benchmarking.peers"
 FUSED = {"fused": True}
+IMAGES = ("conv_vae", "resnet_vae")
 
 PEERS = {
     row.name: row
@@ -78,6 +83,7 @@ PEERS = {
             f"{HERE}.ours:build",
             (Variant("library"),),
             best=((0, 0), (0, 1)),
+            precisions=tuple(PRECISIONS),
             runs_jax=True,
         ),
         Peer(
@@ -85,6 +91,7 @@ PEERS = {
             f"{HERE}.jax_loop:build",
             (Variant("plain"),),
             best=((100, 0), (10, 0), (1, 0), (100, 1), (1, 1)),
+            workloads=("vae", "conv_vae", "transformer", "topk"),
             runs_jax=True,
         ),
         Peer(
@@ -96,16 +103,23 @@ PEERS = {
                 Variant("compile", {"compile": "default"}),
                 Variant("compile_fused_adam", FUSED | {"compile": "default"}),
                 Variant("max_autotune", {"compile": "max-autotune"}),
-                Variant("channels_last", FUSED | {"channels_last": True}, ("conv_vae",)),
+                Variant("channels_last", FUSED | {"channels_last": True}, IMAGES),
                 Variant(
                     "compile_channels_last",
                     FUSED | {"compile": "default", "channels_last": True},
-                    ("conv_vae",),
+                    IMAGES,
                 ),
                 Variant("sparse_decoder", FUSED | {"model": "topk_sparse"}, ("topk",)),
-                Variant("cuda_graphs", {"compile": "reduce-overhead"}, needs_gpu=True),
+                Variant("cuda_graphs", FUSED | {"compile": "reduce-overhead"}, needs_gpu=True),
+                Variant(
+                    "cuda_graphs_channels_last",
+                    FUSED | {"compile": "reduce-overhead", "channels_last": True},
+                    IMAGES,
+                    needs_gpu=True,
+                ),
             ),
             best=((10, 0), (1, 0), (10, 1), (1, 1)),
+            precisions=tuple(PRECISIONS),
             needs=("torch",),
         ),
         Peer(

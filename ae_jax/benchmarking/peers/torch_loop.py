@@ -45,12 +45,13 @@ def constants(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
 
 
 def step_of(
-    model: torch.nn.Module, optimizer: torch.optim.Optimizer, scale: float
+    model: torch.nn.Module, optimizer: torch.optim.Optimizer, scale: float, device: str, half: bool
 ) -> Callable[..., Tensor]:
     """The whole step, on a batch in the data's own units that is on the device."""
 
     def step(x: Tensor, noise: Tensor | None = None) -> Tensor:
-        loss, _ = model(x.float() / scale, noise)
+        with torch.autocast(device, torch.bfloat16, enabled=half):
+            loss, _ = model(x.float() / scale, noise)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -81,7 +82,9 @@ def build(job: Job) -> Trainer:
     if options.get("channels_last"):
         model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     optimizer = optimizer_of(model, job, options.get("fused", False))
-    step = compiled(step_of(model, optimizer, row.scale), options.get("compile"))
+    half = PRECISIONS[job.precision].compute == "bfloat16"
+    step = step_of(model, optimizer, row.scale, device, half)
+    step = compiled(step, options.get("compile"))
     batches = REGIMES[job.regime](job, device, sizes.batch_size)
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ae_jax.benchmarking.peers.workloads import Sizes
+from ae_jax.networks._layers import group_count
 
 
 def _filled(layer: Any, weight: np.ndarray, bias: np.ndarray | None = None) -> Any:
@@ -47,6 +48,34 @@ def transposed(p: Any) -> nn.ConvTranspose2d:
 def normalisation(p: Any) -> nn.LayerNorm:
     """Over the last axis."""
     return _filled(nn.LayerNorm(len(p["scale"]), eps=1e-6), p["scale"], p["bias"])
+
+
+def same_convolution(p: Any) -> nn.Conv2d:
+    """From a kernel `[3, 3, in, out]` that keeps the size."""
+    _, _, channels, width = p["kernel"].shape
+    layer = nn.Conv2d(channels, width, 3, padding=1)
+    return _filled(layer, p["kernel"].transpose(3, 2, 0, 1), p["bias"])
+
+
+def halving_convolution(p: Any) -> nn.Sequential:
+    """From a kernel `[3, 3, in, out]` of stride 2, whose padding is all after an even size."""
+    _, _, channels, width = p["kernel"].shape
+    layer = nn.Conv2d(channels, width, 3, stride=2)
+    layer = _filled(layer, p["kernel"].transpose(3, 2, 0, 1), p["bias"])
+    return nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), layer)
+
+
+def pointwise(p: Any) -> nn.Conv2d:
+    """A dense layer of every position."""
+    layer = nn.Conv2d(*p["kernel"].shape, 1)
+    return _filled(layer, p["kernel"].T[:, :, None, None], p["bias"])
+
+
+def group_normalisation(p: Any) -> nn.GroupNorm:
+    """In as many groups, up to 32, as divide the channels and hold four."""
+    channels = len(p["scale"])
+    groups = group_count(channels)
+    return _filled(nn.GroupNorm(groups, channels, eps=1e-6), p["scale"], p["bias"])
 
 
 def embedding(p: Any) -> nn.Embedding:
@@ -129,6 +158,68 @@ class ConvVae(Variational):
         return super().forward(x.permute(0, 3, 1, 2), noise)
 
 
+class Residual(nn.Module):
+    """x + conv(silu(norm(conv(silu(norm(x)))))), then attention if there are weights of one."""
+
+    def __init__(self, p: Any, heads: int):
+        """From one block's weights."""
+        super().__init__()
+        first = nn.Sequential(group_normalisation(p["norm_0"]), nn.SiLU())
+        second = nn.Sequential(group_normalisation(p["norm_1"]), nn.SiLU())
+        convolutions = (same_convolution(p[f"conv_{i}"]) for i in range(2))
+        self.body = nn.Sequential(first, next(convolutions), second, next(convolutions))
+        self.skip = pointwise(p["skip"]) if "skip" in p else nn.Identity()
+        self.heads = heads if "attention" in p else None
+        if self.heads is not None:
+            self.norm = group_normalisation(p["norm_attention"])
+            self.qkv, self.out = (linear(p["attention"][name]) for name in ("qkv", "out"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[b, c, h, w]`."""
+        x = self.skip(x) + self.body(x)
+        if self.heads is None:
+            return x
+        h = self.norm(x).flatten(2).transpose(1, 2)
+        h = attended(self.qkv(h), self.heads)
+        return x + self.out(h).transpose(1, 2).unflatten(2, x.shape[2:])
+
+
+class ResNetVae(ConvVae):
+    """Residual blocks, the image halved after each stage, and their mirror."""
+
+    def __init__(self, params: Any, sizes: Sizes):
+        """From the weights."""
+        Variational.__init__(self)
+        network = sizes.network
+        features, depth, heads = network["features"], network["depth"], network["heads"]
+        small = (sizes.shape[0] >> len(features), sizes.shape[1] >> len(features))
+
+        def stage(p: Any, i: int) -> list[nn.Module]:
+            return [Residual(p[f"stage_{i}_{j}"], heads) for j in range(depth)]
+
+        def middle(p: Any) -> list[nn.Module]:
+            return [Residual(p[f"middle_{j}"], heads) for j in range(2)]
+
+        enc, dec, levels = params["encoder"], params["decoder"], range(len(features))
+        down = [m for i in levels for m in (*stage(enc, i), halving_convolution(enc[f"down_{i}"]))]
+        ready = lambda p: [group_normalisation(p["norm"]), nn.SiLU()]
+        dense = linear(channels_first(enc["output"], small, axis=0))
+        first = same_convolution(enc["first"])
+        self.encoder = nn.Sequential(first, *down, *middle(enc), *ready(enc), nn.Flatten(), dense)
+        doubled = lambda i: (nn.Upsample(scale_factor=2), same_convolution(dec[f"up_{i}"]))
+        up = [m for i in levels for m in (*doubled(i), *stage(dec, i))]
+        dense = linear(channels_first(dec["input"], small, axis=1))
+        unfold = nn.Unflatten(1, (features[-1], *small))
+        last = same_convolution(dec["last"])
+        self.decoder = nn.Sequential(dense, unfold, *middle(dec), *up, *ready(dec), last)
+
+
+def attended(joined: Tensor, heads: int) -> Tensor:
+    """Self-attention from queries, keys and values side by side, `[b, n, 3 c]` to `[b, n, c]`."""
+    split = joined.unflatten(2, (3, heads, -1)).permute(2, 0, 3, 1, 4)
+    return F.scaled_dot_product_attention(*split.unbind(0)).transpose(1, 2).flatten(2)
+
+
 class Block(nn.Module):
     """x + attention(norm(x)), then x + mlp(norm(x))."""
 
@@ -142,10 +233,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[b, n, c]`."""
-        split = (*x.shape[:2], 3, self.heads, -1)
-        joined = self.qkv(self.norm_0(x)).reshape(split).permute(2, 0, 3, 1, 4)
-        h = F.scaled_dot_product_attention(*joined.unbind(0)).transpose(1, 2).reshape(x.shape)
-        x = x + self.out(h)
+        x = x + self.out(attended(self.qkv(self.norm_0(x)), self.heads))
         return x + self.contract(F.gelu(self.expand(self.norm_1(x)), approximate="tanh"))
 
 
@@ -251,6 +339,7 @@ class TopKSparse(TopK):
 MODELS = {
     "vae": Vae,
     "conv_vae": ConvVae,
+    "resnet_vae": ResNetVae,
     "transformer": Transformer,
     "topk": TopK,
     "topk_sparse": TopKSparse,

@@ -19,7 +19,7 @@ class Job(NamedTuple):
       regime: where the data lie, "host" or "device".
       steps_per_call: steps between two waits for the result; 0: what the peer chooses, or an epoch.
       threads: of the CPU; 0: the peer's own default.
-      precision: of float32 matrix products, a key of `PRECISIONS`.
+      precision: a key of `PRECISIONS`.
       seconds: to measure for.
       seed: of the peer's own noise and order.
       source: of other data than the workload's own, in mode "prepare".
@@ -45,17 +45,30 @@ class Job(NamedTuple):
 
 
 class Precision(NamedTuple):
-    """How one declared precision is asked for in each framework."""
+    """How one declared precision is asked for in each framework.
+
+    Attributes:
+      jax: of float32 products.
+      torch: of float32 products.
+      compute: what networks compute in; parameters, losses and Adam are float32.
+      tolerance: of the losses that admit a peer, relative.
+    """
 
     jax: str
     torch: str
+    compute: str = "float32"
+    tolerance: float = 1e-4
 
 
 PRECISIONS = {
     "float32": Precision("highest", "highest"),
-    "tf32": Precision("tensorfloat32", "high"),
+    "tf32": Precision("tensorfloat32", "high", tolerance=1e-3),
+    "bfloat16": Precision("highest", "highest", "bfloat16", tolerance=5e-3),
 }
-"""JAX's default for float32 is TF32 on recent GPUs, PyTorch's is not: neither default is used."""
+"""JAX's default for float32 is TF32 on recent GPUs, PyTorch's is not: neither default is used.
+
+In bfloat16 ae_jax computes as under `training.compute_dtype`, PyTorch under `torch.autocast`.
+"""
 
 
 class Trainer(NamedTuple):

@@ -90,7 +90,9 @@ def set_up(job: Job) -> None:
 
 def prepare(job: Job) -> dict[str, Any]:
     """See `admission.prepare`; tells the work of a step."""
-    found = admission_lib.prepare(job.workload, job.size, job.folder, job.source or None)
+    found = admission_lib.prepare(
+        job.workload, job.size, job.folder, job.source or None, job.precision
+    )
     return {
         "parameters": found.parameters,
         "losses": found.losses.tolist(),
@@ -106,7 +108,8 @@ def admission(job: Job) -> dict[str, Any]:
     losses = [float(loss) for loss in trainer.replay(expected)]
     trainer.close()
     claim = admission_lib.Claim(losses, trainer.parameters, trainer.optimizer)
-    reasons = admission_lib.refusals(claim, expected)
+    tolerance = PRECISIONS[job.precision].tolerance
+    reasons = admission_lib.refusals(claim, expected, tolerance)
     status = "refused" if reasons else "ok"
     return {"status": status, "reasons": reasons, "losses": losses, **_about(trainer, job)}
 

@@ -86,6 +86,19 @@ def _conv_vae(sizes: Sizes) -> Any:
     )
 
 
+def _resnet_vae(sizes: Sizes) -> Any:
+    import ae_jax as ae
+
+    features, depth, heads = (sizes.network[name] for name in ("features", "depth", "heads"))
+    options = {"depth": depth, "heads": heads, "attention_at": True}
+    return ae.recipes.vae(
+        sizes.latent,
+        encoder=ae.networks.resnet(features, **options),
+        decoder=ae.networks.resnet_decoder(features[::-1], **options),
+        likelihood=ae.likelihoods.bernoulli(),
+    )
+
+
 def _transformer(sizes: Sizes) -> Any:
     import ae_jax as ae
 
@@ -136,6 +149,26 @@ WORKLOADS = {
             },
         ),
         Workload(
+            "resnet_vae",
+            _resnet_vae,
+            "uint8",
+            255.0,
+            1e-4,
+            {
+                "full": Sizes(
+                    (64, 64, 3),
+                    64,
+                    128,
+                    4_096,
+                    512,
+                    {"features": (64, 128, 256), "depth": 2, "heads": 4},
+                ),
+                "smoke": Sizes(
+                    (8, 8, 3), 3, 8, 64, 16, {"features": (4, 8), "depth": 1, "heads": 2}
+                ),
+            },
+        ),
+        Workload(
             "transformer",
             _transformer,
             "uint8",
@@ -173,6 +206,8 @@ WORKLOADS = {
 
 - `vae`: 784-500-20 with ReLU, Bernoulli on grey levels (Kingma & Welling 2014; Flax's example).
 - `conv_vae`: three 4 x 4 convolutions of stride 2, a dense layer each way, and their transposes.
+- `resnet_vae`: residual blocks with group normalisation and SiLU, the image halved three times and
+  doubled again, self-attention at the lowest resolution; a CPU takes some ten seconds a step.
 - `transformer`: an encoder of tokens pooled by their mean, a decoder that is told z at every
   position and sees them all, pre-norm blocks, tanh-GELU.
 - `topk`: Gao et al. 2024 without the auxiliary loss, which is zero until units are dead and which
