@@ -1,6 +1,8 @@
 """Transformer blocks of one sequence, their parameters stacked, with a cache for generation."""
 
+import functools
 import math
+import re
 from typing import Any
 
 import jax
@@ -8,13 +10,14 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from ae_jax.errors import ConfigError, require_positive_ints
-from ae_jax.networks._dense import Dense
+from ae_jax.networks._dense import Dense, add_shared
 from ae_jax.types import Array
 
 EXPANSION = 4
-SHALLOW = 4
+SHALLOW = 12
 POSITION_SCALE = 0.02  # of learned positions at the start, as in BERT and ViT
 Cache = tuple[Array, Array]
+gelu = jax.checkpoint(nn.gelu)  # what its gradient would keep is as large as all else of a block
 
 
 def require_heads(width: int, heads: int) -> None:
@@ -30,12 +33,20 @@ def require_depth(depth: int) -> None:
         raise ConfigError(f"depth must be 0 or a positive whole number, got {depth!r}")
 
 
+def with_positions(module: nn.Module, x: Array, number: int, at: Array | None = None) -> Array:
+    """The sum of x `[n, c]` and learned `positions`, a parameter of the module; `at`: of these."""
+    init = nn.initializers.normal(POSITION_SCALE)
+    positions = module.param("positions", init, (number, x.shape[-1])).astype(x.dtype)
+    return add_shared(x, positions) if at is None else x + positions[at]
+
+
 def attend(query: Array, key: Array, value: Array, mask: Array | None = None) -> Array:
     """softmax(Q Kᵀ / √d) V of every head (Vaswani et al. 2017), summed in float32.
 
     Scores and weights, the largest arrays of a block, are kept in the operands' dtype: on a TPU
     their way to memory and back binds, not arithmetic. The weights are normalised after the
-    product, which is smaller, by the sum of what was rounded, so that they add up to one.
+    product, which is smaller, by the sum of what was rounded, so that they add up to one. On GPUs
+    cuDNN's fused kernels (Dao et al. 2022) keep none of them where they can: in half precision.
 
     Args:
       query: `[n, h, d]`.
@@ -47,6 +58,8 @@ def attend(query: Array, key: Array, value: Array, mask: Array | None = None) ->
     Returns:
       `[n, h, d]`.
     """
+    if mask is None and _fused(query, key):
+        return _attend_fused(query, key, value)
     precise = jnp.promote_types(query.dtype, jnp.float32)
     scores = jnp.einsum("nhd,mhd->hnm", query, key).astype(precise) / math.sqrt(query.shape[-1])
     if mask is not None:
@@ -56,6 +69,30 @@ def attend(query: Array, key: Array, value: Array, mask: Array | None = None) ->
     total = jnp.sum(weights, axis=-1, dtype=precise)
     y = jnp.einsum("hnm,mhd->nhd", weights, value, preferred_element_type=precise)
     return (y / total.T[..., None]).astype(value.dtype)
+
+
+def _fused(query: Array, key: Array) -> bool:
+    """Whether cuDNN has kernels for self-attention of these."""
+    half, size = query.dtype in (jnp.bfloat16, jnp.float16), query.shape[-1]
+    return half and len(query) == len(key) and size % 8 == 0 and size <= 128 and has_kernels()
+
+
+@functools.cache
+def has_kernels() -> bool:
+    """Whether this machine's GPU, if it has one, is of Ampere's generation or a later one."""
+    version = str(getattr(jax.devices()[0], "compute_capability", ""))
+    return bool(re.fullmatch(r"\d+\.\d+", version)) and float(version) >= 8
+
+
+def _attend_fused(query: Array, key: Array, value: Array) -> Array:
+    """`attend` by cuDNN, which takes even numbers of positions: a last one is never looked at."""
+    n, fused = len(query), functools.partial(jax.nn.dot_product_attention, implementation="cudnn")
+    if n % 2 == 0:
+        return fused(query[None], key[None], value[None])[0]
+    padded = (jnp.pad(x, ((0, 1), (0, 0), (0, 0)))[None] for x in (query, key, value))
+    first = query[:1, 0, 0]
+    number = jnp.where(first == first, n, n)  # under vmap one for each example, as JAX needs it
+    return fused(*padded, query_seq_lengths=number, key_value_seq_lengths=number)[0, :n]
 
 
 class Attention(nn.Module):
@@ -107,7 +144,7 @@ class Block(nn.Module):
         h, cache = Attention(self.heads, self.dtype, name="attention")(h, mask, cache, index)
         x = x + drop(h)
         h = nn.LayerNorm(dtype=self.dtype, name="norm_1")(x)
-        h = nn.gelu(Dense(EXPANSION * x.shape[-1], dtype=self.dtype, name="expand")(h))
+        h = gelu(Dense(EXPANSION * x.shape[-1], dtype=self.dtype, name="expand")(h))
         return x + drop(Dense(x.shape[-1], dtype=self.dtype, name="contract")(h)), cache
 
 
@@ -115,7 +152,8 @@ class Stack(nn.Module):
     """Blocks, if any, and a last normalisation.
 
     Up to `SHALLOW` blocks are compiled one by one; of more, one is, whatever the depth. In a loop
-    over blocks XLA:CPU copies what each keeps for its gradient: a fifth of the time of a step.
+    over blocks XLA copies what each keeps for its gradient: a fifth of the time of a step on CPU,
+    and more memory on GPU.
     """
 
     depth: int

@@ -50,8 +50,7 @@ class TransformerEncoder(nn.Module):
         x = _sequence.Embedding(self.vocabulary, self.width, self.dtype, name="embedding")(
             x, observed
         )
-        init = nn.initializers.normal(_attention.POSITION_SCALE)
-        x = x + self.param("positions", init, (length, self.width)).astype(x.dtype)
+        x = _attention.with_positions(self, x, length)
         valid = _sequence.within_length(extras, length)
         stack = _attention.Stack(
             self.depth, self.heads, self.dropout, self.remat, self.dtype, name="stack"
@@ -154,8 +153,7 @@ class TransformerDecoder(nn.Module):
         """`[*latent]` to `[T, n]`, each position told the target before it, or its own guess."""
         length, size = self.output_shape
         x = _sequence.from_latent(self, z, extras)
-        init = nn.initializers.normal(_attention.POSITION_SCALE)
-        x = x + self.param("positions", init, (length, self.width)).astype(x.dtype)
+        x = _attention.with_positions(self, x, length)
         core = _Core(
             size=size,
             vocabulary=self.vocabulary,
@@ -210,8 +208,9 @@ def transformer(
     Args:
       vocabulary: the number of tokens; None for series.
       width: of the blocks.
-      depth: the number of blocks, of which one is compiled; with 0, positions meet in the last
-        dense layer alone, which is quick and goes far for short sequences.
+      depth: the number of blocks; beyond 12, or with remat, one of them is compiled; with 0,
+        positions meet in the last dense layer alone, which is quick and goes far for short
+        sequences.
       heads: of attention; they divide the width.
       pool: what the last dense layer sees: "flatten", all positions side by side; "mean", their
         mean, for long sequences; "none", each by itself, to emit `(T, d)`.
@@ -262,8 +261,8 @@ def transformer_decoder(
     Args:
       vocabulary: the number of tokens; None for series.
       width: of the blocks.
-      depth: the number of blocks, of which one is compiled; with 0, each position's vector from z
-        is normalised and becomes its output.
+      depth: the number of blocks; beyond 12, or with remat, one of them is compiled; with 0, each
+        position's vector from z is normalised and becomes its output.
       heads: of attention; they divide the width.
       autoregressive: whether each position reads those before.
       per_entry: the numbers that the likelihood takes for an entry of a series, 2 where it predicts

@@ -49,20 +49,18 @@ class ViTEncoder(nn.Module):
                 f"vit with pool='none' emits ({patches.number}, d) or ({grid}, d) for x of shape "
                 f"{jnp.shape(x)}, but must emit {shape}"
             )
-        init = nn.initializers.normal(_attention.POSITION_SCALE)
-        positions = self.param("positions", init, (patches.number, self.width))
         x, hidden = patches.cut(_layers.floating(x)), patches.mask(info)
         hidden = None if self.mask_rate == 0 else hidden
         visible = None
         if hidden is not None:  # their number is fixed, so that shapes are
             kept = patches.number - round(self.mask_rate * patches.number)
             visible = jnp.argsort(hidden, stable=True)[:kept]
-            x, positions = x[visible], positions[visible]
+            x = x[visible]
         x = Dense(self.width, dtype=self.dtype, name="patches")(x)
         stack = _attention.Stack(
             self.depth, self.heads, self.dropout, self.remat, self.dtype, name="stack"
         )
-        x, _ = stack(x + positions.astype(x.dtype), train=train)
+        x, _ = stack(_attention.with_positions(self, x, patches.number, visible), train=train)
         if self.pool == "mean":
             x = jnp.mean(x, axis=0)
         elif visible is not None and not per_patch:
@@ -111,7 +109,7 @@ class ViTDecoder(nn.Module):
         if per_patch:
             token, hidden = self.param("mask_token", small, (self.width,)), patches.mask(info)
             x = x if hidden is None else jnp.where(hidden[:, None], token.astype(x.dtype), x)
-        x = x + self.param("positions", small, (patches.number, self.width)).astype(x.dtype)
+        x = _attention.with_positions(self, x, patches.number)
         stack = _attention.Stack(
             self.depth, self.heads, self.dropout, self.remat, self.dtype, name="stack"
         )
@@ -165,7 +163,7 @@ def vit(
       patch: a patch's sides, or one number for all. With as many sides as fit, the axes that they
         leave are channels.
       width: of the blocks.
-      depth: the number of blocks, of which one is compiled.
+      depth: the number of blocks; beyond 12, or with remat, one of them is compiled.
       heads: of attention; they divide the width.
       mask_rate: the part of the patches that is hidden, in [0, 1).
       pool: what the last dense layer sees: "flatten", all patches side by side, zeros where they
@@ -216,7 +214,7 @@ def vit_decoder(
     Args:
       patch: a patch's sides, or one number for all axes but the last; the encoder's.
       width: of the blocks.
-      depth: the number of blocks, of which one is compiled.
+      depth: the number of blocks; beyond 12, or with remat, one of them is compiled.
       heads: of attention; they divide the width.
       dropout: the rate after attention and after the dense layers.
       remat: whether blocks are computed again in the backward pass, to save memory.

@@ -20,7 +20,14 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ae_jax.errors import ConfigError, UnknownNameError, nearest
 from ae_jax.networks.adapters import DEVICE_AXIS
 from ae_jax.training.mesh import MESH_AXES, TILE, arranged, mesh_shape, split_dimension
-from ae_jax.training.strategy import Device, Program, Strategy, put
+from ae_jax.training.strategy import (
+    Device,
+    Optioned,
+    Program,
+    Strategy,
+    compiler_options,
+    put,
+)
 from ae_jax.types import Collectives, Shape, Tree
 
 counts: collections.Counter[str] = collections.Counter()
@@ -43,7 +50,10 @@ def pmap(devices: Sequence[Device], shape: Mapping[str, int | None] | None = Non
                 devices=devices,
                 donate_argnums=tuple(i + 1 for i in donate),
             )
-            return mapped if jax.process_count() == 1 else _uploading(mapped)
+            if jax.process_count() > 1:
+                return _uploading(mapped)
+            options = compiler_options(devices)
+            return Optioned(mapped, options) if options else mapped
 
         def numbers(abstract: bool) -> tuple[Any]:
             number = np.arange(len(devices), dtype=np.uint32)
@@ -88,7 +98,8 @@ def shard_map(devices: Sequence[Device], shape: Mapping[str, int | None] | None 
             mapped = jax.shard_map(
                 _traced(name, one), mesh=mesh, in_specs=specs, out_specs=same, check_vma=False
             )
-            return jax.jit(mapped, donate_argnums=donate)
+            options = compiler_options(devices) or None
+            return jax.jit(mapped, donate_argnums=donate, compiler_options=options)
 
         return Program(build)
 
@@ -153,7 +164,9 @@ def fsdp(
             args = tuple(joined(i, a) for i, a in enumerate(args))
             return jax.tree.map(by_rule, per_shard(jnp.uint32(0), *args))
 
-        return Program(lambda _: jax.jit(_traced(name, all_at_once), donate_argnums=donate))
+        options = compiler_options(devices) or None
+        jitted = functools.partial(jax.jit, donate_argnums=donate, compiler_options=options)
+        return Program(lambda _: jitted(_traced(name, all_at_once)))
 
     whole = lambda tree: jax.tree.map(gathered, tree)
     return Strategy("fsdp", mesh, Collectives(whole=whole, spread=spread), 1, of_state, compile)

@@ -1,7 +1,8 @@
 """What a parallel strategy is: where arrays lie, and how a per-shard function becomes a program."""
 
 import functools
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +13,15 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ae_jax.types import Collectives, Shape, Tree
 
 Device = Any  # jax.Device
+# A device loop as one graph on a GPU: else its host launches every kernel, and waits for each turn.
+GRAPHS = {
+    "xla_gpu_enable_command_buffer": (
+        "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,CUDNN,CONDITIONAL,WHILE,DYNAMIC_SLICE_FUSION"
+    ),
+    "xla_gpu_graph_min_graph_size": 1,
+}
+COMPILER_OPTIONS: dict[str, dict[str, Any]] = {"gpu": GRAPHS}
+"""What programs are compiled with, by platform; `XLA_FLAGS` that say otherwise are left alone."""
 
 
 class Program:
@@ -40,6 +50,47 @@ class Program:
     def lower(self, *args: Any) -> Any:
         """`jax.stages.Lowered`, for these shapes and shardings."""
         return self._compiled(len(args)).lower(*self._first(True), *args)
+
+
+def compiler_options(devices: Sequence[Device]) -> dict[str, Any]:
+    """What programs for these devices are compiled with, beyond XLA's defaults."""
+    found = COMPILER_OPTIONS.get(devices[0].platform, {})
+    asked = os.environ.get("XLA_FLAGS", "")
+    return {name: value for name, value in found.items() if name not in asked}
+
+
+class Optioned:
+    """A pmapped function compiled with options, of which `jax.pmap` takes none."""
+
+    def __init__(self, mapped: Any, options: Mapping[str, Any]):
+        """Compiles nothing yet."""
+        self._mapped, self._options, self._programs = mapped, dict(options), {}
+
+    def __call__(self, *args: Any) -> Any:
+        """Runs it, compiled once for each set of shapes."""
+        leaves, tree = jax.tree.flatten(args)
+        key = tree, *((leaf.shape, leaf.dtype) for leaf in leaves)
+        if key not in self._programs:
+            self._programs[key] = self.lower(*args).compile()
+        return self._programs[key](*args)
+
+    def lower(self, *args: Any) -> Any:
+        """What `jax.jit` lowers to, for `.compile()` with the options."""
+        return _Lowered(self._mapped.lower(*args), self._options)
+
+
+class _Lowered:
+    """`jax.stages.Lowered`, compiled with options."""
+
+    def __init__(self, lowered: Any, options: Mapping[str, Any]):
+        self._lowered, self._options = lowered, options
+
+    def compile(self, compiler_options: Mapping[str, Any] | None = None) -> Any:
+        """`jax.stages.Compiled`."""
+        return self._lowered.compile({**self._options, **(compiler_options or {})})
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lowered, name)
 
 
 class Strategy(NamedTuple):

@@ -1,5 +1,7 @@
 """Recurrent and attention networks for tokens and series."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -146,6 +148,23 @@ def test_attention_is_a_softmax_of_products():
             weights = np.exp(scores) * (1 if use is None else use)
             weights /= weights.sum(-1, keepdims=True)
             np.testing.assert_allclose(y[:, head], weights @ value[:, head], atol=1e-6)
+
+
+@pytest.mark.parametrize("n", [7, 8])  # on a GPU cuDNN's kernels, which take even numbers
+def test_attention_in_half_precision_is_that_in_float32(n):
+    def attended(dtype, *parts):
+        one = lambda *one: _attention.attend(*(x.astype(dtype) for x in one))
+        return jax.vmap(one)(*parts).astype(jnp.float32)
+
+    parts = jnp.asarray(RNG.normal(size=(3, 5, n, 2, 8)), jnp.bfloat16)  # of five examples
+    cotangent = jnp.asarray(RNG.normal(size=(5, n, 2, 8)), jnp.float32)
+    half, exact = (
+        jax.vjp(functools.partial(attended, dtype), *parts.astype(jnp.float32))
+        for dtype in (jnp.bfloat16, jnp.float32)
+    )
+    np.testing.assert_allclose(half[0], exact[0], atol=0.02)
+    for got, wanted in zip(half[1](cotangent), exact[1](cotangent), strict=True):
+        np.testing.assert_allclose(got, wanted, atol=0.05)
 
 
 def test_without_blocks_positions_are_normalised_one_by_one():

@@ -1,7 +1,9 @@
 """Where each strategy puts things, what it compiles, and what it takes over from another."""
 
 import collections
+import types
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +15,7 @@ from ae_jax.errors import ConfigError, Preempted
 from ae_jax.training import init_state, parallel, single_player
 from ae_jax.training.loop import Loop
 from ae_jax.training.reporting import Reporter
+from ae_jax.training.strategy import COMPILER_OPTIONS, compiler_options
 from tests import small
 from tests.training.test_engine import plan_of
 from tests.training.test_resume import at, stop
@@ -61,6 +64,39 @@ def test_a_program_donates_its_state_is_compiled_once_and_lies_as_it_lay(strateg
     loop.feed.data = (records, np.asarray(order_seed))
     with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
         loop.dispatch()
+
+
+@pytest.mark.parametrize("strategy", sorted(parallel.STRATEGIES))
+def test_a_platforms_compiler_options_reach_its_programs_and_change_no_number(
+    strategy, monkeypatch, compiles
+):
+    plain = loop_of(strategy)
+    for _ in range(3):
+        plain.dispatch()
+    compiles.clear()
+    monkeypatch.setitem(COMPILER_OPTIONS, "cpu", {"xla_embed_ir_in_executable": True})
+    loop = loop_of(strategy)
+    held = jax.tree.leaves((loop.state.variables, loop.state.optimizer, loop.totals))
+    for _ in range(3):
+        loop.dispatch()
+    assert all(leaf.is_deleted() for leaf in held)
+    assert sum(number for name, number in compiles.items() if "train" in name) <= 1  # or cached
+    chex.assert_trees_all_equal(parallel.fetch(loop.state), parallel.fetch(plain.state))
+    monkeypatch.setitem(COMPILER_OPTIONS, "cpu", {"xla_no_such_option": 1})
+    with pytest.raises(Exception, match="No such compile option"):
+        loop_of(strategy).dispatch()
+    lowered = loop_of(strategy).feed.program.lower
+    arguments = loop.state, loop.totals, *loop.feed.arguments()
+    with pytest.raises(Exception, match="No such compile option"):
+        lowered(*arguments).compile()
+
+
+def test_options_that_the_user_sets_are_left_alone(monkeypatch):
+    gpu = types.SimpleNamespace(platform="gpu")
+    assert compiler_options([gpu]) == COMPILER_OPTIONS["gpu"]
+    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_enable_command_buffer= --xla_gpu_autotune_level=0")
+    assert compiler_options([gpu]) == {"xla_gpu_graph_min_graph_size": 1}
+    assert compiler_options(jax.devices()) == {}
 
 
 @pytest.mark.parametrize(("devices", "shape"), [(8, (1, 8)), (8, (2, 4)), (4, (1, 4))])
