@@ -9,9 +9,10 @@ warm-up, cosine, a decoder of eight blocks of width 512. Unlike theirs: centred 
 without random resizing, learned positions, no class token, pixels that are standardised as a whole
 rather than by patch, and weight decay on every parameter.
 
-Expected: not yet measured on hardware. The loss is in nats, summed over the 112,896 hidden numbers
-of an image, each at least ½ log 2π = 0.919. The smoke variant is half a minute of compiling on a
-CPU core.
+Expected: accuracy is not yet measured. One H100 takes 52.5 ms for 256 images where both networks
+have remat=False (10.5 GiB of temporaries), 69.6 ms as it stands, for TPUs of 16 GiB. The loss is
+in nats, summed over the 112,896 hidden numbers of an image, each at least ½ log 2π = 0.919. The
+smoke variant is half a minute of compiling on a CPU core.
 """
 
 import ml_collections
