@@ -17,7 +17,8 @@ EXPANSION = 4
 SHALLOW = 12
 POSITION_SCALE = 0.02  # of learned positions at the start, as in BERT and ViT
 Cache = tuple[Array, Array]
-gelu = jax.checkpoint(nn.gelu)  # what its gradient would keep is as large as all else of a block
+# What its gradient keeps is as large as all else of a block that keeps anything.
+_gelu_from_input = jax.checkpoint(nn.gelu)
 
 
 def require_heads(width: int, heads: int) -> None:
@@ -133,6 +134,7 @@ class Block(nn.Module):
     dropout: float = 0.0
     dtype: Any = None
     train: bool = False
+    remat: bool = False
 
     @nn.compact
     def __call__(
@@ -144,6 +146,7 @@ class Block(nn.Module):
         h, cache = Attention(self.heads, self.dtype, name="attention")(h, mask, cache, index)
         x = x + drop(h)
         h = nn.LayerNorm(dtype=self.dtype, name="norm_1")(x)
+        gelu = nn.gelu if self.remat else _gelu_from_input
         h = gelu(Dense(EXPANSION * x.shape[-1], dtype=self.dtype, name="expand")(h))
         return x + drop(Dense(x.shape[-1], dtype=self.dtype, name="contract")(h)), cache
 
@@ -189,7 +192,7 @@ class Stack(nn.Module):
             length=self.depth,
             unroll=self.depth if one_by_one else 1,
         )
-        return blocks(self.heads, self.dropout, self.dtype, train, name="blocks")
+        return blocks(self.heads, self.dropout, self.dtype, train, self.remat, name="blocks")
 
     def empty_cache(self, length: int, width: int) -> Cache:
         """Zeros for `length` positions."""
