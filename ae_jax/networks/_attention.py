@@ -17,7 +17,7 @@ EXPANSION = 4
 SHALLOW = 12
 POSITION_SCALE = 0.02  # of learned positions at the start, as in BERT and ViT
 Cache = tuple[Array, Array]
-# What its gradient keeps is as large as all else of a block that keeps anything.
+# Its gradient starts from its input: what it would keep is as large as all else of a block.
 _gelu_from_input = jax.checkpoint(nn.gelu)
 
 
