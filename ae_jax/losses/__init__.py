@@ -76,6 +76,7 @@ from ae_jax.losses.structure import (
     hutchinson_jacobian_norm,
     latent_l2,
     orthogonality,
+    parameter_l1,
     parameter_l2,
 )
 from ae_jax.losses.total_correlation import (
@@ -146,6 +147,7 @@ __all__ = [
     "normalized_importance_weights",
     "orthogonality",
     "pairwise_gaussian_log_prob",
+    "parameter_l1",
     "parameter_l2",
     "permute_dimensions",
     "poisson_nll",

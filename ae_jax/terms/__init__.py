@@ -34,6 +34,7 @@ from ae_jax.terms.structure import (
     decoder_gradient,
     latent_l2,
     orthogonality,
+    weight_l1,
     weight_l2,
 )
 
@@ -71,6 +72,7 @@ __all__ = [
     "squared_error",
     "ssim",
     "total_correlation",
+    "weight_l1",
     "weight_l2",
     "where",
 ]

@@ -87,6 +87,15 @@ def weight_l2(
     return losses.parameter_l2(_params(context, of, "weight_l2"), kernels_only=kernels_only)
 
 
+@registered(batch_coupled=True, units="weights")
+def weight_l1(
+    outputs: Outputs, context: Context, of: str = "decoder", kernels_only: bool = False
+) -> Array:
+    """Σ |w| over the parameters of one part, biases included or not."""
+    del outputs
+    return losses.parameter_l1(_params(context, of, "weight_l1"), kernels_only=kernels_only)
+
+
 @registered(batch_coupled=True, units="1")
 def orthogonality(outputs: Outputs, context: Context, of: str = "encoder") -> Array:
     """Σ ‖WᵀW - I‖²_F over the matrices of one part."""

@@ -82,6 +82,12 @@ class TestProperties(FusedProperties):
             draw((3, 2)),
         ),
         Case(
+            "parameter_l1",
+            lambda kernel, bias: structure.parameter_l1({"a": kernel, "b": [bias, None]}),
+            reference.sum_of_absolutes,
+            draw((3, 2), (2,)),
+        ),
+        Case(
             "orthogonality",
             structure.orthogonality,
             reference.orthogonality,
@@ -203,6 +209,9 @@ def test_parameter_l2_counts_floating_leaves_alone():
     assert value.dtype == jnp.float32
     assert structure.parameter_l2(tree, kernels_only=True) == 4.0
     assert structure.parameter_l2({}) == 0.0
+    assert structure.parameter_l1(tree) == 10.0
+    assert structure.parameter_l1(tree, kernels_only=True) == 4.0
+    assert structure.parameter_l1({}) == 0.0
 
 
 def test_weights_of_the_dip_penalty_may_be_traced():

@@ -27,6 +27,11 @@ def sum_of_squares(*arrays):
     return value, value
 
 
+def sum_of_absolutes(*arrays):
+    value = sum(np.linalg.norm(np.ravel(array), 1) for array in arrays)
+    return value, value
+
+
 def latent_l2(z):
     value, scale = sum_of_squares(z)
     return value / 2, scale / 2

@@ -69,6 +69,7 @@ GROUPS = {
         + terms.decoder_gradient()
         + terms.latent_l2()
         + terms.weight_l2()
+        + terms.weight_l1()
         + terms.orthogonality()
     ),
     "batch-coupled": Group(

@@ -156,6 +156,11 @@ def squares(made):
     return structure.sum_of_squares(*leaves)[0]
 
 
+def absolutes(made):
+    leaves = jax.tree.leaves(double(made.context.variables.params["decoder"]))
+    return structure.sum_of_absolutes(*leaves)[0]
+
+
 def grams(made):
     return sum(structure.orthogonality(w)[0] for w in on_maps.matrices(made, "encoder"))
 
@@ -246,6 +251,7 @@ ROWS = (
         ],
     ),
     Row(terms.weight_l2(), gaussian, squares),
+    Row(terms.weight_l1(), gaussian, absolutes),
     Row(terms.orthogonality(), gaussian, grams),
 )
 

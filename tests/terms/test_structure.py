@@ -64,6 +64,8 @@ def test_weights_and_codes_against_numpy():
         decoder=terms.weight_l2(),
         kernels=terms.weight_l2(kernels_only=True),
         encoder=terms.weight_l2(of="encoder"),
+        absolute=terms.weight_l1(),
+        absolute_kernels=terms.weight_l1(kernels_only=True),
         orthogonality=terms.orthogonality(),
         latent=terms.latent_l2(),
     )
@@ -74,6 +76,8 @@ def test_weights_and_codes_against_numpy():
         "decoder": squares("decoder"),
         "kernels": sum(np.sum(w**2) for w in matrices(made, "decoder")),
         "encoder": squares("encoder"),
+        "absolute": sum(np.abs(leaf).sum() for leaf in jax.tree.leaves(params["decoder"])),
+        "absolute_kernels": sum(np.abs(w).sum() for w in matrices(made, "decoder")),
         "orthogonality": sum(np.sum(g**2) for g in gram),
         "latent": 0.5 * (z**2).sum(-1).mean(1),
     }
@@ -85,6 +89,7 @@ def test_weights_and_codes_against_numpy():
     ("objective", "message"),
     [
         (terms.weight_l2(of="decodr"), "no part 'decodr'; did you mean 'decoder'"),
+        (terms.weight_l1(of="decodr"), "'weight_l1': the model has no part 'decodr'"),
         (terms.orthogonality(of="bottleneck"), "no part 'bottleneck'"),
     ],
 )
