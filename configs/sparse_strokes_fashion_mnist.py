@@ -3,10 +3,17 @@
     python scripts/prepare_data.py --from_debian
     python scripts/train.py --config=configs/sparse_strokes_fashion_mnist.py --workdir=runs/strokes
 
-Each unit adds its row of a linear decoder, of whose weights the sum |w| is small: hems, sleeves,
-soles and straps in `filters.png`.
+Each unit adds its row of a linear decoder, of whose weights Σ |w| is small: hems, sleeves, soles
+and straps in `filters.png`. The middle unit has 58% (57 to 59) of the energy of what it adds in one
+window of 9 × 9 of the 28 × 28 pixels, in `sparse_fashion_mnist.py` 25%.
 
-Expected
+Expected over seeds 0 to 2: test mse 0.0117 (0.0116 to 0.0118) of pixels in [0, 1], 0.8% above the
+unconstrained autoencoder of the same networks and width, 0.0116 (0.0112 to 0.0119); mean activation
+of the code 0.103 (0.103 to 0.103) on test images, of which none has more than 15% of the units
+above half their own 99th percentile. It does not generalise better from few: trained on 1,000
+images for 3,000 steps (seeds 0 and 1), test and training mse differ by 0.0086 (0.0083 to 0.0089),
+those of the unconstrained one, whose decoder is linear too, by 0.0035 (0.0033 to 0.0037). One minute
+on a CPU core.
 """
 
 import ml_collections

@@ -18,7 +18,11 @@ from ae_jax.benchmarking.peers import elbo, report, runner, table, trainer, work
 from ae_jax.errors import ConfigError, UnknownNameError, nearest
 
 FOLDER = flags.DEFINE_string("folder", None, "Local folder of everything that is written.")
-WORKLOADS = flags.DEFINE_list("workloads", list(workloads.WORKLOADS), "What to train.")
+GPU = shutil.which("nvidia-smi") is not None
+QUICK = [name for name in workloads.WORKLOADS if GPU or name != "resnet_vae"]
+WORKLOADS = flags.DEFINE_list(
+    "workloads", QUICK, "What to train; by default all, without a GPU but for resnet_vae."
+)
 PEERS = flags.DEFINE_list("peers", list(table.PEERS), "Who is compared; ae_jax always is.")
 VARIANTS = flags.DEFINE_list("variants", [], "Only these, as PEER.VARIANT; all by default.")
 REGIMES = flags.DEFINE_list("regimes", list(runner.REGIMES), "Where the data lie.")
@@ -65,7 +69,7 @@ def options() -> runner.Options:
         size=SIZE.value,
         precision=PRECISION.value,
         timeout=TIMEOUT.value,
-        gpu=shutil.which("nvidia-smi") is not None,
+        gpu=GPU,
         elbo_processes=ELBO.value,
     )
 

@@ -11,7 +11,6 @@ import json
 import pathlib
 import sys
 
-import jax
 from absl import flags
 from etils import epath
 from ml_collections import config_flags
@@ -30,7 +29,6 @@ FIGURE = flags.DEFINE_string("figure", None, "Where to draw them, a PNG.")
 
 def main() -> None:
     """Runs the command."""
-    jax.config.update("jax_platforms", "cpu")  # networks may choose by the device that is there
     config = config_lib.complete(commands.read_config())
     file = config_flags.get_config_filename(flags.FLAGS["config"])
     name = pathlib.Path(file).stem

@@ -7,6 +7,7 @@ import jax
 
 from ae_jax import config as config_lib
 from ae_jax.benchmarking import compiled, flops, programs
+from ae_jax.kernels import without_kernels
 from ae_jax.planning import resolve
 from ae_jax.training.plan import Plan
 from ae_jax.training.step import make_step
@@ -28,7 +29,8 @@ def step_jaxpr(plan: Plan, spec: Spec, share: int, accumulation: int = 1) -> Any
     step = make_step(plan.model, plan.players, len(plan.dataset.train), accumulation)
     leading = (share,) if accumulation == 1 else (accumulation, share // accumulation)
     batch = programs.batch_of(plan, leading)
-    return jax.make_jaxpr(step)(programs.state_of(plan, spec), batch).jaxpr
+    with without_kernels():  # whose products would not be seen
+        return jax.make_jaxpr(step)(programs.state_of(plan, spec), batch).jaxpr
 
 
 def model_flops(plan: Plan, spec: Spec, share: int) -> int:

@@ -21,6 +21,7 @@ from ae_jax.benchmarking.flops import Flops
 from ae_jax.data import streaming
 from ae_jax.data.files import require
 from ae_jax.data.source import Records
+from ae_jax.kernels import without_kernels
 from ae_jax.networks.adapters import DEVICE_AXIS
 from ae_jax.planning import plan_without_data
 from ae_jax.training import engine, parallel
@@ -180,7 +181,8 @@ def model_flops(config: Mapping[str, Any], share: int) -> Flops:
     own["model"] = without_remat(own["model"])
     plan, spec = plan_without_data(own)
     step = make_step(plan.model, plan.players, len(plan.dataset.train))
-    return flops.count(step, state_of(plan, spec), batch_of(plan, (share,)))
+    with without_kernels():
+        return flops.count(step, state_of(plan, spec), batch_of(plan, (share,)))
 
 
 def without_remat(node: Any) -> Any:

@@ -2,13 +2,13 @@
 
 import functools
 import math
-import re
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from ae_jax import kernels
 from ae_jax.errors import ConfigError, require_positive_ints
 from ae_jax.networks._dense import Dense, add_shared
 from ae_jax.types import Array
@@ -47,7 +47,8 @@ def attend(query: Array, key: Array, value: Array, mask: Array | None = None) ->
     Scores and weights, the largest arrays of a block, are kept in the operands' dtype: on a TPU
     their way to memory and back binds, not arithmetic. The weights are normalised after the
     product, which is smaller, by the sum of what was rounded, so that they add up to one. On GPUs
-    cuDNN's fused kernels (Dao et al. 2022) keep none of them where they can: in half precision.
+    cuDNN's fused kernels (Dao et al. 2022) keep none of them where they can: in half precision,
+    outside `ae_jax.kernels.without_kernels`, which second derivatives need.
 
     Args:
       query: `[n, h, d]`.
@@ -75,14 +76,8 @@ def attend(query: Array, key: Array, value: Array, mask: Array | None = None) ->
 def _fused(query: Array, key: Array) -> bool:
     """Whether cuDNN has kernels for self-attention of these."""
     half, size = query.dtype in (jnp.bfloat16, jnp.float16), query.shape[-1]
-    return half and len(query) == len(key) and size % 8 == 0 and size <= 128 and has_kernels()
-
-
-@functools.cache
-def has_kernels() -> bool:
-    """Whether this machine's GPU, if it has one, is of Ampere's generation or a later one."""
-    version = str(getattr(jax.devices()[0], "compute_capability", ""))
-    return bool(re.fullmatch(r"\d+\.\d+", version)) and float(version) >= 8
+    fits = half and len(query) == len(key) and size % 8 == 0 and size <= 128
+    return fits and kernels.attention_allowed()
 
 
 def _attend_fused(query: Array, key: Array, value: Array) -> Array:
@@ -92,7 +87,7 @@ def _attend_fused(query: Array, key: Array, value: Array) -> Array:
         return fused(query[None], key[None], value[None])[0]
     padded = (jnp.pad(x, ((0, 1), (0, 0), (0, 0)))[None] for x in (query, key, value))
     first = query[:1, 0, 0]
-    number = jnp.where(first == first, n, n)  # under vmap one for each example, as JAX needs it
+    number = jnp.where(first == first, n, n).astype(jnp.int32)  # under vmap one for each example
     return fused(*padded, query_seq_lengths=number, key_value_seq_lengths=number)[0, :n]
 
 

@@ -21,6 +21,7 @@ from ae_jax.networks import _dense
 from ae_jax.types import Array
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
+MANY = 1.4  # blocks a position: at 1.56 the shorter product gains a quarter, at 1.27 it loses 8%
 
 
 def pyramid(size: tuple[int, int], stride: int, levels: int) -> list[tuple[int, int]]:
@@ -116,12 +117,13 @@ def transposed_as_product(x: Array, kernel: Array, size: tuple[int, int], stride
     """`convolve_transposed` by one matrix product.
 
     Every position of x becomes a window of blocks, which overlap. They are added after the product
-    where a block is smaller than x's channels, else before it, as the windows of x that reach one
-    block.
+    where a block is smaller than x's channels or a small x has many more blocks than positions,
+    else before it, as the windows of x that reach one block.
     """
     weights, channels = _blocks(kernel[::-1, ::-1], stride), x.shape[-1]
     high, wide, block = *weights.shape[:2], stride * stride * kernel.shape[-1]
-    if block < channels:
+    blocks = (x.shape[0] + high - 1) * (x.shape[1] + wide - 1)
+    if block < channels or blocks > MANY * x.shape[0] * x.shape[1]:
         y = _dense.product(x, weights.transpose(4, 0, 1, 2, 3, 5).reshape(channels, -1))
         parts = y.reshape(*x.shape[:2], high * wide, stride, -1)
         parts = iter(jnp.split(parts, high * wide, axis=2))  # its transpose is one concatenation

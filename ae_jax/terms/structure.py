@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from ae_jax import losses
 from ae_jax.errors import PartError, nearest, require_positive_ints
+from ae_jax.kernels import without_kernels
 from ae_jax.terms._registered import part, registered
 from ae_jax.types import Array, Context, Outputs
 
@@ -13,10 +14,11 @@ PROBE_DRAW = 2**31 - 2  # beside the numbers of latent samples in an example's l
 
 def _jacobian_norm(fn, x: Array, key: Array, probes: int | None) -> Array:
     """‖∂fn/∂x‖²_F: exact, or Hutchinson's estimate with so many probes."""
-    if probes is None:
-        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-        return jnp.sum(jnp.square(jax.jacrev(fn)(x)))
-    return losses.hutchinson_jacobian_norm(fn, x, key, probes)
+    with without_kernels():  # its own gradient is a second derivative
+        if probes is None:
+            x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+            return jnp.sum(jnp.square(jax.jacrev(fn)(x)))
+        return losses.hutchinson_jacobian_norm(fn, x, key, probes)
 
 
 def _probe_keys(context: Context) -> Array:

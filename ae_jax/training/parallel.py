@@ -50,7 +50,7 @@ def pmap(devices: Sequence[Device], shape: Mapping[str, int | None] | None = Non
                 devices=devices,
                 donate_argnums=tuple(i + 1 for i in donate),
             )
-            if jax.process_count() > 1:
+            if jax.process_count() > 1:  # what pmap lowers to then takes no host-local arrays
                 return _uploading(mapped)
             options = compiler_options(devices)
             return Optioned(mapped, options) if options else mapped

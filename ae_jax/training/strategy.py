@@ -21,7 +21,10 @@ GRAPHS = {
     "xla_gpu_graph_min_graph_size": 1,
 }
 COMPILER_OPTIONS: dict[str, dict[str, Any]] = {"gpu": GRAPHS}
-"""What programs are compiled with, by platform; `XLA_FLAGS` that say otherwise are left alone."""
+"""What programs are compiled with, by platform; `XLA_FLAGS` that say otherwise are left alone.
+
+`pmap` over several processes is compiled without: JAX takes no options there.
+"""
 
 
 class Program:

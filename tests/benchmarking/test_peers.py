@@ -17,12 +17,19 @@ from ae_jax.benchmarking.peers import (
     workloads,
 )
 from ae_jax.benchmarking.peers.trainer import PRECISIONS, Job
-from ae_jax.errors import MissingFileError, UnknownNameError
+from ae_jax.errors import ConfigError, MissingFileError, UnknownNameError
 from tests import small
 
 NAMES = tuple(workloads.WORKLOADS)
 LONGER = ("conv_vae", "resnet_vae", "transformer")  # to compile
-QUICK = [pytest.param(n, marks=pytest.mark.slow) if n in LONGER else n for n in NAMES]
+
+
+def quick(names):
+    return [pytest.param(n, marks=pytest.mark.slow) if n in LONGER else n for n in names]
+
+
+QUICK = quick(NAMES)
+PLAIN = quick(table.find("jax_loop").workloads)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +159,7 @@ def test_the_librarys_own_loop_is_admitted(name, regime, folders):
     assert admission.refusals(claim, expected) == []
 
 
-@pytest.mark.parametrize("name", [n for n in QUICK if n != "resnet_vae"])
+@pytest.mark.parametrize("name", PLAIN)
 def test_the_plain_loop_is_admitted(name, folders):
     path, expected = folders(name)
     claim = claim_of(path, name, "jax_loop", "plain")
@@ -237,8 +244,29 @@ def test_in_bfloat16_only_peers_that_compute_in_it_take_part(tmp_path):
     halves = [p.name for p in table.PEERS.values() if p.variants_for("vae", False, "bfloat16")]
     assert halves == ["ae_jax", "torch"]
     pytest.importorskip("torch")
-    claim = claim_of(path, "vae", "torch", "eager", precision="bfloat16")
-    assert admission.refusals(claim, expected, PRECISIONS["bfloat16"].tolerance) == []
+    half, whole = (
+        claim_of(path, "vae", "torch", "eager", precision=name) for name in ("bfloat16", "float32")
+    )
+    assert admission.refusals(half, expected, PRECISIONS["bfloat16"].tolerance) == []
+    assert np.abs(np.divide(half.losses, whole.losses) - 1).max() > 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["eager", "sparse_decoder"])
+def test_torch_in_bfloat16_is_admitted(variant, tmp_path):
+    pytest.importorskip("torch")
+    for variant_for in table.find("torch").variants:
+        for name in NAMES if variant == "eager" else variant_for.workloads or ():
+            if variant_for.name == variant:
+                expected = admission.prepare(name, "smoke", tmp_path / name, precision="bfloat16")
+                claim = claim_of(tmp_path / name, name, "torch", variant, precision="bfloat16")
+                assert admission.refusals(claim, expected, 5e-3) == [], name
+
+
+@pytest.mark.parametrize("flags", ["--workload=vae --precision=bfloat16", "--workload=resnet_vae"])
+def test_a_worker_refuses_what_its_peer_has_not(flags):
+    with pytest.raises(ConfigError, match="'jax_loop' has no '(vae|resnet_vae)' in"):
+        worker.parse(["--peer=jax_loop", "--variant=plain", *flags.split()])
 
 
 @pytest.mark.slow

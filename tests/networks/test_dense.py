@@ -107,3 +107,25 @@ def test_a_topk_models_gradients_are_those_of_all_units():
 
     every_unit = model._replace(decoder=model.decoder._replace(apply=blind))
     close(gradients(model), gradients(every_unit))
+
+
+def test_what_all_examples_share_is_added_and_its_gradient_summed():
+    x, shared, weights = draw(5, 3, 4), draw(3, 4), draw(5, 3, 4)
+
+    def loss(add):
+        return lambda x, s: jnp.sum(weights * jnp.sin(jax.vmap(add, in_axes=(0, None))(x, s)))
+
+    ours, plain = loss(_dense.add_shared), loss(jnp.add)
+    for order in (jax.grad, jax.jacfwd, jax.hessian):
+        derivative = lambda fn, order=order: jax.jit(order(fn, argnums=(0, 1)))(x, shared)
+        close(derivative(ours), derivative(plain))
+    half = jax.grad(ours, argnums=1)(x, shared.astype(jnp.bfloat16))
+    np.testing.assert_allclose(half, jax.grad(plain, argnums=1)(x, shared), rtol=0.02, atol=0.02)
+    nothing = jnp.zeros((0, 4))
+    assert jax.grad(lambda s: jnp.sum(_dense.add_shared(nothing, s)))(nothing).shape == (0, 4)
+
+
+def test_the_gradient_of_what_is_shared_is_as_exact_as_a_sum():
+    total = lambda s, x: jnp.sum(jax.vmap(_dense.add_shared, in_axes=(0, None))(x, s))
+    program = lowered(jax.grad(total), draw(3, 4), draw(5, 3, 4), platform="tpu")
+    assert program.count("dot_general") == program.count("HIGHEST, HIGHEST") == 1

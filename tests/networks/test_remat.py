@@ -104,7 +104,8 @@ def unrolled(params, x, depth):
 
 
 @pytest.mark.slow
-def test_a_scanned_stack_is_its_blocks_one_after_the_other():
+def test_a_scanned_stack_is_its_blocks_one_after_the_other(monkeypatch):
+    monkeypatch.setattr(_attention, "SHALLOW", 2)
     x = jnp.asarray(RNG.normal(size=(5, 8)), jnp.float32)
     stack = _attention.Stack(depth=3, heads=2)
     params = checks.drawn(jax.eval_shape(stack.init, jax.random.key(0), x)["params"])

@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ae_jax as ae
+from ae_jax import kernels
+from ae_jax.benchmarking import programs
 from ae_jax.networks import _attention
 from tests import fast
 from tests.networks import checks
@@ -165,6 +167,68 @@ def test_attention_in_half_precision_is_that_in_float32(n):
     np.testing.assert_allclose(half[0], exact[0], atol=0.02)
     for got, wanted in zip(half[1](cotangent), exact[1](cotangent), strict=True):
         np.testing.assert_allclose(got, wanted, atol=0.05)
+
+
+@pytest.fixture
+def fused(monkeypatch):
+    """As on a GPU, as far as a program is traced there."""
+    from jax._src.cudnn import fused_attention_stablehlo as cudnn
+
+    monkeypatch.setattr(kernels, "has_attention", lambda: True)
+    monkeypatch.setattr(cudnn, "check_cudnn_version", lambda: 91_000)
+    monkeypatch.setattr(cudnn, "check_compute_capability", lambda _: True)
+
+
+def half_vit():
+    options = {"width": 16, "heads": 2, "depth": 1, "dtype": "bfloat16"}
+    return ae.networks.vit(2, **options), ae.networks.vit_decoder(2, **options)
+
+
+@pytest.mark.parametrize("n", [7, 8])
+def test_on_a_gpu_attention_in_half_precision_is_one_operation_each_way(n, fused):
+    x = jnp.ones((3, n, 2, 8), jnp.bfloat16)
+    total = lambda dtype: lambda x: jnp.sum(jax.vmap(_attention.attend)(*[x.astype(dtype)] * 3))
+    names = ("dot_product_attention_fwd", "dot_product_attention_bwd")
+    taken = str(jax.make_jaxpr(jax.grad(total(jnp.bfloat16)))(x))
+    assert all(name in taken for name in names)
+    assert "dot_product_attention" not in str(jax.make_jaxpr(jax.grad(total(jnp.float32)))(x))
+    with kernels.without_kernels():
+        plain = jax.make_jaxpr(jax.grad(lambda x: total(jnp.bfloat16)(x)))(x)
+    assert "dot_product_attention" not in str(plain)
+
+
+def test_on_a_gpu_penalties_on_jacobians_differentiate_twice(fused):
+    encoder, decoder = half_vit()
+    penalty = ae.terms.contractive(probes=1) + ae.terms.decoder_gradient()
+    recipe = ae.recipes.autoencoder(4, encoder=encoder, decoder=decoder)
+    recipe = recipe._replace(objective=recipe.objective + penalty)
+    model, objective = recipe.build(ae.types.Spec((4, 4, 1), "real"))
+    params = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((4, 4, 1))).params
+    draws = ae.keys.for_examples(jax.random.key(0), 0, jnp.arange(2))
+    batch = ae.types.Batch(jnp.zeros((2, 4, 4, 1)))
+
+    def loss(params):
+        own = ae.Variables(params, {})
+        outputs, _ = model.forward(own, batch, draws, train=True)
+        return objective(outputs, ae.types.Context(model, own, batch, draws, jnp.int32(0), 8))[0]
+
+    traced = str(jax.make_jaxpr(jax.grad(loss))(params))
+    assert "dot_product_attention_bwd" in traced
+
+
+def test_on_a_gpu_the_work_of_a_step_is_counted_as_elsewhere(request):
+    def counted():
+        encoder, decoder = half_vit()
+        made = ae.config.for_recipe(ae.recipes.autoencoder(4, encoder=encoder, decoder=decoder))
+        made["data"] |= {
+            "spec": {"shape": (4, 4, 1), "dtype": "float32", "num_train": 8, "num_test": 8},
+            "preprocessing": {"name": "scale", "low": 0.0, "high": 1.0},
+        }
+        return programs.model_flops(made, 2).total
+
+    elsewhere = counted()
+    request.getfixturevalue("fused")
+    assert counted() == elsewhere > 0
 
 
 def test_without_blocks_positions_are_normalised_one_by_one():

@@ -162,7 +162,8 @@ def _tuning(store: Store, name: str, sides: Sequence[Entry]) -> list[dict[str, A
 def markdown(result: dict[str, Any]) -> str:
     """The result as tables: for each workload, the time to a test −ELBO, and who was left out."""
     timed = {name: found for name, found in result["workloads"].items() if found["rows"]}
-    parts = [_table(name, found) for name, found in timed.items()]
+    precision = result["settings"]["precision"]
+    parts = [_table(f"{name}, {precision}", found) for name, found in timed.items()]
     if result["elbo"]:
         parts.append(_elbo_table(result["elbo"]))
     left_out = [

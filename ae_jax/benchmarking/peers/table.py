@@ -110,7 +110,9 @@ PEERS = {
                     IMAGES,
                 ),
                 Variant("sparse_decoder", FUSED | {"model": "topk_sparse"}, ("topk",)),
-                Variant("cuda_graphs", FUSED | {"compile": "reduce-overhead"}, needs_gpu=True),
+                Variant(
+                    "cuda_graphs_fused_adam", FUSED | {"compile": "reduce-overhead"}, needs_gpu=True
+                ),
                 Variant(
                     "cuda_graphs_channels_last",
                     FUSED | {"compile": "reduce-overhead", "channels_last": True},
@@ -135,9 +137,9 @@ PEERS = {
 }
 """By name.
 
-- `torch`: the whole step is compiled: forward, gradients and Adam. `max_autotune` and `cuda_graphs`
-  are `torch.compile`'s modes, the latter "reduce-overhead". `sparse_decoder` decodes the k units
-  alone (`embedding_bag`).
+- `torch`: the whole step is compiled: forward, gradients and Adam. `max_autotune` and
+  `cuda_graphs_…` are `torch.compile`'s modes, the latter "reduce-overhead". `sparse_decoder`
+  decodes the k units alone (`embedding_bag`).
 - `pythae`: its own trainer owns the loop over an epoch, so that one step a call does not exist: a
   call is an epoch of so many steps.
 """

@@ -103,7 +103,7 @@ def build(job: Job) -> Trainer:
 
     def evaluate() -> float:
         x = torch.from_numpy(np.load(pathlib.Path(job.folder) / admission_lib.TEST)).to(device)
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=half):
             return model(x.float() / row.scale)[0].item()
 
     return Trainer(

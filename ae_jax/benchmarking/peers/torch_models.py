@@ -107,11 +107,11 @@ class Variational(nn.Module):
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The mean of −log p(x | z) + KL(q ‖ p), and z."""
-        mean, log_var = self.encoder(x).chunk(2, dim=-1)
+        mean, log_var = self.encoder(x).float().chunk(2, dim=-1)
         noise = torch.randn_like(mean) if noise is None else noise
         z = mean + torch.exp(0.5 * log_var) * noise
         kl = -0.5 * (1 + log_var - mean.square() - log_var.exp()).sum(dim=-1)
-        return (self.nll(self.decoder(z), x) + kl).mean(), z
+        return (self.nll(self.decoder(z).float(), x) + kl).mean(), z
 
     def nll(self, y: Tensor, x: Tensor) -> Tensor:
         """Bernoulli, from logits."""
@@ -166,8 +166,8 @@ class Residual(nn.Module):
         super().__init__()
         first = nn.Sequential(group_normalisation(p["norm_0"]), nn.SiLU())
         second = nn.Sequential(group_normalisation(p["norm_1"]), nn.SiLU())
-        convolutions = (same_convolution(p[f"conv_{i}"]) for i in range(2))
-        self.body = nn.Sequential(first, next(convolutions), second, next(convolutions))
+        one, other = (same_convolution(p[f"conv_{i}"]) for i in range(2))
+        self.body = nn.Sequential(first, one, second, other)
         self.skip = pointwise(p["skip"]) if "skip" in p else nn.Identity()
         self.heads = heads if "attention" in p else None
         if self.heads is not None:
@@ -333,7 +333,8 @@ class TopKSparse(TopK):
 
     def decode(self, units: Tensor, values: Tensor, index: Tensor) -> Tensor:
         """Σ zⱼ wⱼ over the k units."""
-        return F.embedding_bag(index, self.decoder, per_sample_weights=values, mode="sum")
+        weights = values.to(self.decoder.dtype)
+        return F.embedding_bag(index, self.decoder, per_sample_weights=weights, mode="sum")
 
 
 MODELS = {
