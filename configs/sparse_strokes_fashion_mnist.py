@@ -12,8 +12,8 @@ unconstrained autoencoder of the same networks and width, 0.0116 (0.0112 to 0.01
 of the code 0.103 (0.103 to 0.103) on test images, of which none has more than 15% of the units
 above half their own 99th percentile. It does not generalise better from few: trained on 1,000
 images for 3,000 steps (seeds 0 and 1), test and training mse differ by 0.0086 (0.0083 to 0.0089),
-those of the unconstrained one, whose decoder is linear too, by 0.0035 (0.0033 to 0.0037). One minute
-on a CPU core.
+those of the unconstrained one, whose decoder is linear too, by 0.0035 (0.0033 to 0.0037). One
+minute on a CPU core.
 """
 
 import ml_collections
