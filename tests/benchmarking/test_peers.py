@@ -1,5 +1,6 @@
 """The comparison with other programs: that all train the same model, and who is refused."""
 
+import itertools
 import json
 
 import jax
@@ -22,14 +23,11 @@ from tests import small
 
 NAMES = tuple(workloads.WORKLOADS)
 LONGER = ("conv_vae", "resnet_vae", "transformer")  # to compile
+SHORTER = tuple(name for name in NAMES if name != "resnet_vae")
 
 
 def quick(names):
     return [pytest.param(n, marks=pytest.mark.slow) if n in LONGER else n for n in names]
-
-
-QUICK = quick(NAMES)
-PLAIN = quick(table.find("jax_loop").workloads)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +108,7 @@ def test_unknown_names_are_told_the_nearest():
 # --- admission -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", quick(SHORTER))
 def test_the_file_holds_the_losses_of_fit_itself(name, folders, tmp_path):
     path, expected = folders(name)
     row, sizes = workloads.find(name, "smoke")
@@ -151,15 +149,20 @@ def test_the_noise_is_that_of_the_forward_pass(folders):
     np.testing.assert_allclose(outputs.z[:, 0], z, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("regime", runner.REGIMES)
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize(
+    ("name", "regime"),
+    [
+        pytest.param(*case, marks=pytest.mark.slow if case[0] in LONGER else ())
+        for case in [*itertools.product(SHORTER, runner.REGIMES), ("resnet_vae", "device")]
+    ],
+)
 def test_the_librarys_own_loop_is_admitted(name, regime, folders):
     path, expected = folders(name)
     claim = claim_of(path, name, "ae_jax", "library", regime)
     assert admission.refusals(claim, expected) == []
 
 
-@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize("name", quick(SHORTER))
 def test_the_plain_loop_is_admitted(name, folders):
     path, expected = folders(name)
     claim = claim_of(path, name, "jax_loop", "plain")
@@ -213,7 +216,7 @@ def test_without_a_file_the_message_says_how_to_make_it(tmp_path):
 
 
 @pytest.mark.parametrize("variant", ["eager", "fused_adam"])
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", quick(NAMES))
 def test_torch_is_admitted(name, variant, folders):
     pytest.importorskip("torch")
     path, expected = folders(name)
