@@ -33,3 +33,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("markexpr") == "not slow":
         os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # of scripts that the tests start
         jax.config.update("jax_disable_most_optimizations", True)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips what is parametrised over more `devices` than there are, as on one GPU."""
+    case = getattr(item, "callspec", None)
+    wanted = case.params.get("devices") if case else None
+    if isinstance(wanted, int) and wanted > jax.device_count():
+        pytest.skip(f"needs {wanted} devices, here are {jax.device_count()}")
