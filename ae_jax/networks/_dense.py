@@ -100,5 +100,6 @@ def _spread(y: Array, shared: Array) -> Array:
         return shared
     first = y.ravel()[:1]
     one = jnp.where(first == first, 1, 1).astype(shared.dtype)  # under vmap one for each example
-    exactly = jax.lax.Precision.HIGHEST  # as the sum that it stands for
+    # As exact as a sum. Of half precision, which is, XLA:GPU would make a sum if it were asked to be.
+    exactly = jax.lax.Precision.HIGHEST if shared.dtype.itemsize > 2 else None
     return jnp.matmul(one, shared.reshape(1, -1), precision=exactly).reshape(shared.shape)

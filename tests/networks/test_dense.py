@@ -127,5 +127,8 @@ def test_what_all_examples_share_is_added_and_its_gradient_summed():
 
 def test_the_gradient_of_what_is_shared_is_as_exact_as_a_sum():
     total = lambda s, x: jnp.sum(jax.vmap(_dense.add_shared, in_axes=(0, None))(x, s))
-    program = lowered(jax.grad(total), draw(3, 4), draw(5, 3, 4), platform="tpu")
-    assert program.count("dot_general") == program.count("HIGHEST, HIGHEST") == 1
+    for dtype, asked in ((jnp.float32, 1), (jnp.bfloat16, 0)):
+        arguments = jnp.asarray(draw(3, 4), dtype), jnp.asarray(draw(5, 3, 4), dtype)
+        program = lowered(jax.grad(total), *arguments, platform="tpu")
+        assert program.count("dot_general") == 1
+        assert program.count("HIGHEST, HIGHEST") == asked
