@@ -100,6 +100,7 @@ def _spread(y: Array, shared: Array) -> Array:
         return shared
     first = y.ravel()[:1]
     one = jnp.where(first == first, 1, 1).astype(shared.dtype)  # under vmap one for each example
-    # As exact as a sum. Of half precision, which is, XLA:GPU would make a sum if it were asked to be.
-    exactly = jax.lax.Precision.HIGHEST if shared.dtype.itemsize > 2 else None
-    return jnp.matmul(one, shared.reshape(1, -1), precision=exactly).reshape(shared.shape)
+    # As exact as a sum. Half precision is so unasked; asked, XLA:GPU would make a sum of it.
+    half, precisions = shared.dtype.itemsize <= 2, jax.lax.Precision
+    precision = precisions.DEFAULT if half else precisions.HIGHEST
+    return jnp.matmul(one, shared.reshape(1, -1), precision=precision).reshape(shared.shape)
