@@ -217,7 +217,9 @@ class Runner:
         """Everything of one workload, to the end."""
         self.prepare(workload)
         self.once(f"{workload}/peak", self.job(workload, mode="peak"))
-        sides = entries(self.options, workload)
+        sides, present = entries(self.options, workload), self.options.peers
+        for peer in set(present) - {side.peer for side in sides}:
+            self.say(f"{workload}: {peer} is left out, it has none in {self.options.precision}")
         sides = [side for side in sides if self.admit(workload, side)["status"] == "ok"]
         jobs = {side: self.timing_job(workload, side) for side in sides}
         self.say(self.estimate(workload, sides))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ae_jax.benchmarking.peers.admission import Admission
+from ae_jax.benchmarking.peers.admission import TOLERANCE, Admission
 
 
 class Job(NamedTuple):
@@ -57,7 +57,7 @@ class Precision(NamedTuple):
     jax: str
     torch: str
     compute: str = "float32"
-    tolerance: float = 1e-4
+    tolerance: float = TOLERANCE
 
 
 PRECISIONS = {
