@@ -99,6 +99,26 @@ def test_gradient_of_binary_cross_entropy_is_the_probability_less_the_target(log
     np.testing.assert_allclose(grad, 1 / (1 + np.exp(-np.clip(logit, -700, 700))) - 0.25, rtol=1e-6)
 
 
+@pytest.mark.parametrize("logit", [-3.0, 0.0, 2.0])
+def test_binary_cross_entropy_is_differentiable_in_the_target_and_twice(logit):
+    """Of max(l, 0) - l x + log1p(exp(-|l|)): -l by the target, σ(1 - σ) twice by the logit."""
+    loss, z, x = reconstruction.binary_cross_entropy, jnp.float32(logit), jnp.float32(0.25)
+    probability = 1 / (1 + np.exp(-logit))
+    by_target = jax.grad(loss, argnums=1)
+    np.testing.assert_allclose(by_target(z, x), -logit, rtol=1e-6)
+    np.testing.assert_allclose(jax.grad(by_target)(z, x), -1.0, rtol=1e-6)
+    curvature = probability * (1 - probability)
+    np.testing.assert_allclose(jax.grad(jax.grad(loss))(z, x), curvature, rtol=1e-5)
+    np.testing.assert_allclose(jax.jacfwd(jax.grad(loss))(z, x), curvature, rtol=1e-5)
+
+
+def test_gradient_of_binary_cross_entropy_keeps_two_arrays():
+    """By l and by x; of the terms' own derivatives five, each of which computes the logits anew."""
+    loss = reconstruction.binary_cross_entropy
+    _, pull_back = jax.vjp(loss, jnp.zeros((8, 16)), jnp.ones((8, 16)))
+    assert [leaf.size for leaf in jax.tree.leaves(pull_back) if leaf.size > 1] == [128, 128]
+
+
 @pytest.mark.parametrize(
     "loss", [reconstruction.absolute_error, reconstruction.huber, reconstruction.squared_error]
 )
