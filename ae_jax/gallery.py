@@ -186,12 +186,14 @@ USAGE = {"mean_activation", "unused_for"}
 def _dictionary(run: Run, source: Source) -> np.ndarray:
     """What each unit of a sparse code adds to the decoded mean: decode(m + e_j) - decode(m).
 
-    The code m it is added to is the mean activation, where the bottleneck keeps it, else 0.
+    The code m it is added to is the mean activation, where the bottleneck keeps it, else 0. Units
+    are taken at equal distances, so that those of a code with positions come from all over it.
     """
     shape = run.model.bottleneck.latent_shape
-    num = min(FILTERS, math.prod(shape))
-    units = np.eye(num, math.prod(shape), dtype=np.float32).reshape(num, *shape)
-    extras = source.read(np.zeros(num, int)).extras  # one condition for all
+    total = math.prod(shape)
+    units = spread(total, FILTERS)[:, None] == np.arange(total)
+    units = units.astype(np.float32).reshape(-1, *shape)
+    extras = source.read(np.zeros(len(units), int)).extras  # one condition for all
     mean = np.asarray(run.variables.state["bottleneck"].get("mean_activation", 0.0))
     base = np.broadcast_to(mean, units.shape)
     return run.decode(base + units, extras=extras) - run.decode(base, extras=extras)

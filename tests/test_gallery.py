@@ -1,5 +1,6 @@
 """Which pictures each kind of data gets, and what the text files say."""
 
+import math
 from types import SimpleNamespace
 
 import jax
@@ -71,9 +72,15 @@ def test_examples_are_shown_from_all_over(size, num):
 
 
 @pytest.mark.parametrize(
-    "bottleneck", [ae.bottlenecks.sparse(6), ae.bottlenecks.topk(6, 2)], ids=["sparse", "topk"]
+    ("bottleneck", "units"),
+    [
+        (ae.bottlenecks.sparse(6), range(6)),
+        (ae.bottlenecks.topk(6, 2), range(6)),
+        (ae.bottlenecks.sparse((2, 64)), range(0, 128, 2)),
+    ],
+    ids=["sparse", "topk", "sparse with positions"],
 )
-def test_filters_of_a_sparse_code_are_the_dictionary_of_its_decoder(bottleneck):
+def test_filters_of_a_sparse_code_are_the_dictionary_of_its_decoder(bottleneck, units):
     x = np.random.default_rng(1).integers(0, 255, (32, 4, 3)).astype(np.uint8)
     linear = ae.networks.linear()
     parts = linear, linear, bottleneck, ae.likelihoods.gaussian()
@@ -83,7 +90,8 @@ def test_filters_of_a_sparse_code_are_the_dictionary_of_its_decoder(bottleneck):
     kernel = next(
         leaf
         for leaf in map(np.asarray, jax.tree.leaves(run.variables.params["decoder"]))
-        if leaf.shape == (6, 12)
+        if leaf.shape == (math.prod(bottleneck.latent_shape), 12)
     )
     found = gallery._dictionary(run, ae.data.from_arrays(x).train)
-    np.testing.assert_allclose(found.reshape(6, 12), 255 * kernel, rtol=1e-4, atol=1e-3)
+    expected = 255 * kernel[list(units)]
+    np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=1e-4, atol=1e-3)
