@@ -135,7 +135,7 @@ def _cross_entropy(target: jax.Array, logit: jax.Array) -> jax.Array:
 
 @_cross_entropy.defjvp
 def _(primals, tangents):
-    # Of the terms' own derivatives five arrays would be kept; at l = 0 the second would be wrong.
+    # The terms' own rules keep five arrays, and the second derivative they give at l = 0 is wrong.
     (target, logit), (target_dot, logit_dot) = primals, tangents
     slope = jax.nn.sigmoid(logit) - target
     return _cross_entropy(target, logit), slope * logit_dot - logit * target_dot
@@ -190,8 +190,5 @@ def _unit(vector: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _absolute(value: jax.Array) -> jax.Array:
-    """|value| with gradient 0 at 0, where that of `jnp.abs` is 1.
-
-    Logits are exactly 0 under a decoder whose last layer starts at zero.
-    """
+    """|value| with gradient 0 at 0, where that of `jnp.abs` is 1: of errors that are exactly 0."""
     return jnp.maximum(value, -value)
