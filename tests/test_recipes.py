@@ -36,6 +36,7 @@ def test_arguments_config_and_state(name):
     assert set(report.errors) == {"arguments", "config", "form"}
 
 
+@pytest.mark.devices(8)
 @pytest.mark.parametrize("name", ["sparse", "vq_vae"])
 def test_a_step_on_eight_devices(name):
     report = check(name, devices=(8,), compiler_options=fast.options())

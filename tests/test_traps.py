@@ -213,6 +213,7 @@ def test_a_quantisation_loss_summed_over_the_batch(decay):
     quantization_terms.test_the_loss_does_not_grow_with_the_batch(decay)
 
 
+@pytest.mark.devices(4)
 def test_codebook_averages_replacements_and_counters_kept_per_device():
     """vector-quantize-pytorch #17 and #222, espnet #6284, bionemo #1619."""
     test_vector_quantized.test_the_codebook_is_the_moving_average_of_the_papers_appendix(4)

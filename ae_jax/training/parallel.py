@@ -22,7 +22,6 @@ from ae_jax.networks.adapters import DEVICE_AXIS
 from ae_jax.training.mesh import MESH_AXES, TILE, arranged, mesh_shape, split_dimension
 from ae_jax.training.strategy import (
     Device,
-    Optioned,
     Program,
     Strategy,
     compiler_options,
@@ -50,10 +49,7 @@ def pmap(devices: Sequence[Device], shape: Mapping[str, int | None] | None = Non
                 devices=devices,
                 donate_argnums=tuple(i + 1 for i in donate),
             )
-            if jax.process_count() > 1:  # what pmap lowers to then takes no host-local arrays
-                return _uploading(mapped)
-            options = compiler_options(devices)
-            return Optioned(mapped, options) if options else mapped
+            return _uploading(mapped) if several else mapped
 
         def numbers(abstract: bool) -> tuple[Any]:
             number = np.arange(len(devices), dtype=np.uint32)
@@ -62,7 +58,8 @@ def pmap(devices: Sequence[Device], shape: Mapping[str, int | None] | None = Non
             with jax.ensure_compile_time_eval():  # kept, though a caller may be tracing
                 return (put(number, strategy.by_row),)
 
-        return Program(build, numbers)
+        several = jax.process_count() > 1  # what pmap lowers to then takes no host-local arrays
+        return Program(build, numbers, None if several else compiler_options(devices))
 
     across = collectives(len(devices))
     strategy = Strategy("pmap", mesh, across, len(devices), _whole, compile)
@@ -98,10 +95,9 @@ def shard_map(devices: Sequence[Device], shape: Mapping[str, int | None] | None 
             mapped = jax.shard_map(
                 _traced(name, one), mesh=mesh, in_specs=specs, out_specs=same, check_vma=False
             )
-            options = compiler_options(devices) or None
-            return jax.jit(mapped, donate_argnums=donate, compiler_options=options)
+            return jax.jit(mapped, donate_argnums=donate)
 
-        return Program(build)
+        return Program(build, options=compiler_options(devices))
 
     return Strategy("shard_map", mesh, collectives(len(devices)), len(devices), _whole, compile)
 
@@ -164,9 +160,8 @@ def fsdp(
             args = tuple(joined(i, a) for i, a in enumerate(args))
             return jax.tree.map(by_rule, per_shard(jnp.uint32(0), *args))
 
-        options = compiler_options(devices) or None
-        jitted = functools.partial(jax.jit, donate_argnums=donate, compiler_options=options)
-        return Program(lambda _: jitted(_traced(name, all_at_once)))
+        build = lambda count: jax.jit(_traced(name, all_at_once), donate_argnums=donate)
+        return Program(build, options=compiler_options(devices))
 
     whole = lambda tree: jax.tree.map(gathered, tree)
     return Strategy("fsdp", mesh, Collectives(whole=whole, spread=spread), 1, of_state, compile)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ae_jax.types import Collectives, Shape, Tree
@@ -30,60 +31,49 @@ COMPILER_OPTIONS: dict[str, dict[str, Any]] = {"gpu": GRAPHS}
 class Program:
     """A per-shard function over all devices, compiled at its first call.
 
-    `program(*args)` runs it. `program.lower(*args)`, of arrays or of `Strategy.shapes`, is that of
-    `jax.jit`: `.compile()` follows, for devices that need not exist.
+    `program(*args)` runs it, or becomes part of whatever traces it. `program.lower(*args)`, of
+    arrays or of `Strategy.shapes`, is that of `jax.jit`: `.compile()` follows, for devices that
+    need not exist.
     """
 
     def __init__(
-        self, build: Callable[[int], Any], first: Callable[[bool], tuple[Any, ...]] | None = None
+        self,
+        build: Callable[[int], Any],
+        first: Callable[[bool], tuple[Any, ...]] | None = None,
+        options: Mapping[str, Any] | None = None,
     ):
         """Holds how to make it.
 
         Args:
-          build: number of arguments to jitted function.
+          build: number of arguments to jitted or pmapped function.
           first: `abstract -> ` arguments of its own that go before the caller's.
+          options: of the compiler. They are not given to `jax.jit`, which then could not be traced,
+            nor could they to `jax.pmap`.
         """
-        self._compiled = functools.cache(build)
+        self._mapped = functools.cache(build)
         self._first = functools.cache(first or (lambda abstract: ()))
+        self._options, self._compiled = dict(options or {}), {}
 
     def __call__(self, *args: Any) -> Any:
-        """Runs it."""
-        return self._compiled(len(args))(*self._first(False), *args)
+        """Runs it, compiled once for each set of shapes and of places."""
+        mapped, args = self._mapped(len(args)), (*self._first(False), *args)
+        leaves, tree = jax.tree.flatten(args)
+        if not self._options or any(isinstance(leaf, Tracer) for leaf in leaves):
+            return mapped(*args)
+        places = (getattr(leaf, "sharding", None) for leaf in leaves)
+        key = tree, *((x.shape, x.dtype, at) for x, at in zip(leaves, places, strict=True))
+        if key not in self._compiled:
+            self._compiled[key] = mapped.lower(*args).compile(self._options)
+        return self._compiled[key](*args)
 
     def lower(self, *args: Any) -> Any:
         """`jax.stages.Lowered`, for these shapes and shardings."""
-        return self._compiled(len(args)).lower(*self._first(True), *args)
-
-
-def compiler_options(devices: Sequence[Device]) -> dict[str, Any]:
-    """What programs for these devices are compiled with, beyond XLA's defaults."""
-    found = COMPILER_OPTIONS.get(devices[0].platform, {})
-    asked = os.environ.get("XLA_FLAGS", "")
-    return {name: value for name, value in found.items() if name not in asked}
-
-
-class Optioned:
-    """A pmapped function compiled with options, of which `jax.pmap` takes none."""
-
-    def __init__(self, mapped: Any, options: Mapping[str, Any]):
-        """Compiles nothing yet."""
-        self._mapped, self._options, self._programs = mapped, dict(options), {}
-
-    def __call__(self, *args: Any) -> Any:
-        """Runs it, compiled once for each set of shapes."""
-        leaves, tree = jax.tree.flatten(args)
-        key = tree, *((leaf.shape, leaf.dtype) for leaf in leaves)
-        if key not in self._programs:
-            self._programs[key] = self.lower(*args).compile()
-        return self._programs[key](*args)
-
-    def lower(self, *args: Any) -> Any:
-        """What `jax.jit` lowers to, for `.compile()` with the options."""
-        return _Lowered(self._mapped.lower(*args), self._options)
+        lowered = self._mapped(len(args)).lower(*self._first(True), *args)
+        return _Lowered(lowered, self._options) if self._options else lowered
 
 
 class _Lowered:
-    """`jax.stages.Lowered`, compiled with options."""
+    """`jax.stages.Lowered`, compiled with a program's options."""
 
     def __init__(self, lowered: Any, options: Mapping[str, Any]):
         self._lowered, self._options = lowered, options
@@ -94,6 +84,13 @@ class _Lowered:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._lowered, name)
+
+
+def compiler_options(devices: Sequence[Device]) -> dict[str, Any]:
+    """What programs for these devices are compiled with, beyond XLA's defaults."""
+    found = COMPILER_OPTIONS.get(devices[0].platform, {})
+    asked = os.environ.get("XLA_FLAGS", "")
+    return {name: value for name, value in found.items() if name not in asked}
 
 
 class Strategy(NamedTuple):

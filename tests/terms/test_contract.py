@@ -142,6 +142,7 @@ QUICK = ("reconstructions", "quantized")
 """Groups whose check is not marked slow: an independent term and one with a bottleneck's state."""
 
 
+@pytest.mark.devices(8)
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in GROUPS],

@@ -48,6 +48,7 @@ def compiles():
     jax.monitoring.unregister_event_duration_listener(count)
 
 
+@pytest.mark.devices(4)
 @pytest.mark.parametrize("strategy", ["shard_map", "fsdp"])
 def test_a_program_donates_its_state_is_compiled_once_and_lies_as_it_lay(strategy, compiles):
     loop, before = loop_of(strategy), parallel.counts.copy()
@@ -66,6 +67,7 @@ def test_a_program_donates_its_state_is_compiled_once_and_lies_as_it_lay(strateg
         loop.dispatch()
 
 
+@pytest.mark.devices(4)
 @pytest.mark.parametrize("strategy", sorted(parallel.STRATEGIES))
 def test_a_platforms_compiler_options_reach_its_programs_and_change_no_number(
     strategy, monkeypatch, compiles
@@ -91,12 +93,24 @@ def test_a_platforms_compiler_options_reach_its_programs_and_change_no_number(
         lowered(*arguments).compile()
 
 
+@pytest.mark.devices(4)
+@pytest.mark.parametrize("strategy", sorted(parallel.STRATEGIES))
+def test_a_program_with_compiler_options_may_be_traced(strategy, monkeypatch):
+    monkeypatch.setitem(COMPILER_OPTIONS, "cpu", {"xla_embed_ir_in_executable": True})
+    over = parallel.STRATEGIES[strategy](jax.devices()[:4])
+    twice = over.compile("twice", lambda number, x: 2 * x)
+    looped = jax.jit(lambda x: jax.lax.fori_loop(0, 3, lambda _, x: twice(x), x))
+    x = np.arange(8, dtype=np.float32)
+    np.testing.assert_array_equal(twice(x), 2 * x)
+    np.testing.assert_array_equal(looped(x), 8 * x)
+
+
 def test_options_that_the_user_sets_are_left_alone(monkeypatch):
-    gpu = types.SimpleNamespace(platform="gpu")
+    gpu, none = (types.SimpleNamespace(platform=name) for name in ("gpu", "neither"))
     assert compiler_options([gpu]) == COMPILER_OPTIONS["gpu"]
     monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_enable_command_buffer= --xla_gpu_autotune_level=0")
     assert compiler_options([gpu]) == {"xla_gpu_graph_min_graph_size": 1}
-    assert compiler_options(jax.devices()) == {}
+    assert compiler_options([none]) == {}
 
 
 @pytest.mark.parametrize(("devices", "shape"), [(8, (1, 8)), (8, (2, 4)), (4, (1, 4))])
@@ -127,6 +141,7 @@ def test_fsdp_holds_a_share_of_parameters_and_optimizer_state_on_each_device(dev
     assert all(jax.tree.leaves(told))
 
 
+@pytest.mark.devices(8)
 def test_fsdp_gathers_parameters_and_leaves_their_gradients_split():
     strategy = parallel.fsdp(jax.devices(), {"fsdp": 4}, tile=(1, 1))
     whole, spread = strategy.across.whole, strategy.across.spread
@@ -147,6 +162,7 @@ def test_fsdp_gathers_parameters_and_leaves_their_gradients_split():
     assert "->f32[16,32]" in text.replace(" ", "")  # a quarter of the gradient on each device
 
 
+@pytest.mark.devices(8)
 def test_what_lies_split_is_fetched_whole():
     strategy = parallel.fsdp(jax.devices(), tile=(1, 1))
     tree = {"a": np.arange(48, dtype=np.float32).reshape(16, 3), "b": np.float32(2)}
@@ -187,6 +203,7 @@ def test_streamed_microbatches_are_those_of_resident_data(strategy):
         assert runs[1].summary["metrics"]["test"][name] == pytest.approx(value, rel=1e-4)
 
 
+@pytest.mark.devices(8)
 def test_a_run_is_used_on_fewer_devices_than_its_mesh_had():
     section = {"strategy": "fsdp", "mesh": {"data": 2, "fsdp": 4}, "devices": 8}
     plan = plan_of(parallel=section)

@@ -188,6 +188,7 @@ def test_every_recipe_trains_on_four_devices_as_on_one(name, strategy):
     assert_equal(trained(name, strategy, 4, 1), trained(name, "pmap", 1, 1))
 
 
+@pytest.mark.devices(8)
 @pytest.mark.parametrize("strategy", ["shard_map", "fsdp"])
 def test_accumulated_training_on_eight_devices_is_that_of_one(strategy):
     assert_equal(trained("dropout", strategy, 8, 4), trained("dropout", "pmap", 1, 4))
