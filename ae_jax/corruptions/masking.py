@@ -1,0 +1,181 @@
+"""Entries replaced by a value: each by itself, or by blocks and patches of positions."""
+
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from ae_jax import fused_random
+from ae_jax.corruptions._entries import Corruption, as_value, replace, require_order, require_rate
+from ae_jax.errors import ConfigError, ShapeError
+from ae_jax.registry import CORRUPTIONS
+from ae_jax.types import Array, PRNGKey
+
+
+@CORRUPTIONS.register
+def masking(rate: float, value: float = 0.0) -> Corruption:
+    """Replaces each entry by one value with probability `rate`.
+
+    Args:
+      rate: probability of an entry to be replaced.
+      value: what replaces it; whole if x holds integers.
+
+    Returns:
+      A corruption of any x, with `info["mask"]`.
+
+    Raises:
+      ConfigError: if `rate` lies outside [0, 1].
+    """
+    require_rate(rate)
+
+    def corrupt(key: PRNGKey, x: Array, observed: Array | None = None):
+        return replace(fused_random.bernoulli(key, rate, jnp.shape(x)), x, value, observed)
+
+    return corrupt
+
+
+@CORRUPTIONS.register
+def salt_and_pepper(rate: float, low: float = 0.0, high: float = 1.0) -> Corruption:
+    """Replaces each entry with probability `rate`, by `low` or `high` with equal chance.
+
+    Args:
+      rate: probability of an entry to be replaced.
+      low: pepper.
+      high: salt, not below `low`.
+
+    Returns:
+      A corruption of any x, with `info["mask"]`.
+
+    Raises:
+      ConfigError: if `rate` lies outside [0, 1] or `low` exceeds `high`.
+    """
+    require_rate(rate)
+    require_order(low, high)
+
+    def corrupt(key: PRNGKey, x: Array, observed: Array | None = None):
+        key_hit, key_salt = jax.random.split(key)
+        salt = fused_random.bernoulli(key_salt, 0.5, jnp.shape(x))
+        dtype = jnp.result_type(x)
+        value = jnp.where(salt, as_value(high, dtype), as_value(low, dtype))
+        return replace(fused_random.bernoulli(key_hit, rate, jnp.shape(x)), x, value, observed)
+
+    return corrupt
+
+
+@CORRUPTIONS.register
+def block_masking(
+    size: int | Sequence[int] | None = None, fraction: float | None = None, value: float = 0.0
+) -> Corruption:
+    """Replaces one contiguous block, at a random place inside the example.
+
+    The block spans the leading axes of x and all of its last, the channels; an x of rank 1 has no
+    channels. Every place at which the block fits is equally likely.
+
+    Args:
+      size: the block's sides, or one number for all. Give this or `fraction`.
+      fraction: the part of the positions to cover, in [0, 1], by a block in the proportions of x:
+        its sides are those of x times fraction^(1 / number of sides), rounded.
+      value: what replaces the entries; whole if x holds integers.
+
+    Returns:
+      A corruption of any x of rank 1 or more, with `info["mask"]`.
+
+    Raises:
+      ConfigError: unless exactly one of `size` and `fraction` is given and in range.
+      ShapeError: when called, if x has other axes than `size`, or is smaller.
+    """
+    if (size is None) == (fraction is None):
+        raise ConfigError(f"give size or fraction, not both, got {size!r} and {fraction!r}")
+    if fraction is not None:
+        require_rate(fraction, "fraction")
+    if size is not None:
+        _require_sides("size", size)
+
+    def corrupt(key: PRNGKey, x: Array, observed: Array | None = None):
+        space = _spatial_shape(x)
+        if fraction is not None:
+            sides = tuple(round(side * fraction ** (1 / len(space))) for side in space)
+        else:
+            sides = _sides("size", size, space)
+        if any(side > room for side, room in zip(sides, space, strict=True)):
+            raise ShapeError(f"a block of size {sides} does not fit into the positions {space}")
+        hit = jnp.ones(space, dtype=bool)
+        keys = jax.random.split(key, len(space))
+        for axis, (side, room) in enumerate(zip(sides, space, strict=True)):
+            start = jax.random.randint(keys[axis], (), 0, room - side + 1)
+            place = jax.lax.broadcasted_iota(start.dtype, space, axis)
+            hit &= (place >= start) & (place < start + side)
+        return replace(_over_channels(hit, x), x, value, observed)
+
+    return corrupt
+
+
+@CORRUPTIONS.register
+def patch_masking(patch: int | Sequence[int], rate: float, value: float = 0.0) -> Corruption:
+    """Replaces an exact number of patches, chosen at random, as masked autoencoders do.
+
+    The patches tile the leading axes of x and span all of its last, the channels; an x of rank 1
+    has no channels. Where x is no multiple of the patch, the last patches are cut off by its edge.
+
+    Args:
+      patch: the patch's sides, or one number for all.
+      rate: the part of the n patches to replace, in [0, 1]: round(rate · n) of them.
+      value: what replaces the entries; whole if x holds integers.
+
+    Returns:
+      A corruption of any x of rank 1 or more, with `info["mask"]` and `info["patch_mask"]`, bool
+      and one entry a patch: True where the patch was chosen, observed or not.
+
+    Raises:
+      ConfigError: if `rate` lies outside [0, 1] or a side of the patch is not positive.
+      ShapeError: when called, if x has other axes than `patch`.
+
+    References:
+      He et al., "Masked autoencoders are scalable vision learners", 2022.
+    """
+    require_rate(rate)
+    _require_sides("patch", patch)
+
+    def corrupt(key: PRNGKey, x: Array, observed: Array | None = None):
+        space = _spatial_shape(x)
+        sides = _sides("patch", patch, space)
+        grid = tuple(-(-room // side) for room, side in zip(space, sides, strict=True))
+        count = math.prod(grid)
+        chosen = (jax.random.permutation(key, count) < round(rate * count)).reshape(grid)
+        hit = chosen
+        for axis, (side, room) in enumerate(zip(sides, space, strict=True)):
+            hit = jax.lax.slice_in_dim(jnp.repeat(hit, side, axis=axis), 0, room, axis=axis)
+        corrupted, info = replace(_over_channels(hit, x), x, value, observed)
+        return corrupted, info | {"patch_mask": chosen}
+
+    return corrupt
+
+
+def _spatial_shape(x: Array) -> tuple[int, ...]:
+    """The positions of x: all axes but the channels, which rank 1 does not have."""
+    shape = jnp.shape(x)
+    if not shape:
+        raise ShapeError("x must have rank 1 or more, got shape ()")
+    return shape if len(shape) == 1 else shape[:-1]
+
+
+def _over_channels(hit: jax.Array, x: Array) -> jax.Array:
+    return jnp.broadcast_to(hit.reshape(*hit.shape, *(1,) * (jnp.ndim(x) - hit.ndim)), jnp.shape(x))
+
+
+def _sides(name: str, sides: int | Sequence[int] | None, space: tuple[int, ...]) -> tuple[int, ...]:
+    if isinstance(sides, int):
+        return (sides,) * len(space)
+    sides = tuple(sides or ())
+    if len(sides) != len(space):
+        raise ShapeError(
+            f"{name} must have one side for each of the positions {space}, got {sides}"
+        )
+    return sides
+
+
+def _require_sides(name: str, sides: int | Sequence[int]) -> None:
+    for side in (sides,) if isinstance(sides, int) else sides:
+        if isinstance(side, bool) or not isinstance(side, int) or side < 1:
+            raise ConfigError(f"{name} must be positive whole numbers, got {sides!r}")
