@@ -25,7 +25,7 @@ def from_noise(noisy: Callable[[PRNGKey, jax.Array], jax.Array]) -> Corruption:
 
 
 def replace(hit: jax.Array, x: Array, value: Array | float, observed: Array | None):
-    """x with the value where it is hit and observed, and info that says where."""
+    """Puts the value where x is hit and observed; info says where."""
     x = jnp.asarray(x)
     mask = hit & seen(x, observed)
     return jnp.where(mask, as_value(value, x.dtype), x), {"mask": mask}
