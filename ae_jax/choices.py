@@ -186,8 +186,13 @@ def spec_of(data: Any, preprocess: Preprocessing | None = None) -> Spec:
     if dataset.kind in KINDS:
         return Spec(shape, dataset.kind, dataset.num_classes, dataset.columns)
     train = _examples(dataset)
-    values = (preprocess.apply(jnp.asarray(p.x), keys.any_draws(len(p.x))) for p in pieces(train))
-    binary = all(bool(jnp.all((piece == 0) | (piece == 1))) for piece in values)
+
+    @jax.jit
+    def all_binary(x):
+        values = preprocess.apply(x, keys.any_draws(len(x)))
+        return jnp.all((values == 0) | (values == 1))
+
+    binary = all(bool(all_binary(piece.x)) for piece in pieces(train))
     return Spec(shape, "binary" if binary else "real")
 
 

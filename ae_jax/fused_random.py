@@ -33,6 +33,11 @@ def _on_fused(draw: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
 
 def fold_in(key: chex.PRNGKey, data: Any) -> chex.PRNGKey:
     """`jax.random.fold_in(key, data)`, a key of the same generator."""
+    return _folded(key, np.uint32(data) if isinstance(data, int) else data)
+
+
+@functools.partial(jax.jit, inline=True)  # one program where nothing traces it, not one a round
+def _folded(key: chex.PRNGKey, data: Any) -> chex.PRNGKey:
     folded = jax.random.fold_in(_as_fused(key), data)
     return jax.random.wrap_key_data(jax.random.key_data(folded), impl=jax.random.key_impl(key))
 

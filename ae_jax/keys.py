@@ -117,7 +117,12 @@ def any_draws(count: int) -> Draws:
 
 def order_seed(root: chex.PRNGKey) -> np.ndarray:
     """The number, uint32, that the data order of a run is drawn from."""
-    return np.asarray(jax.random.bits(stream(root, "data"), dtype=jnp.uint32))
+    return np.asarray(_order_seed(root))
+
+
+@jax.jit
+def _order_seed(root: chex.PRNGKey) -> jax.Array:
+    return jax.random.bits(stream(root, "data"), dtype=jnp.uint32)
 
 
 def order(seed: Any, epoch: Any, position: Any, size: int, xp: ModuleType | Any = jnp) -> Any:

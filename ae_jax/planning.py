@@ -162,12 +162,18 @@ def _trace(plan: Plan, example: np.ndarray, variables: Variables, size: int) -> 
 
 def _validate(model: Autoencoder, preprocessing: Preprocessing, dataset: Dataset) -> None:
     """Checks the support of the likelihood on all arrays, on a sample of what is streamed."""
+
+    @jax.jit
+    def preprocessed(records):
+        count = len(records.x)
+        draws = keys_lib.any_draws(count)
+        return to_batch(records, jnp.zeros(count, jnp.uint32), preprocessing, draws).x
+
     for part in dataset.splits.values():
         if isinstance(part, Declared):
             continue
         for piece in pieces(part if isinstance(part, Arrays) else sampled(part)):
-            index, draws = np.zeros(len(piece.x), np.uint32), keys_lib.any_draws(len(piece.x))
-            model.likelihood.validate(np.asarray(to_batch(piece, index, preprocessing, draws).x))
+            model.likelihood.validate(np.asarray(preprocessed(piece)))
 
 
 def _preprocess(config, dataset):

@@ -27,9 +27,9 @@ def start(
     )
 
 
-def run(script: str, *arguments: Any, code: int = 0) -> str:
+def run(script: str, *arguments: Any, code: int = 0, **environment: Any) -> str:
     """Runs a script to its end and returns what it printed, if its exit code is this one."""
-    process = start(script, *arguments)
+    process = start(script, *arguments, environment=environment)
     output, _ = process.communicate(timeout=LIMIT)
     assert process.returncode == code, f"exit code {process.returncode}, not {code}:\n{output}"
     return output

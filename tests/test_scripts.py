@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 import signal
 import time
 
@@ -30,12 +31,18 @@ FILES = {"config.json", "summary.json", "starts.json", "metrics", "tensorboard",
 
 
 @pytest.fixture(scope="module")
-def workdir(tmp_path_factory):
+def trained(tmp_path_factory):
+    """A workdir, and what training in it printed, JAX's log of compilations included."""
     workdir = tmp_path_factory.mktemp("run")
-    output = scripts.run("train.py", *SMALL, f"--workdir={workdir}")
+    output = scripts.run("train.py", *SMALL, f"--workdir={workdir}", JAX_LOG_COMPILES=1)
     assert "finished at step 30 of 30" in output
     assert "Traceback" not in output
-    return workdir
+    return workdir, output
+
+
+@pytest.fixture
+def workdir(trained):
+    return trained[0]
 
 
 def is_png(path):
@@ -53,6 +60,12 @@ def test_train_writes_the_files_of_the_contract(workdir):
     steps = [point["step"] for point in ae.read_metrics(workdir) if point["split"] == "train"]
     assert steps == [10, 20, 30]
     assert list((workdir / "tensorboard").glob("events.*"))
+
+
+def test_few_programs_are_compiled(trained):
+    """Start-up takes as long as they do: what runs before the training is no loose operations."""
+    compiled = re.findall("Finished XLA compilation of ([^ ]+) in", trained[1])
+    assert 3 <= len(compiled) <= 20, compiled
 
 
 def test_the_same_command_again_changes_nothing(workdir):

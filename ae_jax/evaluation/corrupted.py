@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import keys, registry
@@ -24,13 +25,16 @@ def corrupt(run: Any, records: Records, corruption: Any = None, seed: int = 0) -
       float32 `[n, *event]` in the data's units, not clipped to their range.
     """
     part = run.model.corruption if corruption is None else registry.CORRUPTIONS.build(corruption)
-    index = np.arange(len(records.x), dtype=np.uint32)
-    batch = to_batch(jax.tree.map(np.asarray, records), index, run.preprocessing)
-    own = keys.for_examples(jax.random.key(seed), None, index).corruption
-    seen = jax.vmap(lambda key, x, observed: part(key, x, observed)[0])(
-        own, batch.x, batch.observed
-    )
-    return np.asarray(run.preprocessing.invert(seen))
+
+    @jax.jit
+    def seen(key, records):
+        index = jnp.arange(len(records.x), dtype=jnp.uint32)
+        batch = to_batch(records, index, run.preprocessing)
+        own = keys.for_examples(key, None, index).corruption
+        x = jax.vmap(lambda *one: part(*one)[0])(own, batch.x, batch.observed)
+        return run.preprocessing.invert(x)
+
+    return np.asarray(seen(jax.random.key(seed), jax.tree.map(np.asarray, records)))
 
 
 def psnr(x: Any, again: Any, low: float, high: float) -> np.ndarray:
