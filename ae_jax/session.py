@@ -114,10 +114,10 @@ class Session:
         init = jax.jit(
             lambda key, x, extras: init_state(plan.model, plan.players, x, key, extras, averaged)
         )
-        state = init(jax.random.key(seed), np.zeros(shape, np.float32), plan.example_extras())
+        given = jax.random.key(seed), np.zeros(shape, np.float32), plan.example_extras()
         restored = None if checkpoints is None else self._restored(checkpoints)
         if checkpoints is None or restored is None:
-            return self._warm(state), 0
+            return self._warm(init(*given)), 0
         from ae_jax.training.checkpoint import from_tree
 
         if restored.passed_over:
@@ -125,7 +125,7 @@ class Session:
             self._say(f"checkpoint {skipped} cannot be read; going on from {restored.step}")
             if self.first:
                 checkpoints.forget(restored.passed_over)
-        return from_tree(restored.tree, state), restored.examples_seen
+        return from_tree(restored.tree, jax.eval_shape(init, *given)), restored.examples_seen
 
     def _restored(self, checkpoints: Any) -> Any:
         """The checkpoint to go on from: the newest that the first process can read, or None."""

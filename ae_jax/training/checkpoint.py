@@ -225,12 +225,12 @@ def variables_of(tree: dict[str, Tree]) -> Variables:
 
 
 def from_tree(tree: dict[str, Tree], like: TrainState) -> TrainState:
-    """Inverse of `to_tree`, with the structure of `like`.
+    """Inverse of `to_tree`, with the structure of `like`, of arrays or of shapes.
 
     Raises:
       CheckpointError: the tree is of another model or optimizer.
     """
-    _check_like(tree, to_tree(like))
+    _check_like(tree, to_tree(like._replace(root=tree["root"])))
     rebuild = lambda old, numbered: jax.tree.unflatten(
         jax.tree.structure(old), [numbered[key] for key in sorted(numbered)]
     )
