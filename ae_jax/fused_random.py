@@ -33,6 +33,7 @@ def _on_fused(draw: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
 
 def fold_in(key: chex.PRNGKey, data: Any) -> chex.PRNGKey:
     """`jax.random.fold_in(key, data)`, a key of the same generator."""
+    # A plain number would become int32, which ends before uint32 does.
     return _folded(key, np.uint32(data) if isinstance(data, int) else data)
 
 

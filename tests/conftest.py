@@ -38,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skips what is marked with, or parametrised over, more `devices` than there are."""
     case, mark = getattr(item, "callspec", None), item.get_closest_marker("devices")
-    wanted = mark.args[0] if mark else case.params.get("devices") if case else None
-    if isinstance(wanted, int) and wanted > jax.device_count():
+    given = [mark.args[0] if mark else 1, case.params.get("devices") if case else 1]
+    wanted = max(number for number in given if isinstance(number, int))
+    if wanted > jax.device_count():
         pytest.skip(f"needs {wanted} devices, here are {jax.device_count()}")

@@ -3,7 +3,6 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import keys, registry
@@ -26,15 +25,16 @@ def corrupt(run: Any, records: Records, corruption: Any = None, seed: int = 0) -
     """
     part = run.model.corruption if corruption is None else registry.CORRUPTIONS.build(corruption)
 
-    @jax.jit
-    def seen(key, records):
-        index = jnp.arange(len(records.x), dtype=jnp.uint32)
-        batch = to_batch(records, index, run.preprocessing)
-        own = keys.for_examples(key, None, index).corruption
+    def seen(root, records, places):
+        batch = to_batch(records, places, run.preprocessing)
+        own = keys.for_examples(jax.random.wrap_key_data(root), None, places).corruption
         x = jax.vmap(lambda *one: part(*one)[0])(own, batch.x, batch.observed)
         return run.preprocessing.invert(x)
 
-    return np.asarray(seen(jax.random.key(seed), jax.tree.map(np.asarray, records)))
+    name = id(corruption) if callable(corruption) else corruption
+    places, root = np.arange(len(records.x), dtype=np.uint32), jax.random.key(seed)
+    compiled = run._over(f"corrupt {name}", seen)
+    return compiled(jax.random.key_data(root), jax.tree.map(np.asarray, records), places)
 
 
 def psnr(x: Any, again: Any, low: float, high: float) -> np.ndarray:

@@ -230,7 +230,8 @@ def from_tree(tree: dict[str, Tree], like: TrainState) -> TrainState:
     Raises:
       CheckpointError: the tree is of another model or optimizer.
     """
-    _check_like(tree, to_tree(like._replace(root=tree["root"])))
+    root = np.zeros(jax.eval_shape(jax.random.key_data, like.root).shape, np.uint32)
+    _check_like(tree, to_tree(like._replace(root=root)))
     rebuild = lambda old, numbered: jax.tree.unflatten(
         jax.tree.structure(old), [numbered[key] for key in sorted(numbered)]
     )

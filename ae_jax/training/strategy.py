@@ -29,7 +29,7 @@ COMPILER_OPTIONS: dict[str, dict[str, Any]] = {"gpu": GRAPHS}
 
 
 class Program:
-    """A per-shard function over all devices, compiled at its first call.
+    """A per-shard function over all devices, compiled once for each set of shapes and places.
 
     `program(*args)` runs it, or becomes part of whatever traces it. `program.lower(*args)`, of
     arrays or of `Strategy.shapes`, is that of `jax.jit`: `.compile()` follows, for devices that
@@ -47,40 +47,51 @@ class Program:
         Args:
           build: number of arguments to jitted or pmapped function.
           first: `abstract -> ` arguments of its own that go before the caller's.
-          options: of the compiler. They are not given to `jax.jit`, which then could not be traced,
-            nor could they to `jax.pmap`.
+          options: of the compiler, for whole programs alone: with them what `jax.jit` makes cannot
+            be traced, and `jax.pmap` takes none.
         """
         self._mapped = functools.cache(build)
         self._first = functools.cache(first or (lambda abstract: ()))
         self._options, self._compiled = dict(options or {}), {}
 
     def __call__(self, *args: Any) -> Any:
-        """Runs it, compiled once for each set of shapes and of places."""
+        """Runs it."""
         mapped, args = self._mapped(len(args)), (*self._first(False), *args)
-        leaves, tree = jax.tree.flatten(args)
-        if not self._options or any(isinstance(leaf, Tracer) for leaf in leaves):
+        if not self._options or any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(args)):
             return mapped(*args)
-        places = (getattr(leaf, "sharding", None) for leaf in leaves)
-        key = tree, *((x.shape, x.dtype, at) for x, at in zip(leaves, places, strict=True))
+        key = _shapes_and_places(args)
         if key not in self._compiled:
             self._compiled[key] = mapped.lower(*args).compile(self._options)
         return self._compiled[key](*args)
 
     def lower(self, *args: Any) -> Any:
-        """`jax.stages.Lowered`, for these shapes and shardings."""
-        lowered = self._mapped(len(args)).lower(*self._first(True), *args)
-        return _Lowered(lowered, self._options) if self._options else lowered
+        """`jax.stages.Lowered`, for these shapes and shardings; a call runs what it compiles to."""
+        mapped, args = self._mapped(len(args)), (*self._first(True), *args)
+        lowered = mapped.lower(*args)
+        if not self._options:
+            return lowered
+        keep = functools.partial(self._compiled.__setitem__, _shapes_and_places(args))
+        return _Lowered(lowered, self._options, keep)
+
+
+def _shapes_and_places(args: Any) -> tuple[Any, ...]:
+    leaves, tree = jax.tree.flatten(args)
+    kind = lambda x: (np.shape(x), getattr(x, "dtype", type(x)), getattr(x, "sharding", None))
+    return tree, *map(kind, leaves)
 
 
 class _Lowered:
     """`jax.stages.Lowered`, compiled with a program's options."""
 
-    def __init__(self, lowered: Any, options: Mapping[str, Any]):
-        self._lowered, self._options = lowered, options
+    def __init__(self, lowered: Any, options: Mapping[str, Any], keep: Callable[[Any], None]):
+        self._lowered, self._options, self._keep = lowered, options, keep
 
     def compile(self, compiler_options: Mapping[str, Any] | None = None) -> Any:
         """`jax.stages.Compiled`."""
-        return self._lowered.compile({**self._options, **(compiler_options or {})})
+        compiled = self._lowered.compile({**self._options, **(compiler_options or {})})
+        if not compiler_options:
+            self._keep(compiled)
+        return compiled
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._lowered, name)

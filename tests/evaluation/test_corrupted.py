@@ -79,3 +79,16 @@ def test_a_probe_reads_from_a_copy_what_a_line_separates_and_noise_costs_it(run)
     assert set(evaluation.linear_probe(run, *labelled, num=50)) == {"probe_accuracy"}
     with pytest.raises(DataError, match="no label 'lable'; did you mean 'label'"):
         evaluation.linear_probe(run, *labelled, label="lable")
+
+
+def test_a_corruption_is_traced_once(run):
+    traced = []
+
+    def part(key, x, observed=None):
+        traced.append(x.shape)
+        return x + 1, {}
+
+    for num, seed in ((5, 0), (5, 1), (9, 1)):
+        seen = evaluation.corrupt(run, Records(X[:num], {}), part, seed)
+        np.testing.assert_allclose(seen, X[:num] + RANGE, rtol=1e-6)
+    assert traced == [X.shape[1:]]

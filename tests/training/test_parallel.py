@@ -83,6 +83,9 @@ def test_a_platforms_compiler_options_reach_its_programs_and_change_no_number(
         loop.dispatch()
     assert all(leaf.is_deleted() for leaf in held)
     assert sum(number for name, number in compiles.items() if "train" in name) <= 1  # or cached
+    assert len(loop.feed.program._compiled) == 1
+    loop.feed.program.lower(loop.state, loop.totals, *loop.feed.arguments()).compile()
+    assert len(loop.feed.program._compiled) == 1  # and what is lowered is the same
     chex.assert_trees_all_equal(parallel.fetch(loop.state), parallel.fetch(plain.state))
     monkeypatch.setitem(COMPILER_OPTIONS, "cpu", {"xla_no_such_option": 1})
     with pytest.raises(Exception, match="No such compile option"):
