@@ -114,7 +114,7 @@ install() {
     tpu scp "$folder/ae_jax.tar.gz" "$name:" --worker=all
     on_all "rm -rf ae_jax && mkdir ae_jax && tar -xzf ae_jax.tar.gz -C ae_jax && cd ae_jax && \
 python3 -m pip install --quiet --user uv && python3 -m uv venv --quiet --python 3.12 && \
-python3 -m uv pip install --quiet -e . 'jax[tpu]'"
+python3 -m uv pip install --quiet -e '.[tpu]'"
 }
 
 # What a run before left on a worker goes first: it would hold the chips.

@@ -57,7 +57,7 @@ def test_a_dry_run_prints_every_command_up_to_the_resumption_after_a_preemption(
     assert copied[2:4] == ["ae:", "--worker=all"]
     assert installed[1:3] == trained[1:3] == ["ae", "--worker=all"]
     assert "tar -xzf ae_jax.tar.gz" in installed[3]
-    assert "-e . 'jax[tpu]'" in installed[3]
+    assert "-e '.[tpu]'" in installed[3]
     remote = shlex.split(trained[3].removeprefix("--command=").rpartition("exec ")[2])
     assert remote == [".venv/bin/python", "scripts/train.py", "--cluster=gcetpu", *TRAIN]
     assert tpu[-2][3] == trained[3]
