@@ -23,7 +23,7 @@ from ae_jax.errors import (
 from ae_jax.model import Autoencoder
 from ae_jax.objective import Objective
 from ae_jax.training import parallel
-from ae_jax.training.feeds import choose_engine, evaluator
+from ae_jax.training.feeds import choose_engine, evaluation_program, evaluator
 from ae_jax.training.strategy import Strategy
 from ae_jax.types import Array, Batch, PRNGKey, Shape, Spec, Variables
 
@@ -63,7 +63,7 @@ class Run:
         self.data_shape, self.num_train = data_shape, num_train
         self.display_range = display_range
         self.summary = dict(summary or {})
-        self._compiled: dict[Any, Callable[..., Any]] = {}
+        self._compiled: dict[Any, Any] = {}
 
     def encode(
         self,
@@ -226,8 +226,12 @@ class Run:
         split: Source = data if hasattr(data, "read") else Arrays(*self._checked(data))
         strategy, section = self._strategy(jax.devices()), self.config["data"]
         engine = choose_engine(section["engine"], {"": split}, section["resident_mib"] * 2**20)
-        parts = (self.model, self.objective, self.preprocessing)
-        run = evaluator(parts, self.config, self.num_train, strategy, split, engine)
+        name = "evaluate", engine, strategy.name, strategy.mesh
+        if name not in self._compiled:
+            parts = self.model, self.objective, self.preprocessing
+            own = parts, self.config, self.num_train, strategy, engine
+            self._compiled[name] = evaluation_program(*own)
+        run = evaluator(self._compiled[name], self.config, strategy, split, engine)
         root = jax.random.key(self.config["training"]["seed"])
         step = np.int32(self.config["training"]["steps"])
         place = strategy.place

@@ -9,6 +9,7 @@ import pytest
 import ae_jax as ae
 from ae_jax.errors import CheckpointError, ConfigError, DataError, PartError, ShapeError
 from ae_jax.session import Session
+from ae_jax.training import parallel
 from ae_jax.training.reporting import LogPoint
 from tests import small
 
@@ -118,6 +119,9 @@ def test_observations_scatter_around_the_mean(run, used):
 def test_evaluation_of_given_data_equals_that_of_the_source(run):
     assert run.evaluate(X[small.TRAIN :]) == run.evaluate()
     assert run.evaluate(X[:5]) != run.evaluate()
+    before = parallel.counts.copy()
+    run.evaluate()  # of a size seen before
+    assert not [name for name in parallel.counts - before if name.startswith("trace")]
 
 
 def test_the_checkpoint_of_a_step_and_the_best_are_to_be_had(trained, loaded):

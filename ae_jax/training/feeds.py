@@ -17,8 +17,8 @@ from ae_jax.errors import ConfigError, DataError, nearest
 from ae_jax.model import Autoencoder
 from ae_jax.objective import Objective
 from ae_jax.training import engine, parallel
-from ae_jax.training.parallel import Strategy
 from ae_jax.training.plan import Plan
+from ae_jax.training.strategy import Program, Strategy
 from ae_jax.types import Tree, Variables
 
 UNLIMITED = 2**31 - 1
@@ -210,20 +210,39 @@ def shares_of(strategy: Strategy, batch_size: int) -> streaming.Shares:
     return streaming.Shares(batch_size, len(strategy.devices), local)
 
 
-def evaluator(
+def evaluation_program(
     parts: tuple[Autoencoder, Objective, Preprocessing],
     config: Mapping[str, Any],
     num_train: int,
     strategy: Strategy,
-    source: Source,
     engine_name: str,
-) -> Callable[[Variables, Any, Any], dict[str, float]]:
-    """One pass over a split, compiled once.
+) -> Program:
+    """What an `evaluator` runs on any split of a data set, compiled once for each size.
 
     Args:
       parts: model, objective and preprocessing.
       config: of the run.
       num_train: the size of the training set, for terms that need it.
+      strategy: of its devices.
+      engine_name: a key of `ENGINES`.
+    """
+    streamed = engine_name == "streaming"
+    make = engine.streamed_evaluation if streamed else engine.resident_evaluation
+    return make(*parts, strategy, config_lib.evaluation_batch_size(config), num_train)
+
+
+def evaluator(
+    program: Program,
+    config: Mapping[str, Any],
+    strategy: Strategy,
+    source: Source,
+    engine_name: str,
+) -> Callable[[Variables, Any, Any], dict[str, float]]:
+    """One pass over a split.
+
+    Args:
+      program: an `evaluation_program` of the same config, strategy and engine.
+      config: of the run.
       strategy: of its devices.
       source: the split.
       engine_name: a key of `ENGINES`.
@@ -231,10 +250,8 @@ def evaluator(
     Returns:
       `(variables, root, step) -> metrics`, of placed arguments; means over valid examples.
     """
-    batch_size = config_lib.evaluation_batch_size(config)
-    own = (*parts, strategy, batch_size, num_train)
     make = _streamed_pass if engine_name == "streaming" else _resident_pass
-    one_pass = make(own, source, config["data"]["workers"])
+    one_pass = make(program, config, strategy, source)
 
     def evaluate(variables, root, step):
         sums, count = one_pass(variables, root, step)
@@ -245,9 +262,8 @@ def evaluator(
     return evaluate
 
 
-def _resident_pass(own: tuple, source: Source, workers: int) -> Callable:
-    del workers
-    program, strategy = engine.resident_evaluation(*own), own[3]
+def _resident_pass(program: Program, config: Any, strategy: Strategy, source: Source) -> Callable:
+    del config
     data = strategy.place(in_memory(source).records)
 
     def one_pass(*arguments):
@@ -258,9 +274,9 @@ def _resident_pass(own: tuple, source: Source, workers: int) -> Callable:
     return one_pass
 
 
-def _streamed_pass(own: tuple, source: Source, workers: int) -> Callable:
-    program, (strategy, batch_size) = engine.streamed_evaluation(*own), own[3:5]
-    batches = -(-len(source) // batch_size)
+def _streamed_pass(program: Program, config: Any, strategy: Strategy, source: Source) -> Callable:
+    batch_size = config_lib.evaluation_batch_size(config)
+    batches, workers = -(-len(source) // batch_size), config["data"]["workers"]
     steps = streaming.block_steps(source, batch_size, batches)
     blocks = streaming.Blocks(
         source,

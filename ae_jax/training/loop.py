@@ -10,7 +10,7 @@ import numpy as np
 
 from ae_jax.errors import NonFiniteError, Preempted
 from ae_jax.training import parallel, processes
-from ae_jax.training.feeds import ENGINES, choose_engine, evaluator
+from ae_jax.training.feeds import ENGINES, choose_engine, evaluation_program, evaluator
 from ae_jax.training.plan import Plan
 from ae_jax.training.preemption import Preemption
 from ae_jax.training.profiling import Profiler
@@ -100,15 +100,10 @@ class Loop:
         self.first_dispatch: float | None = None
         self.metrics: dict[str, dict[str, float]] = {}
         self.counted = parallel.counts.copy()
+        parts, num_train = (plan.model, plan.objective, plan.preprocessing), len(plan.dataset.train)
+        program = evaluation_program(parts, plan.config, num_train, self.strategy, self.engine)
         self.evaluators = {
-            name: evaluator(
-                (plan.model, plan.objective, plan.preprocessing),
-                plan.config,
-                len(plan.dataset.train),
-                self.strategy,
-                split,
-                self.engine,
-            )
+            name: evaluator(program, plan.config, self.strategy, split, self.engine)
             for name, split in plan.dataset.splits.items()
             if name != "train"
         }
