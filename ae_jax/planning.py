@@ -173,7 +173,7 @@ def _validate(model: Autoencoder, preprocessing: Preprocessing, dataset: Dataset
         if isinstance(part, Declared):
             continue
         for piece in pieces(part if isinstance(part, Arrays) else sampled(part)):
-            model.likelihood.validate(np.asarray(preprocessed(piece)))
+            model.likelihood.validate(np.asarray(preprocessed(piece._replace(extras={}))))
 
 
 def _preprocess(config, dataset):

@@ -290,7 +290,7 @@ class Run:
         whole: Any = from_arrays(x, observed=observed, extras=extras, test_fraction=0.0).train
         return whole.records
 
-    def _over(self, name: str, fn: Callable[..., Any]) -> Callable[..., Any]:
+    def _over(self, name: Any, fn: Callable[..., Any]) -> Callable[..., Any]:
         if name not in self._compiled:
             strategy = self._strategy(jax.local_devices())
             size = config_lib.evaluation_batch_size(self.config)

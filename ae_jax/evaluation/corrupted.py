@@ -31,10 +31,10 @@ def corrupt(run: Any, records: Records, corruption: Any = None, seed: int = 0) -
         x = jax.vmap(lambda *one: part(*one)[0])(own, batch.x, batch.observed)
         return run.preprocessing.invert(x)
 
-    name = id(corruption) if callable(corruption) else corruption
+    which = corruption if callable(corruption) else str(corruption)
     places, root = np.arange(len(records.x), dtype=np.uint32), jax.random.key(seed)
-    compiled = run._over(f"corrupt {name}", seen)
-    return compiled(jax.random.key_data(root), jax.tree.map(np.asarray, records), places)
+    own = jax.tree.map(np.asarray, records._replace(extras={}))
+    return run._over(("corrupt", which), seen)(jax.random.key_data(root), own, places)
 
 
 def psnr(x: Any, again: Any, low: float, high: float) -> np.ndarray:
