@@ -1,0 +1,1 @@
+"""One named test for each mistake that a library shipped, a file for each area."""
