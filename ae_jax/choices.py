@@ -15,7 +15,8 @@ from ae_jax.data.source import Arrays, pieces, sampled
 from ae_jax.types import Bottleneck, Column, Likelihood, Network, Spec
 
 HIDDEN = (512,)
-SMALL = {"width": 64, "depth": 1}  # of transformers: minutes on a CPU rather than an hour
+# Of transformers: minutes on a CPU rather than an hour.
+SMALL: dict[str, Any] = {"width": 64, "depth": 1}
 
 
 class Choice(NamedTuple):
@@ -57,7 +58,7 @@ def _count(spec: Spec) -> Likelihood:
 
 
 def _tokens(spec: Spec) -> Likelihood:
-    return likelihoods.categorical(num_classes=spec.num_classes)
+    return likelihoods.categorical(num_classes=spec.num_classes or 0)
 
 
 KINDS = {

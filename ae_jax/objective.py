@@ -5,7 +5,7 @@ import functools
 import inspect
 import numbers
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, Protocol, overload
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from ae_jax.types import Array, Context, Node, Outputs
 
 Schedule = Callable[[Any], Any]
 RESERVED = ("loss", "grad_norm", "skipped")
+P = ParamSpec("P")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,6 +230,36 @@ def from_config(section: Mapping[str, Any]) -> Objective:
     return sum(parts, start=Objective())
 
 
+class TermFactory(Protocol[P]):
+    """What `term` makes: a function of the arguments, `name` and `schedule` to an Objective."""
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Objective: ...
+    # No keyword can stand beside P.kwargs, so that with these two the others go unchecked.
+    @overload
+    def __call__(
+        self, *args: Any, schedule: Schedule | None, name: str | None = None, **kwargs: Any
+    ) -> Objective: ...
+    @overload
+    def __call__(self, *args: Any, name: str | None, **kwargs: Any) -> Objective: ...
+
+
+@overload
+def term(
+    fn: Callable[Concatenate[Outputs, Context, P], Array],
+    *,
+    batch_coupled: bool = False,
+    units: str = "nats",
+    check: Callable[..., None] | None = None,
+) -> TermFactory[P]: ...
+@overload
+def term(
+    fn: None = None,
+    *,
+    batch_coupled: bool = False,
+    units: str = "nats",
+    check: Callable[..., None] | None = None,
+) -> Callable[[Callable[Concatenate[Outputs, Context, P], Array]], TermFactory[P]]: ...
 def term(
     fn: Callable[..., Array] | None = None,
     *,

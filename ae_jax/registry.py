@@ -8,10 +8,13 @@ import functools
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from ae_jax.errors import ConfigError, PartError, UnknownNameError, nearest
 from ae_jax.types import Bottleneck, Coder, Likelihood, Network, Node, Prior
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Registry:
@@ -28,7 +31,7 @@ class Registry:
         self.part = part
         self.factories: dict[str, Callable[..., Any]] = {}
 
-    def register(self, factory: Callable[..., Any], name: str | None = None) -> Callable[..., Any]:
+    def register(self, factory: Callable[P, T], name: str | None = None) -> Callable[P, T]:
         """Adds a factory (use as a decorator) and makes its parts carry their `Node`.
 
         Args:
@@ -42,7 +45,7 @@ class Registry:
         signature = inspect.signature(factory)
 
         @functools.wraps(factory)
-        def build(*args, **kwargs):
+        def build(*args: P.args, **kwargs: P.kwargs) -> T:
             bound = bind_arguments(f"{self.kind} '{name}'", signature, args, kwargs)
             return with_node(factory(*bound.args, **bound.kwargs), to_node(name, bound.arguments))
 
@@ -151,11 +154,12 @@ def to_node(name: str, arguments: Mapping[str, Any]) -> Node | None:
         return None
 
 
-def with_node(part: Any, node: Node | None) -> Any:
+def with_node(part: T, node: Node | None) -> T:
     """The part with its node set: tuples with such a field are replaced, functions annotated."""
-    if hasattr(part, "_replace"):
-        return part._replace(node=node) if "node" in part._fields else part
-    part.node = node
+    annotated: Any = part
+    if hasattr(annotated, "_replace"):
+        return annotated._replace(node=node) if "node" in annotated._fields else part
+    annotated.node = node
     return part
 
 

@@ -1,26 +1,32 @@
 """Puts our terms where configs find them, and what several of them share."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Concatenate, ParamSpec
 
 import jax
 import jax.numpy as jnp
 
 from ae_jax.errors import PartError, nearest
-from ae_jax.objective import term
+from ae_jax.objective import TermFactory, term
 from ae_jax.registry import TERMS
 from ae_jax.types import Array, Context, Outputs, Tree
 
+P = ParamSpec("P")
 CODE = "code"
 """The layer name that stands for the latent z itself."""
 
 
-def registered(**options: Any) -> Callable[[Callable[..., Array]], Any]:
-    """`term(**options)`, also known to configs by the function's name."""
+def registered(
+    *,
+    batch_coupled: bool = False,
+    units: str = "nats",
+    check: Callable[..., None] | None = None,
+) -> Callable[[Callable[Concatenate[Outputs, Context, P], Array]], TermFactory[P]]:
+    """`term` with these options, also known to configs by the function's name."""
 
-    def decorate(fn: Callable[..., Array]) -> Any:
-        factory = term(fn, **options)
-        TERMS.factories[fn.__name__] = factory
+    def decorate(fn: Callable[Concatenate[Outputs, Context, P], Array]) -> TermFactory[P]:
+        factory = term(fn, batch_coupled=batch_coupled, units=units, check=check)
+        TERMS.factories[getattr(fn, "__name__", "")] = factory
         return factory
 
     return decorate

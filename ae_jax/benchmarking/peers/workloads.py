@@ -70,8 +70,8 @@ def _vae(sizes: Sizes) -> Any:
     import ae_jax as ae
 
     network = ae.networks.mlp((sizes.network["hidden"],))
-    parts = {"encoder": network, "decoder": network}
-    return ae.recipes.vae(sizes.latent, likelihood=ae.likelihoods.bernoulli(), **parts)
+    likelihood = ae.likelihoods.bernoulli()
+    return ae.recipes.vae(sizes.latent, encoder=network, decoder=network, likelihood=likelihood)
 
 
 def _conv_vae(sizes: Sizes) -> Any:
