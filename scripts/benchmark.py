@@ -4,7 +4,7 @@ python scripts/benchmark.py --config=configs/vae_digits.py --engines=resident,st
 python scripts/benchmark.py --config=C --sweep=training.batch_size=64,128,256 --rounds=5 --json=F
 python scripts/benchmark.py --config=C --rounds=5 --compare=F --fail_below=0.9
 
-What the JSON holds is documented at `ae_jax.benchmarking.throughput.measure` and `sweep`.
+What the JSON holds is documented at `ae_jax.benchmarking.step.measure.measure` and `sweep`.
 """
 
 import json

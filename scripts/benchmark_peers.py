@@ -12,9 +12,9 @@ import signal
 import sys
 
 from absl import flags
+from peers import elbo, report, runner, table, trainer, workloads
 
 from ae_jax import commands
-from ae_jax.benchmarking.peers import elbo, report, runner, table, trainer, workloads
 from ae_jax.errors import ConfigError, UnknownNameError, nearest
 
 FOLDER = flags.DEFINE_string("folder", None, "Local folder of everything that is written.")

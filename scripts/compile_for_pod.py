@@ -23,7 +23,9 @@ TOPOLOGY = flags.DEFINE_string(
     "topology", "v5e:16x16", "Slice: v4, v5e, v5p or v6e, and its shape."
 )
 STRATEGY = flags.DEFINE_list("strategy", None, "One or several; the config's pod.strategies.")
-JSON = flags.DEFINE_string("json", None, "Where to write the reports; ae_jax.benchmarking.pods.")
+JSON = flags.DEFINE_string(
+    "json", None, "Where to write the reports; see ae_jax.benchmarking.pods."
+)
 FIGURE = flags.DEFINE_string("figure", None, "Where to draw them, a PNG.")
 
 

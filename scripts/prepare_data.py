@@ -9,6 +9,7 @@ Building needs `pip install -e ".[data]"`; reading afterwards, as `tfds:NAME`, d
 import contextlib
 import tempfile
 
+import debian
 from absl import flags
 
 from ae_jax import commands, data
@@ -23,7 +24,7 @@ DATA_DIR = flags.DEFINE_string(
 )
 MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "Of files that cannot be downloaded.")
 FROM_DEBIAN = flags.DEFINE_bool(
-    "from_debian", False, f"Builds fashion_mnist from the files of {preparing.PACKAGE}, installed."
+    "from_debian", False, f"Builds fashion_mnist from the files of {debian.PACKAGE}, installed."
 )
 DEBIAN_DIR = flags.DEFINE_string("debian_dir", None, "So, from where the package was unpacked.")
 DEB = flags.DEFINE_string("deb", None, "So, from the package itself.")
@@ -46,11 +47,11 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         manual_dir, download_dir = MANUAL_DIR.value, None
         if from_debian:
-            files = stack.enter_context(preparing.debian_files(DEBIAN_DIR.value, DEB.value))
+            files = stack.enter_context(debian.package_files(DEBIAN_DIR.value, DEB.value))
             manual_dir, download_dir = (
                 stack.enter_context(tempfile.TemporaryDirectory()) for _ in range(2)
             )
-            preparing.restore(files, manual_dir)
+            debian.restore(files, manual_dir)
         folder = preparing.prepare(
             name, DATA_DIR.value, manual_dir, download_dir, overwrite=OVERWRITE.value
         )

@@ -7,6 +7,7 @@ import shutil
 import struct
 import subprocess
 
+import debian
 import numpy as np
 import pytest
 import tensorflow_datasets
@@ -54,7 +55,7 @@ def package(tmp_path):
 
 def restored(folder, into):
     into.mkdir()
-    preparing.restore(folder, into)
+    debian.restore(folder, into)
     return {path.name.removesuffix(".gz"): path.read_bytes() for path in into.iterdir()}
 
 
@@ -79,25 +80,25 @@ def test_a_file_that_is_no_gzip_is_named(package, tmp_path, data):
     path = package[0] / f"{FIRST}.gz"
     path.write_bytes(data)
     with pytest.raises(DataError, match=f"'{path}' is not a gzip file: expected .* 1f 8b 08"):
-        preparing.restore(package[0], tmp_path)
+        debian.restore(package[0], tmp_path)
 
 
 def test_a_file_that_is_missing_is_named(package, tmp_path):
     path = package[0] / "t10k-labels-idx1-ubyte.gz"
     path.unlink()
     with pytest.raises(MissingFileError, match=f"'{path}' does not exist"):
-        preparing.restore(package[0], tmp_path)
+        debian.restore(package[0], tmp_path)
 
 
 def test_the_files_are_found_in_an_unpacked_package(package, tmp_path):
     folder, _ = package
     for given in (folder, tmp_path / "unpacked"):
-        with preparing.debian_files(given) as found:
+        with debian.package_files(given) as found:
             assert found == folder
     (folder / f"{FIRST}.gz").unlink()
     with (
         pytest.raises(MissingFileError, match=f"holds no {FIRST}.gz; .*--deb=FILE"),
-        preparing.debian_files(folder),
+        debian.package_files(folder),
     ):
         pass
 
@@ -117,20 +118,20 @@ def test_dpkg_says_where_an_installed_package_lies(package, tmp_path, monkeypatc
     (tmp_path / "listing").write_text(listing)
     script = f'[ "$*" = "-L dataset-fashion-mnist" ] && cat "{tmp_path}/listing"'
     fake(tmp_path, monkeypatch, "dpkg", script)
-    with preparing.debian_files() as found:
+    with debian.package_files() as found:
         assert found == folder
 
 
 def test_a_package_that_is_not_installed(tmp_path, monkeypatch):
     fake(tmp_path, monkeypatch, "dpkg", "echo 'no such package' >&2; echo more >&2; exit 1")
     expected = "dataset-fashion-mnist is not installed: no such package; .*apt-get download"
-    with pytest.raises(MissingFileError, match=expected), preparing.debian_files():
+    with pytest.raises(MissingFileError, match=expected), debian.package_files():
         pass
 
 
 def test_a_machine_without_dpkg(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MissingFileError, match="no dpkg on"), preparing.debian_files():
+    with pytest.raises(MissingFileError, match="no dpkg on"), debian.package_files():
         pass
 
 
@@ -145,14 +146,14 @@ def test_a_package_is_unpacked_for_as_long_as_it_is_needed(package, tmp_path):
     deb = tmp_path / "p.deb"
     command = ["dpkg-deb", "--build", str(tmp_path / "unpacked"), str(deb)]
     subprocess.run(command, check=True, capture_output=True)
-    with preparing.debian_files(deb=deb) as found:
+    with debian.package_files(deb=deb) as found:
         for path in folder.iterdir():
             assert (found / path.name).read_bytes() == path.read_bytes()
     assert not found.exists()
     deb.write_bytes(deb.read_bytes()[:500])
     with (
         pytest.raises(MissingFileError, match=f"'{deb}' is damaged: dpkg-deb"),
-        preparing.debian_files(deb=deb),
+        debian.package_files(deb=deb),
     ):
         pass
 

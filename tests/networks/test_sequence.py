@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import ae_jax as ae
 from ae_jax import kernels
-from ae_jax.benchmarking import programs
+from ae_jax.benchmarking.pods import programs
 from ae_jax.networks import _attention
 from tests import fast
 from tests.networks import checks

@@ -273,7 +273,7 @@ MEMORY = """
     import sys
     import numpy as np
     import ae_jax as ae
-    from ae_jax.benchmarking.machine import anonymous_mib
+    from ae_jax.benchmarking.step.machine import anonymous_mib
     data = ae.data.load("npy:" + sys.argv[1])
     recipe = ae.recipes.vae(8, encoder=ae.networks.mlp((32,)), decoder=ae.networks.mlp((32,)))
     peak = []

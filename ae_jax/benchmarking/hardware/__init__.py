@@ -1,0 +1,1 @@
+"""What chips and cards can do at most, by their makers' figures."""

@@ -1,0 +1,1 @@
+"""What a compiled program does: operations, bytes, exchanges between devices, FLOPs."""
