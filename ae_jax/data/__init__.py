@@ -14,15 +14,18 @@ field, size, data_dir, cache, on_bad, test_fraction |
 | `idx:FOLDER` | MNIST's files, `.gz` or not | |
 | `images:FOLDER` | PNG, JPEG, …; subfolders are classes | size, channels, on_bad, test_fraction |
 | `arrayrecord:PATTERN` | ArrayRecord files | decode, on_bad, test_fraction |
-| `parquet:FILE` | a table, or a column of vectors | x, columns, label, test_fraction |
+| `parquet:FILE` | a table, or a column of vectors | x, columns, label, kinds, drop, missing, \
+test_fraction |
 | `grain:MODULE:FUNCTION` | any random-access source of Grain; from Python `from_grain` | on_bad, \
 test_fraction |
-| `csv:FILE` | a table of mixed columns | columns, label, missing, delimiter, test_fraction |
-| `tables:NAME` | `breast_cancer`, `iris` or `wine`, embedded | columns, label, test_fraction |
+| `csv:FILE` | a table of mixed columns | columns, label, kinds, drop, missing, \
+default_missing, delimiter, decimal, thousands, header, test_fraction |
+| `tables:NAME` | `breast_cancer`, `iris` or `wine`, embedded | columns, label, kinds, drop, \
+test_fraction |
 | `text:PATH`, `text:embedded` | bytes of text, in windows or lines | length, stride, lines, \
 test_fraction |
 | `series:FILE` | windows of one series, `.npy` or `.csv` | window, stride, missing, columns, \
-test_fraction |
+delimiter, decimal, thousands, header, test_fraction |
 | `synthetic:28x28x1` | noise of any shape and dtype | size, test_size, dtype, seed |
 | `factors` | shapes drawn from five known factors | sizes, resolution, test_fraction |
 | `waves` | series mixed from sine waves | length, channels, components, noise, size, test_size, \

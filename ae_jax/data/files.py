@@ -48,6 +48,14 @@ def existing_folder(path: str | os.PathLike) -> pathlib.Path:
     return folder
 
 
+def existing_file(path: str | os.PathLike) -> pathlib.Path:
+    """Like `existing`, and raises MissingFileError for what is a folder."""
+    file = existing(path)
+    if file.is_dir():
+        raise MissingFileError(f"'{file}' is a folder; expected a file")
+    return file
+
+
 def _some(names: list[str], limit: int = 5) -> str:
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more if names else "nothing"

@@ -9,8 +9,10 @@ import jax
 import numpy as np
 
 from ae_jax.data import table
+from ae_jax.data.cells import Cells
 from ae_jax.data.csv import read as read_csv
 from ae_jax.data.dataset import TEST_FRACTION, Dataset, split_mask
+from ae_jax.data.dialect import RECOGNISED, Dialect
 from ae_jax.data.files import ArrayFile, existing
 from ae_jax.data.npy import mapped
 from ae_jax.data.source import Records
@@ -26,6 +28,10 @@ def series(
     test_fraction: float = TEST_FRACTION,
     missing: bool = False,
     columns: Sequence[str] | None = None,
+    delimiter: str | None = None,
+    decimal: str | None = None,
+    thousands: str | None = None,
+    header: bool | None = None,
 ) -> Dataset:
     """Windows `[window, channels]` of a series `[time, channels]`, copied out only as read.
 
@@ -38,9 +44,13 @@ def series(
       window: steps of time an example.
       stride: steps between the beginnings of windows.
       test_fraction: the share of the time held out, in [0, 1).
-      missing: whether NaN (in a `.csv` an empty cell) stands for a missing value, whose `observed`
-        is False; else it is an error.
+      missing: whether NaN (in a `.csv` what `ae.data.csv` takes for a missing value) stands for a
+        missing value, whose `observed` is False; else it is an error.
       columns: of a `.csv`, those that are channels; None: all.
+      delimiter: of a `.csv`, see `ae.data.csv`.
+      decimal: of a `.csv`, see `ae.data.csv`.
+      thousands: of a `.csv`, see `ae.data.csv`.
+      header: of a `.csv`, see `ae.data.csv`.
 
     Returns:
       A Dataset of kind "series", which is standardised channel by channel.
@@ -48,12 +58,13 @@ def series(
     Raises:
       MissingFileError: there is no such file.
       UnknownNameError: a `.csv` has no column of a name; the nearest is named.
-      ConfigError: a window or stride that is not a positive whole number, or columns for an array.
+      ConfigError: a window or stride that is not a positive whole number, or what is of a `.csv`
+        for an array.
       DataError: not a series, shorter than a window, or (from `read`) a missing value.
     """
     require_positive_ints(window=window, stride=stride)
     split_mask(0, test_fraction)
-    values, channels, name = _values(path, columns)
+    values, channels, name = _values(path, columns, Dialect(delimiter, decimal, thousands, header))
     total = len(values)
     border = round(total * (1 - test_fraction))
     if border < window:
@@ -133,17 +144,21 @@ class Windows:
 
 
 def _values(
-    path: str | os.PathLike | np.ndarray, columns: Sequence[str] | None
+    path: str | os.PathLike | np.ndarray, columns: Sequence[str] | None, dialect: Dialect
 ) -> tuple[ArrayFile | np.ndarray, tuple[str, ...], str]:
     """`[time, channels]`, the names of its channels, and its own for messages."""
     file = None if isinstance(path, np.ndarray) else pathlib.Path(path)
     if file is not None and file.suffix.lower() == ".csv":
-        cells = read_csv(file)
+        cells = read_csv(file, dialect)
+        if isinstance(columns, str):
+            raise ConfigError(f"columns must be a list of names, got {columns!r}: [{columns!r}]")
         names = tuple(cells.columns) if columns is None else tuple(columns)
         channels = [_channel(cells, name) for name in names]
         return np.stack(channels, axis=1).astype(np.float32), names, f"'{cells.file}'"
     if columns is not None:
         raise ConfigError(f"columns are those of a .csv file, got {columns!r}")
+    if dialect != RECOGNISED:
+        raise ConfigError("delimiter, decimal, thousands and header are those of a .csv file")
     if isinstance(path, np.ndarray):
         return _as_series(path, "the series"), (), "the series"
     if pathlib.Path(path).suffix.lower() != ".npy":
@@ -163,6 +178,6 @@ def _as_series(values: ArrayFile | np.ndarray, name: str) -> ArrayFile | np.ndar
     return values.reshape(shape)
 
 
-def _channel(cells: table.Cells, name: str) -> np.ndarray:
+def _channel(cells: Cells, name: str) -> np.ndarray:
     _, values = table.numbers(cells, name)
     return np.where([cell is None for cell in cells[name]], np.nan, values)

@@ -1,12 +1,11 @@
 """From the cells of a table to numbers: kinds of columns, codes of categories, missing values."""
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
+from ae_jax.data.cells import Cells, infer
 from ae_jax.data.dataset import Dataset, split
 from ae_jax.data.source import Arrays
 from ae_jax.errors import ConfigError, DataError, UnknownNameError, nearest
@@ -17,71 +16,81 @@ MAX_INFERRED = 1000
 """A column of words with more distinct ones is not taken for a category unless declared one."""
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Cells:
-    """A table as it was read.
-
-    Attributes:
-      columns: by name, from left to right, all of one length; None stands for a missing value.
-      file: for messages.
-      place: where row i stands, for messages.
-    """
-
-    columns: Mapping[str, Sequence[str | float | None]]
-    file: str
-    place: Callable[[int], str]
-
-    def __getitem__(self, name: str) -> Sequence[str | float | None]:
-        """The column of a name, or UnknownNameError with the nearest."""
-        if name not in self.columns:
-            hint = nearest(name, self.columns)
-            raise UnknownNameError(f"'{self.file}' has no column '{name}'{hint}")
-        return self.columns[name]
-
-
 def to_dataset(
     cells: Cells,
     columns: Mapping[str, str] | Sequence[str] | None,
     label: str | None,
     test_fraction: float,
+    kinds: Mapping[str, str] | None = None,
+    drop: Sequence[str] = (),
 ) -> Dataset:
     """A Dataset of kind "table", float32 `[n, columns]`; see `ae.data.csv`."""
-    for name in (*(columns or ()), *([label] if label else [])):
-        _ = cells[name]
-    if label is not None and label in (columns or ()):
-        raise ConfigError(
-            f"'{label}' is the label and among columns: it would leak into x; name it once"
-        )
-    wanted = cells.columns if columns is None else columns
-    names = [name for name in cells.columns if name in wanted and name != label]
-    if not names:
-        raise ConfigError(f"'{cells.file}' has no columns left for x")
-    kinds = dict(columns) if isinstance(columns, Mapping) else {}
+    names = chosen(cells, columns, label, drop)
+    if isinstance(columns, Mapping):
+        if kinds:
+            raise ConfigError(f"columns give kinds already; leave out kinds={dict(kinds)}")
+        kinds = columns
+    kinds = dict(kinds or {})
+    for name in kinds:
+        if name not in (*names, label):
+            _ = cells[name]  # which may not be there at all
+            raise ConfigError(
+                f"kinds names '{name}', which is neither among the columns of x nor the label"
+            )
     coded = [_coded(cells, name, kinds.get(name)) for name in names]
     x = np.stack([values for _, values, _ in coded], axis=1)
     observed = np.stack([seen for _, _, seen in coded], axis=1)
-    extras = {} if label is None else {"label": _label(cells, label)}
+    extras = {} if label is None else {"label": _label(cells, label, kinds.get(label))}
     whole = Arrays(x, extras, None if observed.all() else observed)
     described = tuple(column for column, _, _ in coded)
     return Dataset(*split(whole, fraction=test_fraction), kind="table", columns=described)
 
 
+def chosen(
+    cells: Cells,
+    columns: Mapping[str, str] | Sequence[str] | None,
+    label: str | None = None,
+    drop: Sequence[str] = (),
+) -> list[str]:
+    """The names of the columns that make up x, in the file's order.
+
+    Raises:
+      UnknownNameError: there is no column of a name; the nearest is named.
+      ConfigError: the label, or a dropped column, is also among the columns, or none is left.
+    """
+    for argument, value in (("columns", columns), ("drop", drop)):
+        if isinstance(value, str):
+            raise ConfigError(f"{argument} must be a list of names, got {value!r}: [{value!r}]")
+    for name in (*(columns or ()), *drop, *([label] if label else [])):
+        _ = cells[name]
+    if label is not None and label in (columns or ()):
+        raise ConfigError(
+            f"'{label}' is the label and among columns: it would leak into x; name it once"
+        )
+    twice = [name for name in drop if name in (columns or ()) or name == label]
+    if twice:
+        raise ConfigError(f"'{twice[0]}' is dropped and among columns or the label; name it once")
+    wanted = cells.columns if columns is None else columns
+    names = [n for n in cells.columns if n in wanted and n != label and n not in drop]
+    if not names:
+        raise ConfigError(f"'{cells.file}' has no columns left for x")
+    return names
+
+
 def _coded(cells: Cells, name: str, kind: str | None) -> tuple[Column, np.ndarray, np.ndarray]:
     """The column, its values as float32 with 0 for missing ones, and which are observed."""
-    column, inferred = cells[name], kind is None
-    seen = np.array([cell is not None for cell in column])
+    inferred = kind is None
+    seen = np.array([cell is not None for cell in cells[name]])
     if not seen.any():
-        raise DataError(f"'{cells.file}', column '{name}' has no values")
-    if kind is None:
-        numeric = all(cell is None or as_number(cell) is not None for cell in column)
-        kind = "number" if numeric else "category"
-    if kind not in KINDS:
-        raise UnknownNameError(f"column '{name}': no kind is called '{kind}'{nearest(kind, KINDS)}")
+        raise DataError(
+            f"'{cells.file}', column '{name}' has no values; leave it out, drop=['{name}']"
+        )
+    kind = checked_kind(name, infer(cells, name) if kind is None else kind)
     categories, values = KINDS[kind](cells, name)
     if inferred and len(categories) > MAX_INFERRED:
         raise DataError(
-            f"'{cells.file}', column '{name}' has {len(categories)} different words: leave it out "
-            f"by naming the others in columns, or declare it: columns={{'{name}': 'category', …}}"
+            f"'{cells.file}', column '{name}' has {len(categories)} different words: leave it out, "
+            f"drop=['{name}'], or declare it, kinds={{'{name}': 'category'}}"
         )
     return Column(name, kind, categories), values.astype(np.float32), seen
 
@@ -94,7 +103,7 @@ def numbers(cells: Cells, name: str) -> tuple[tuple[str, ...], np.ndarray]:
     """
     values = np.zeros(len(cells[name]))
     for row, cell in enumerate(cells[name]):
-        value = 0.0 if cell is None else as_number(cell)
+        value = 0.0 if cell is None else cells.notation.number(cell)
         if value is None or not abs(value) <= LARGEST:
             raise _wrong(cells, name, row, "a finite number")
         values[row] = value
@@ -123,29 +132,26 @@ KINDS: dict[str, Callable[[Cells, str], tuple[tuple[str, ...], np.ndarray]]] = {
 }
 
 
-def _label(cells: Cells, name: str) -> np.ndarray:
+def checked_kind(name: str, kind: str) -> str:
+    """The kind, or UnknownNameError with the nearest."""
+    if kind not in KINDS:
+        raise UnknownNameError(f"column '{name}': no kind is called '{kind}'{nearest(kind, KINDS)}")
+    return kind
+
+
+def _label(cells: Cells, name: str, kind: str | None) -> np.ndarray:
     column = cells[name]
     missing = [row for row, cell in enumerate(column) if cell is None]
     if missing:
         raise DataError(f"{cells.place(missing[0])}: the label '{name}' is missing")
-    if any(as_number(cell) is None for cell in column):
-        return _categories(cells, name)[1].astype(np.int32)
-    _, values = numbers(cells, name)
+    categories, values = KINDS[checked_kind(name, kind or infer(cells, name))](cells, name)
     whole = (values == np.round(values)).all() and np.abs(values).max() < 2**31
-    return values.astype(np.int32 if whole else np.float32)
-
-
-def as_number(cell: Any) -> float | None:
-    """The number, not necessarily finite, that a cell stands for; None if it is none."""
-    try:
-        return None if isinstance(cell, str) and "_" in cell else float(cell)
-    except ValueError:
-        return None
+    return values.astype(np.int32 if categories or whole else np.float32)
 
 
 def _wrong(cells: Cells, name: str, row: int, expected: str) -> DataError:
     cell = cells[name][row]
-    fix = f"; if it stands for a missing value, add it to missing=[…, {cell!r}]"
+    fix = f"; if it stands for a missing value, add it to missing=[{cell!r}, …]"
     return DataError(
         f"{cells.place(row)}, column '{name}': expected {expected}, got {cell!r}"
         f"{fix if isinstance(cell, str) or math.isnan(cell or 0) else ''}"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ae_jax.data import table
+from ae_jax.data.cells import Cells
 from ae_jax.data.dataset import TEST_FRACTION, Dataset
 from ae_jax.errors import MissingFileError, UnknownNameError, nearest
 from ae_jax.registry import SOURCES
@@ -72,6 +73,8 @@ def tables(
     columns: Mapping[str, str] | Sequence[str] | None = None,
     label: str | None = None,
     test_fraction: float = TEST_FRACTION,
+    kinds: Mapping[str, str] | None = None,
+    drop: Sequence[str] = (),
 ) -> Dataset:
     """A table of numbers and one category, float32 `[n, columns]`, from scikit-learn's wheel.
 
@@ -86,6 +89,8 @@ def tables(
       columns: which make up x, as for `ae.data.csv`; None: all but the label.
       label: a column kept out of x that becomes the extra "label", e.g. "diagnosis".
       test_fraction: the share held out by `ae.data.split_mask`.
+      kinds: of some columns, see `ae.data.csv`.
+      drop: columns that are left out.
 
     Returns:
       A Dataset of kind "table".
@@ -106,6 +111,6 @@ def tables(
     words = header[2:]  # behind the numbers of rows and columns
     cells = dict(zip(wanted.numbers, numbers, strict=True))
     cells[wanted.category] = tuple(words[int(code)] for code in codes)
-    place = lambda row: f"'{path}', line {row + 2}"
-    whole = table.to_dataset(table.Cells(cells, str(path), place), columns, label, test_fraction)
+    known = Cells(cells, str(path), lambda row: f"line {row + 2}")
+    whole = table.to_dataset(known, columns, label, test_fraction, kinds, drop)
     return whole._replace(source=f"tables:{name}")

@@ -1,7 +1,9 @@
 """Tables in CSV and Parquet: kinds, codes, missing values, and cells that do not fit."""
 
 import csv
+import datetime
 import io
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -244,6 +246,95 @@ def test_wrong_parquet_files_and_columns(tmp_path, arrow):
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(DataError, match="t.parquet' is not a whole Parquet file"):
         ae.data.parquet(path)
+
+
+def write_parquet(folder, arrow, **columns):
+    pa, pq = arrow
+    pq.write_table(pa.table(columns), folder / "t.parquet")
+    return folder / "t.parquet"
+
+
+def test_a_parquet_table_of_every_kind_of_column(tmp_path, arrow):
+    pa, _ = arrow
+    path = write_parquet(
+        tmp_path,
+        arrow,
+        price=pa.array([Decimal("1.50"), None, Decimal("-2.25")]),
+        flag=[True, None, False],
+        word=pa.DictionaryArray.from_arrays(pa.array([0, None, 1]), pa.array(["x", "y"])),
+        code=pa.array([3, 4, None], pa.uint8()).dictionary_encode(),
+        half=pa.array(np.float16([0.5, 1, 2])),
+        day=[datetime.date(2024, 1, 5)] * 3,
+    )
+    dataset = ae.data.parquet(path, drop=["day"], test_fraction=0)
+    assert [c.categories for c in dataset.columns] == [(), ("False", "True"), ("x", "y"), (), ()]
+    np.testing.assert_array_equal(
+        dataset.train.x, [[1.5, 1, 0, 3, 0.5], [0, 0, 0, 4, 1], [-2.25, 0, 1, 0, 2]]
+    )
+    np.testing.assert_array_equal(
+        dataset.train.observed, [[1, 1, 1, 1, 1], [0, 0, 0, 1, 1], [1, 1, 1, 0, 1]]
+    )
+    kept = ae.data.parquet(path, kinds={"code": "category"}, drop=["day"], test_fraction=0)
+    assert kept.columns[3].categories == ("3", "4")
+
+
+@pytest.mark.parametrize(
+    ("values", "match"),
+    [
+        ([datetime.datetime(2024, 1, 5)], r"'c' holds timestamp\[us\]; expected numbers or t"),
+        ([datetime.date(2024, 1, 5)], r"'c' holds date32\[day\]; .*leave it out, drop=\['c'\]"),
+        ([datetime.timedelta(1)], "'c' holds duration"),
+        ([b"x"], "'c' holds binary"),
+        ([{"a": 1}], "'c' holds struct<"),
+        ([[1.0]], "'c' holds list<.*, if it holds vectors, take it for x"),
+        ([None], r"'c' has no values; leave it out, drop=\['c'\]"),
+        (["1", "2", "N/A"], r"'c' is mostly numbers \(2 of 3\), but not all \('N/A' in row 2\)"),
+        ([1.0, float("inf")], "row 1, column 'c': expected a finite number, got inf"),
+    ],
+)  # fmt: skip
+def test_a_parquet_column_that_is_no_column_of_a_table(tmp_path, arrow, values, match):
+    with pytest.raises(DataError, match=match) as raised:
+        ae.data.parquet(write_parquet(tmp_path, arrow, c=values))
+    assert "\n" not in str(raised.value)
+
+
+def test_words_of_a_parquet_table_may_stand_for_missing_values(tmp_path, arrow):
+    path = write_parquet(tmp_path, arrow, c=["1", "2", "N/A"])
+    for missing in ("N/A", ["N/A"]):
+        train = ae.data.parquet(path, missing=missing, test_fraction=0).train
+        np.testing.assert_array_equal(train.observed[:, 0], [True, True, False])
+
+
+def test_null_within_parquet_vectors_is_missing(tmp_path, arrow, caplog):
+    path = write_parquet(tmp_path, arrow, x=[[1, None], [2, 3]], y=[1, None], z=[5, 6])
+    train = ae.data.parquet(path, x="x", test_fraction=0).train
+    np.testing.assert_array_equal(train.x, [[1, 0], [2, 3]])
+    np.testing.assert_array_equal(train.observed, [[True, False], [True, True]])
+    assert set(train.extras) == {"z"}
+    assert "column 'y' has nulls: it does not become an extra" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("values", "match"),
+    [
+        ([None, [1.0, 2.0]], "row 0, column 'x': expected 2 numbers as in row 1, got null"),
+        ([[1.0], []], "row 1, column 'x': expected 1 numbers as in row 0, got 0"),
+        ([["a"]], "'x': expected lists of numbers, got list<.*string>"),
+        ([[[1.0]]], "'x': expected lists of numbers, got list<.*list<"),
+        ([[], []], "'x': expected lists of numbers, got list<.*null>"),
+        ([[datetime.date(2024, 1, 5)]], "'x': expected lists of numbers, got list<.*date32"),
+    ],
+)
+def test_a_parquet_column_that_is_no_vectors(tmp_path, arrow, values, match):
+    with pytest.raises(DataError, match=match):
+        ae.data.parquet(write_parquet(tmp_path, arrow, x=values), x="x")
+
+
+def test_parquet_columns_of_one_name(tmp_path, arrow):
+    pa, pq = arrow
+    pq.write_table(pa.Table.from_arrays([pa.array([1])] * 2, names=["a", "a"]), tmp_path / "t")
+    with pytest.raises(DataError, match="has 2 columns called 'a'$"):
+        ae.data.parquet(tmp_path / "t")
 
 
 def test_without_pyarrow_the_error_names_the_fix(tmp_path, monkeypatch):

@@ -96,6 +96,37 @@ def test_a_missing_value_is_an_error_that_names_its_place(tmp_path):
         ae.data.series(tmp_path / "s.csv", 3).train.read(np.array([4]))
 
 
+def test_a_csv_is_read_as_a_table_is(tmp_path):
+    path = tmp_path / "s.csv"
+    path.write_text(";u;v\n0;1,5;2\n1;NULL;3\n2;4,25;5\n")  # with pandas' index
+    train = ae.data.load(f"series:{path}", window=3, missing=True, test_fraction=0).train
+    assert train.channels == ("u", "v")
+    got = train.read(np.arange(1))
+    np.testing.assert_array_equal(got.x[0], [[1.5, 2], [0, 3], [4.25, 5]])
+    np.testing.assert_array_equal(got.observed[0], [[1, 1], [0, 1], [1, 1]])
+    path.write_text('1,"2,5"\n3,"4,5"\n')
+    train = ae.data.series(path, 2, test_fraction=0, header=False, decimal=",").train
+    np.testing.assert_array_equal(train.read(np.arange(1)).x[0], [[1, 2.5], [3, 4.5]])
+    path.write_text("day,v\n2024-01-05,1\n2024-01-06,2\n")
+    with pytest.raises(
+        DataError, match="line 2, column 'day': expected a finite number, got '2024"
+    ):
+        ae.data.series(path, 2)
+    assert ae.data.series(path, 2, test_fraction=0, columns=["v"]).train.channels == ("v",)
+    with pytest.raises(ConfigError, match="delimiter, decimal, thousands and header are those of"):
+        ae.data.series(X, 2, decimal=",")
+    with pytest.raises(ConfigError, match="columns must be a list of names, got 'v'"):
+        ae.data.series(path, 2, columns="v")
+
+
+@pytest.mark.parametrize("dtype", ["m8[s]", "M8[s]", "U1", "c16", "f4,i4"])
+def test_what_holds_no_numbers_is_no_series(tmp_path, dtype):
+    np.save(tmp_path / "s.npy", np.zeros(20, dtype))
+    for path, name in ((tmp_path / "s.npy", "s.npy'"), (np.zeros(20, dtype), "the series")):
+        with pytest.raises(DataError, match=f"{name} must be numbers .time, channels., got"):
+            ae.data.series(path, 2)
+
+
 def test_missing_values_may_be_masked():
     train = ae.data.series(NAN, 5, missing=True, test_fraction=0).train
     got = in_memory(train)
