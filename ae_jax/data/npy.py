@@ -11,7 +11,7 @@ from typing import IO, Literal
 import numpy as np
 
 from ae_jax.data.dataset import TEST_FRACTION, Dataset, split
-from ae_jax.data.files import ArrayFile, existing, of_rows
+from ae_jax.data.files import ArrayFile, existing_file, of_rows
 from ae_jax.data.source import Source
 from ae_jax.errors import DataError, UnknownNameError, nearest
 from ae_jax.registry import SOURCES
@@ -36,9 +36,9 @@ def npy(path: str | os.PathLike, test_fraction: float = TEST_FRACTION) -> Datase
 
     Raises:
       MissingFileError: there is no such file.
-      DataError: it is no `.npy` file, is truncated, holds Python objects or a scalar.
+      DataError: it is no `.npy` file, is truncated, holds a scalar, fields or no numbers.
     """
-    array = mapped(existing(path))
+    array = _numbers(mapped(existing_file(path)), f"'{path}'")
     return Dataset(*split(of_rows(array), fraction=test_fraction), source=f"npy:{path}")
 
 
@@ -61,9 +61,9 @@ def npz(path: str | os.PathLike, key: str = "x", test_fraction: float = TEST_FRA
     Raises:
       MissingFileError: there is no such file.
       UnknownNameError: it has no array of that name; the nearest is named.
-      DataError: it is no `.npz` file, or an array is truncated or made of Python objects.
+      DataError: it is no `.npz` file, an array is truncated, or the one wanted holds no numbers.
     """
-    file = existing(path)
+    file = existing_file(path)
     source = f"npz:{path}"
     try:
         with zipfile.ZipFile(file) as archive:
@@ -87,7 +87,7 @@ def _part(
         raise UnknownNameError(
             f"'{archive.filename}' has no array '{name}'{nearest(name, members)}"
         )
-    x = _member(archive, members[name])
+    x = _numbers(_member(archive, members[name]), f"'{archive.filename}', {name}")
     splits = () if suffix else ("_train", "_test")
     others = {}
     for other, info in members.items():
@@ -102,6 +102,18 @@ def _part(
             f"{observed.dtype} of shape {observed.shape}"
         )
     return of_rows(x, {k: v for k, v in others.items() if k != "observed"}, observed)
+
+
+def _numbers(array: ArrayFile | np.ndarray, name: str) -> ArrayFile | np.ndarray:
+    """The array, or DataError where it holds dates, words, fields or complex numbers."""
+    dtype = array.dtype
+    if dtype.kind in "biuf":
+        return array
+    fix = ""
+    if dtype.names:
+        fields = ", ".join(dtype.names)
+        fix = f"; np.lib.recfunctions.structured_to_unstructured makes columns of {fields}"
+    raise DataError(f"{name} must be real numbers, got dtype {dtype}{fix}")
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> ArrayFile | np.ndarray:

@@ -138,9 +138,19 @@ def pieces(source: Source, index: np.ndarray | None = None) -> Iterator[Records]
 
 
 def in_memory(source: Source) -> Arrays:
-    """The source read once into arrays; an `Arrays` is returned as it is."""
+    """The source read once into arrays; an `Arrays` is returned as it is.
+
+    Raises:
+      DataError: a value is not finite.
+    """
     if isinstance(source, Arrays):
         return source
+    whole = _joined(source)
+    check_records(whole.records, "loaded")
+    return whole
+
+
+def _joined(source: Source) -> Arrays:
     read = list(pieces(source)) or [source.read(np.arange(0))]
     return Arrays(*jax.tree.map(lambda *leaves: np.concatenate(leaves), *read))
 
@@ -153,7 +163,7 @@ def sampled(source: Source, limit: int = SAMPLED) -> Arrays:
     """
     number = np.arange(min(limit, len(source)), dtype=np.uint32)
     index = number if len(source) <= limit else keys.order(0, 0, number, len(source), xp=np)
-    chosen = in_memory(Subset(source, index.astype(np.int64)))
+    chosen = _joined(Subset(source, index.astype(np.int64)))
     check_records(chosen.records, "sampled", index)
     return chosen
 

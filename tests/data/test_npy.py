@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import ae_jax as ae
+from ae_jax import keys
 from ae_jax.data.files import Rows
 from ae_jax.data.npy import mapped
-from ae_jax.data.source import in_memory
+from ae_jax.data.source import SAMPLED, in_memory, sampled
 from ae_jax.errors import DataError, MissingFileError, UnknownNameError
 
 X = np.arange(120, dtype=np.float32).reshape(20, 3, 2)
@@ -130,12 +131,23 @@ def test_a_damaged_npy_file(tmp_path, change, match):
         (np.array(3.0), "holds a single number; expected an array"),
         (np.zeros((0, 3)), r"training data are empty: shape \(0, 3\)"),
         (np.zeros(3), "one example is"),
-        (np.zeros((3, 2), complex), "must be real numbers, got dtype complex128"),
+        (np.zeros((3, 2), complex), "x.npy' must be real numbers, got dtype complex128"),
+        (np.zeros((3, 2), "m8[s]"), r"x.npy' must be real numbers, got dtype timedelta64\[s\]"),
+        (np.zeros((3, 2), "M8[D]"), r"x.npy' must be real numbers, got dtype datetime64\[D\]"),
+        (np.array([["a", "b"]]), "x.npy' must be real numbers, got dtype <U1"),
+        (
+            np.zeros(3, [("a", "f4"), ("b", "i4")]),
+            "structured_to_unstructured makes columns of a, b",
+        ),
     ],
 )
 def test_a_npy_file_of_something_else(tmp_path, x, match):
     with pytest.raises(DataError, match=match):
         ae.data.load(f"npy:{save(tmp_path / 'x.npy', x)}", test_fraction=0)
+    if x.ndim and x.dtype != object and x.dtype.kind not in "f":
+        np.savez(tmp_path / "x.npz", x=x)
+        with pytest.raises(DataError, match="x.npz', x must be real numbers"):
+            ae.data.load(f"npz:{tmp_path / 'x.npz'}")
 
 
 @pytest.mark.parametrize(
@@ -169,6 +181,19 @@ def test_a_missing_file_gets_the_nearest_name(tmp_path):
         ae.data.npy(tmp_path / "zzz")
     with pytest.raises(MissingFileError, match=f"of its folders only '{tmp_path}' does"):
         ae.data.npz(tmp_path / "no" / "such" / "x.npz")
+
+
+def test_nan_is_found_where_no_sample_looks(tmp_path):
+    x = np.zeros((9_000, 2), np.float32)
+    index = set(range(9_000)) - set(
+        keys.order(0, 0, np.arange(SAMPLED, dtype=np.uint32), 9_000, np)
+    )
+    row = min(index)
+    x[row, 1] = np.nan
+    dataset = ae.data.load(f"npy:{save(tmp_path / 'x.npy', x)}", test_fraction=0)
+    sampled(dataset.train)
+    with pytest.raises(DataError, match=rf"loaded data hold 1 value.*first nan at \({row}, 1\)"):
+        in_memory(dataset.train)
 
 
 def test_nan_is_found_as_it_is_read(tmp_path):
