@@ -141,10 +141,15 @@ def load(
     else:
         dataset = _users_own(name, kind, options)
     if validation_fraction:
+        if dataset.validation is not None:
+            raise ConfigError(
+                f"'{name}' has a validation split of its own; leave out validation_fraction"
+            )
         if dataset.overlapping:
             raise ConfigError(
                 f"examples of '{name}' overlap, so that a validation split of some of them would "
-                "hold what is trained on; make the stride as long as the window"
+                "hold what is trained on; make the stride of windows as long as the window, of "
+                "images take frames='first'"
             )
         train, validation = split(dataset.train, fraction=validation_fraction, name="validation")
         dataset = dataset._replace(train=train, validation=validation)

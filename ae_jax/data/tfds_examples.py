@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from ae_jax.data.files import require
-from ae_jax.data.images import MODES
+from ae_jax.data.pixels import MODES
 from ae_jax.data.source import Records
 from ae_jax.errors import ConfigError, DataError, MissingFileError, UnknownNameError, nearest
 

@@ -14,7 +14,13 @@ from ae_jax.errors import ConfigError, DataError, MissingFileError
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (6, 5, 4, 1), np.uint8)
 COLOUR = RNG.integers(0, 256, (6, 5, 4, 3), np.uint8)
-COLOURS = {(1, 1): 0, (3, 1): 2, (4, 1): 6, (1, 2): 0}  # channels, bytes each: PNG's colour type
+COLOURS = {
+    (1, 1): 0,
+    (3, 1): 2,
+    (4, 1): 6,
+    (1, 2): 0,
+    (3, 2): 2,
+}  # channels, bytes each: PNG's colour type
 
 
 def png(x):
@@ -97,18 +103,30 @@ def test_a_size_of_height_and_width(tmp_path):
 
 
 def test_channels_are_the_first_images_unless_given(tmp_path):
+    write(tmp_path, a=COLOUR[1], b=GREY[0])
+    got = in_memory(load(tmp_path).train).x
+    np.testing.assert_array_equal(got, [COLOUR[1], np.repeat(GREY[0], 3, -1)])
     write(tmp_path, a=GREY[0], b=COLOUR[0])
     luma = np.round(COLOUR[0] @ [0.299, 0.587, 0.114])[..., None]  # ITU-R 601-2
-    np.testing.assert_allclose(in_memory(load(tmp_path).train).x, [GREY[0], luma], atol=1)
+    got = in_memory(load(tmp_path, channels=1).train).x
+    np.testing.assert_allclose(got, [GREY[0], luma], atol=1)
     got = in_memory(load(tmp_path, channels=3).train).x
     np.testing.assert_array_equal(got, [np.repeat(GREY[0], 3, -1), COLOUR[0]])
     got = in_memory(load(tmp_path, channels=4).train).x
     np.testing.assert_array_equal(got[1], np.dstack([COLOUR[0], np.full((5, 4), 255)]))
 
 
-def test_sixteen_bits_lose_their_lower_half(tmp_path):
-    x = RNG.integers(0, 2**16, (5, 4, 1), np.uint16)
-    np.testing.assert_array_equal(in_memory(load(write(tmp_path, a=x)).train).x[0], x >> 8)
+def test_colours_are_not_lost_because_the_first_image_is_grey(tmp_path):
+    write(tmp_path, a=GREY[0], b=COLOUR[0], c=np.repeat(GREY[1], 3, -1))
+    train = load(tmp_path).train
+    match = (
+        r"b.png' \(image 1\) has colours and 'a.png' has none: channels=3 keeps them, channels=1"
+    )
+    with pytest.raises(DataError, match=match):
+        in_memory(train)
+    got = in_memory(load(tmp_path, on_bad="skip").train)
+    np.testing.assert_array_equal(got.valid, [True, False, True])
+    np.testing.assert_array_equal(got.x[2], GREY[1])  # grey, stored as colours
 
 
 def test_photographs_are_turned_upright_and_decoded_small(tmp_path):
@@ -177,12 +195,6 @@ def test_nothing_but_corrupt_images(tmp_path):
         load(tmp_path, on_bad="skip")
 
 
-def test_pixels_that_are_floating_point_numbers(tmp_path):
-    PIL.Image.fromarray(np.ones((4, 4), np.float32)).save(tmp_path / "a.tiff")
-    with pytest.raises(DataError, match="a.tiff' .* cannot be decoded: its pixels are floating"):
-        in_memory(load(tmp_path).train)
-
-
 @pytest.mark.parametrize("size", [0, -3, 2.5, "64", (4, 0), (4, 4, 4), True])
 def test_a_size_that_is_none(tmp_path, size):
     write(tmp_path, a=GREY[0])
@@ -196,6 +208,10 @@ def test_wrong_options(tmp_path):
         load(tmp_path, channels=2)
     with pytest.raises(ConfigError, match="on_bad must be 'error' or 'skip', got 'ignore'"):
         load(tmp_path, on_bad="ignore")
+    with pytest.raises(ConfigError, match="frames must be 'first' or 'all', got 'last'"):
+        load(tmp_path, frames="last")
+    with pytest.raises(ConfigError, match="bits must be 8, or None to keep what there is, got 16"):
+        load(tmp_path, bits=16)
 
 
 def test_a_folder_without_images_and_no_folder(tmp_path):
