@@ -148,8 +148,8 @@ def load(
         if dataset.overlapping:
             raise ConfigError(
                 f"examples of '{name}' overlap, so that a validation split of some of them would "
-                "hold what is trained on; make the stride of windows as long as the window, of "
-                "images take frames='first'"
+                "hold what is trained on; make the stride as long as the window, or, of images, "
+                "frames='first'"
             )
         train, validation = split(dataset.train, fraction=validation_fraction, name="validation")
         dataset = dataset._replace(train=train, validation=validation)
