@@ -66,8 +66,8 @@ def csv(
       UnknownNameError: it has no column of a name; the nearest is named.
       ConfigError: the label is also among the columns, or an argument has another value.
       DataError: not UTF-8, empty, no header, lines of several lengths, a value that is not of its
-        column's kind, a column of which at least half look like numbers or dates and that are none;
-        file, line and column are named.
+        column's kind, a column of which at least half look like numbers or dates and that are none,
+        or of more than 20 words of which over half differ; file, line and column are named.
 
     Example:
       >>> import ae_jax as ae, pathlib, tempfile

@@ -14,6 +14,8 @@ from ae_jax.types import Column
 LARGEST = float(np.finfo(np.float32).max)
 MAX_INFERRED = 1000
 """A column of words with more distinct ones is not taken for a category unless declared one."""
+FEW = 20
+"""Nor one with more than these where over half of its rows differ: names, numbers with units."""
 
 
 def to_dataset(
@@ -87,10 +89,11 @@ def _coded(cells: Cells, name: str, kind: str | None) -> tuple[Column, np.ndarra
         )
     kind = checked_kind(name, infer(cells, name) if kind is None else kind)
     categories, values = KINDS[kind](cells, name)
-    if inferred and len(categories) > MAX_INFERRED:
+    different, rows = len(categories), int(seen.sum())
+    if inferred and different > min(MAX_INFERRED, max(FEW, rows // 2)):
         raise DataError(
-            f"'{cells.file}', column '{name}' has {len(categories)} different words: leave it out, "
-            f"drop=['{name}'], or declare it, kinds={{'{name}': 'category'}}"
+            f"'{cells.file}', column '{name}' has {different} different words in {rows} rows: "
+            f"leave it out, drop=['{name}'], or declare it, kinds={{'{name}': 'category'}}"
         )
     return Column(name, kind, categories), values.astype(np.float32), seen
 

@@ -275,6 +275,19 @@ def test_a_number_that_is_not_finite(tmp_path, cell):
         load(write(tmp_path, column(cell)))
 
 
+@pytest.mark.parametrize("form", ["{} kg", "name {}", "10.0.0.{}"])
+def test_words_of_which_most_differ_are_no_category(tmp_path, form):
+    words = [form.format(i % 41) for i in range(80)]
+    path = write(tmp_path, "c\n" + "\n".join(words[:80]))
+    with pytest.raises(DataError, match="column 'c' has 41 different words in 80 rows: leave it"):
+        load(path)
+    assert len(load(path, kinds={"c": "category"}).columns[0].categories) == 41
+    few = write(tmp_path, "c\n" + "\n".join([*words, *words[:2]]))
+    assert len(load(few).columns[0].categories) == 41
+    several = write(tmp_path, "c\n" + "\n".join(words[:20]))
+    assert len(load(several).columns[0].categories) == 20
+
+
 def test_a_label_is_held_to_the_same_rule(tmp_path):
     path = write(tmp_path, "x,y\n" + "".join(f"{i},{i % 3 or 'zero'}\n" for i in range(9)))
     with pytest.raises(DataError, match=r"column 'y' is mostly numbers \(6 of 9\)"):

@@ -9,6 +9,7 @@ from ae_jax.choices import choose_preprocessing
 from ae_jax.data import cache
 from ae_jax.data.source import in_memory
 from ae_jax.errors import ConfigError, DataError
+from tests import small
 from tests.data.test_images import load, png
 
 RNG = np.random.default_rng(0)
@@ -277,3 +278,16 @@ def test_every_format_is_turned_upright(tmp_path, suffix, kind):
     a, b = only(tmp_path)
     np.testing.assert_allclose(a, np.rot90(x, -1).reshape(a.shape), atol=90 * (suffix == "jpg"))
     assert a.shape == b.shape == (4, 5, a.shape[-1])
+
+
+@pytest.mark.slow
+def test_a_run_on_sixteen_bits_counts_what_is_skipped(tmp_path):
+    for i in range(24):
+        save(tmp_path, f"{i:02d}.png", WORDS[i % 6])
+    (tmp_path / "05.png").write_bytes(b"")
+    data = load(tmp_path, on_bad="skip")
+    run = ae.fit(small.vae(), data, steps=2, batch_size=8, progress=False)
+    assert run.summary["skipped_records"] == 1
+    assert run.summary["preprocessing"] == {"name": "scale", "low": 0.0, "high": 65535.0}
+    again = run.reconstruct(WORDS[..., None])
+    assert 1_000 < np.abs(again).mean() < 65_535
