@@ -19,6 +19,11 @@ from ae_jax.data.source import Arrays, Records, Source
 from ae_jax.errors import DataError, MissingFileError
 
 CHUNK = 2**22
+PACKED = {
+    b"\x1f\x8b": "compressed: gunzip it",
+    b"PK\x03\x04": "a ZIP archive or an Excel workbook: unpack it, or save it as CSV",
+}
+"""What is no text by its first bytes, and what to do."""
 
 
 def existing(path: str | os.PathLike) -> pathlib.Path:
@@ -81,10 +86,12 @@ def chunks(path: pathlib.Path) -> Iterator[bytes]:
 
 
 def check_utf8(path: pathlib.Path) -> None:
-    """Raises DataError naming the byte where a file stops being UTF-8, or that it is empty."""
+    """Raises DataError naming the byte where a file stops being UTF-8, or that it is no text."""
     decoder, read, kept = codecs.getincrementaldecoder("utf-8")(), 0, 0
     try:
         for chunk in chunks(path):
+            if not read:
+                _check_packed(path, chunk)
             decoder.decode(chunk)
             read, kept = read + len(chunk), len(decoder.getstate()[0])
         decoder.decode(b"", final=True)
@@ -96,6 +103,12 @@ def check_utf8(path: pathlib.Path) -> None:
         ) from error
     if not read:
         raise DataError(f"'{path}' is empty")
+
+
+def _check_packed(path: pathlib.Path, chunk: bytes) -> None:
+    for magic, what in PACKED.items():
+        if chunk.startswith(magic):
+            raise DataError(f"'{path}' is no text but {what}")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -23,6 +23,10 @@ HEADERS = {
 LOCAL_HEADER = 30  # of a zip member, before its name and extra field
 
 
+class PickleError(DataError):
+    """An array of Python objects, which only unpickling could read."""
+
+
 @SOURCES.register
 def npy(path: str | os.PathLike, test_fraction: float = TEST_FRACTION) -> Dataset:
     """The array `[n, *event]` of a `.npy` file, memory-mapped.
@@ -92,7 +96,10 @@ def _part(
     others = {}
     for other, info in members.items():
         if other != name and other.endswith(suffix or "") and not other.endswith(splits):
-            array = _member(archive, info)
+            try:
+                array = _member(archive, info)
+            except PickleError:
+                continue  # like words
             if array.ndim and len(array) == len(x) and array.dtype.kind in "biuf":
                 others[other.removesuffix(suffix)] = array
     observed = others.get("observed")
@@ -180,7 +187,7 @@ def header_of(file: IO[bytes], name: str) -> tuple[tuple[int, ...], Literal["C",
     except (KeyError, ValueError) as error:
         raise DataError(f"{name} has a broken .npy header: {error}") from error
     if dtype.hasobject:
-        raise DataError(f"{name} holds Python objects; expected numbers")
+        raise PickleError(f"{name} holds Python objects; expected numbers")
     if not shape:
         raise DataError(f"{name} holds a single number; expected an array [n, *event]")
     return shape, "F" if fortran else "C", dtype

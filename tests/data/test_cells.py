@@ -1,5 +1,7 @@
 """What a column of a CSV file holds, and how the file is written: right, or refused in one line."""
 
+import gzip
+
 import numpy as np
 import pytest
 
@@ -330,6 +332,20 @@ def test_a_ragged_row_a_header_alone_and_a_folder(tmp_path):
         load(tmp_path)
     with pytest.raises(DataError, match=r"column 'b' has no values; leave it out, drop=\['b'\]"):
         load(write(tmp_path, "a,b\n1,NULL\n2,?\n"))
+
+
+@pytest.mark.parametrize(
+    ("data", "match"),
+    [
+        (gzip.compress(b"a,b\n1,2\n"), "t.csv' is no text but compressed: gunzip it"),
+        (b"PK\x03\x04\x14", "t.csv' is no text but a ZIP archive or an Excel workbook: .* as CSV"),
+        ("a,b\n1,2\n".encode("utf-16"), "t.csv' is not UTF-8: byte 0xff at offset 0"),
+    ],
+)
+def test_what_is_no_text_is_named(tmp_path, data, match):
+    (tmp_path / "t.csv").write_bytes(data)
+    with pytest.raises(DataError, match=match):
+        load(tmp_path / "t.csv")
 
 
 def test_the_usual_markers_can_be_words(tmp_path):

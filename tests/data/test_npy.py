@@ -65,6 +65,7 @@ def test_a_file_is_mapped_only_when_it_is_read_and_pickles_as_its_path(tmp_path)
 def test_a_npz_file_gives_extras_and_the_mask_of_observed_entries(tmp_path):
     path, observed = tmp_path / "a.npz", X > 7
     others = {"label": np.arange(20), "observed": observed, "short": np.ones(3)}
+    others["objects"] = np.array([{}] * 20)
     np.savez(path, x=X, names=np.array(["a"] * 20), **others)
     dataset = ae.data.load(f"npz:{path}", test_fraction=0.3)
     assert isinstance(dataset.train.whole, Rows)
