@@ -6,6 +6,7 @@ function trains any of them on any number of devices.
 
 from ae_jax import (
     bottlenecks,
+    compiler,
     config,
     corruptions,
     data,
@@ -35,6 +36,8 @@ from ae_jax.storage import read_metrics
 from ae_jax.types import Batch, Collectives, Context, Outputs, Player, Spec, Variables
 
 __version__ = "0.1.0"
+
+compiler.make_safe()
 
 __all__ = [
     "Autoencoder",

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax import keys, likelihoods, networks
+from ae_jax import compiler, keys, likelihoods, networks
 from ae_jax.data import preprocessing
 from ae_jax.data.dataset import Dataset, as_dataset
 from ae_jax.data.preprocessing import Preprocessing
@@ -188,7 +188,7 @@ def spec_of(data: Any, preprocess: Preprocessing | None = None) -> Spec:
         return Spec(shape, dataset.kind, dataset.num_classes, dataset.columns)
     train = _examples(dataset)
 
-    @jax.jit
+    @compiler.jit
     def all_binary(x):
         values = preprocess.apply(x, keys.any_draws(len(x)))
         return jnp.all((values == 0) | (values == 1))

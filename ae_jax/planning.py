@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from ae_jax import compiler, optimizers
 from ae_jax import config as config_lib
 from ae_jax import keys as keys_lib
-from ae_jax import optimizers
 from ae_jax.choices import KINDS, choose, choose_preprocessing, spec_of
 from ae_jax.data.dataset import Dataset, check, of_section
 from ae_jax.data.declared import Declared, declaration
@@ -163,7 +163,7 @@ def _trace(plan: Plan, example: np.ndarray, variables: Variables, size: int) -> 
 def _validate(model: Autoencoder, preprocessing: Preprocessing, dataset: Dataset) -> None:
     """Checks the support of the likelihood on all arrays, on a sample of what is streamed."""
 
-    @jax.jit
+    @compiler.jit
     def preprocessed(records):
         count = len(records.x)
         draws = keys_lib.any_draws(count)

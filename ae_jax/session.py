@@ -10,8 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from ae_jax import compiler, precision
 from ae_jax import config as config_lib
-from ae_jax import precision
 from ae_jax import summary as summary_lib
 from ae_jax.data.dataset import Dataset
 from ae_jax.data.source import Source, nbytes
@@ -111,7 +111,7 @@ class Session:
         plan = self.plan
         seed, shape = plan.config["training"]["seed"], self.run.spec.event_shape
         averaged = plan.config["training"]["average_decay"] is not None
-        init = jax.jit(
+        init = compiler.jit(
             lambda key, x, extras: init_state(plan.model, plan.players, x, key, extras, averaged)
         )
         given = jax.random.key(seed), np.zeros(shape, np.float32), plan.example_extras()

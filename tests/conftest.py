@@ -19,6 +19,8 @@ if "cpu" in os.environ["JAX_PLATFORMS"]:
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
+import ae_jax  # noqa: E402, F401 -- completes XLA_FLAGS before a device is asked for
+
 jax.config.update("jax_compilation_cache_dir", COMPILED)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 jax.config.update("jax_cpu_enable_async_dispatch", False)

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ae_jax import compiler
 from ae_jax.benchmarking.hardware import peaks
 from ae_jax.benchmarking.step import accounting, limits, machine
 from ae_jax.benchmarking.step.sweeps import applied
@@ -247,7 +248,7 @@ def _loaded(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> tuple[Pl
         config["training"][field] = FOREVER
     plan, spec = prepare(config)
     averaged = plan.config["training"]["average_decay"] is not None
-    init = jax.jit(
+    init = compiler.jit(
         lambda key, x, extras: init_state(plan.model, plan.players, x, key, extras, averaged)
     )
     example = np.zeros(spec.event_shape, np.float32)
