@@ -34,14 +34,20 @@ counts: collections.Counter[str] = collections.Counter()
 
 
 def pmap(devices: Sequence[Device], shape: Mapping[str, int | None] | None = None) -> Strategy:
-    """Data parallel under `jax.pmap`: each device its share of the batch, parameters on all."""
+    """Data parallel under `jax.pmap`: each device its share of the batch, parameters on all.
+
+    Over several processes it is `shard_map`, as inside JAX: `jax.pmap` itself takes no compiler
+    options there, and typed keys to the host and back at every call.
+    """
     mesh = _line(devices, shape, "pmap")
+    if jax.process_count() > 1:
+        return shard_map(devices)._replace(name="pmap")
 
     def compile(
         name: str, per_shard: Callable, donate: tuple[int, ...] = (), split: tuple[int, ...] = ()
     ) -> Program:
         def build(count: int) -> Any:
-            mapped = jax.pmap(
+            return jax.pmap(
                 _traced(name, per_shard),
                 axis_name=DEVICE_AXIS,
                 in_axes=(0, *(0 if i in split else None for i in range(count))),
@@ -49,7 +55,6 @@ def pmap(devices: Sequence[Device], shape: Mapping[str, int | None] | None = Non
                 devices=devices,
                 donate_argnums=tuple(i + 1 for i in donate),
             )
-            return _uploading(mapped) if several else mapped
 
         def numbers(abstract: bool) -> tuple[Any]:
             number = np.arange(len(devices), dtype=np.uint32)
@@ -58,22 +63,11 @@ def pmap(devices: Sequence[Device], shape: Mapping[str, int | None] | None = Non
             with jax.ensure_compile_time_eval():  # kept, though a caller may be tracing
                 return (put(number, strategy.by_row),)
 
-        several = jax.process_count() > 1  # what pmap lowers to then takes no host-local arrays
-        return Program(build, numbers, None if several else compiler_options(devices))
+        return Program(build, numbers, compiler_options(devices))
 
     across = collectives(len(devices))
     strategy = Strategy("pmap", mesh, across, len(devices), _whole, compile)
     return strategy
-
-
-def _uploading(mapped: Any) -> Any:
-    """With several processes pmap itself takes typed keys to the host and back, at every call."""
-
-    def call(*args: Any) -> Any:
-        with jax.transfer_guard_host_to_device("allow"):
-            return mapped(*args)
-
-    return call
 
 
 def shard_map(devices: Sequence[Device], shape: Mapping[str, int | None] | None = None) -> Strategy:
@@ -295,7 +289,8 @@ def over_examples(
     """
     devices = len(strategy.devices)
     size = math.ceil(batch_size / devices) * devices
-    compiled = jax.jit(lambda shared, *rows: fn(strategy.across.whole(shared), *rows))
+    whole = lambda shared, *rows: fn(strategy.across.whole(shared), *rows)
+    compiled = Program(lambda count: jax.jit(whole), options=compiler_options(strategy.devices))
 
     def call(shared, *per_example):
         shared = strategy.place_state(shared)
