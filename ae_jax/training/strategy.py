@@ -1,7 +1,6 @@
 """What a parallel strategy is: where arrays lie, and how a per-shard function becomes a program."""
 
 import functools
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from ae_jax import compiler
 from ae_jax.types import Collectives, Shape, Tree
 
 Device = Any  # jax.Device
@@ -22,10 +22,7 @@ GRAPHS = {
     "xla_gpu_graph_min_graph_size": 1,
 }
 COMPILER_OPTIONS: dict[str, dict[str, Any]] = {"gpu": GRAPHS}
-"""What programs are compiled with, by platform; `XLA_FLAGS` that say otherwise are left alone.
-
-`pmap` over several processes is compiled without: JAX takes no options there.
-"""
+"""What programs are compiled with, by platform; `XLA_FLAGS` that say otherwise are left alone."""
 
 
 class Program:
@@ -33,7 +30,7 @@ class Program:
 
     `program(*args)` runs it, or becomes part of whatever traces it. `program.lower(*args)`, of
     arrays or of `Strategy.shapes`, is that of `jax.jit`: `.compile()` follows, for devices that
-    need not exist.
+    need not exist. What computes in half precision anywhere rounds where its text says.
     """
 
     def __init__(
@@ -52,26 +49,27 @@ class Program:
         """
         self._mapped = functools.cache(build)
         self._first = functools.cache(first or (lambda abstract: ()))
-        self._options, self._compiled = dict(options or {}), {}
+        self._options, self._compiled, self._plain = dict(options or {}), {}, False
 
     def __call__(self, *args: Any) -> Any:
         """Runs it."""
         mapped, args = self._mapped(len(args)), (*self._first(False), *args)
-        if not self._options or any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(args)):
+        if self._plain or any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(args)):
             return mapped(*args)
         key = _shapes_and_places(args)
         if key not in self._compiled:
-            self._compiled[key] = mapped.lower(*args).compile(self._options)
+            lowered = _Lowered(mapped.lower(*args), self._options)
+            if not lowered.options:  # then what is jitted or pmapped starts sooner
+                self._plain = True
+                return mapped(*args)
+            self._compiled[key] = lowered.compile()
         return self._compiled[key](*args)
 
     def lower(self, *args: Any) -> Any:
         """`jax.stages.Lowered`, for these shapes and shardings; a call runs what it compiles to."""
         mapped, args = self._mapped(len(args)), (*self._first(True), *args)
-        lowered = mapped.lower(*args)
-        if not self._options:
-            return lowered
         keep = functools.partial(self._compiled.__setitem__, _shapes_and_places(args))
-        return _Lowered(lowered, self._options, keep)
+        return _Lowered(mapped.lower(*args), self._options, keep)
 
 
 def _shapes_and_places(args: Any) -> tuple[Any, ...]:
@@ -83,13 +81,16 @@ def _shapes_and_places(args: Any) -> tuple[Any, ...]:
 class _Lowered:
     """`jax.stages.Lowered`, compiled with a program's options."""
 
-    def __init__(self, lowered: Any, options: Mapping[str, Any], keep: Callable[[Any], None]):
-        self._lowered, self._options, self._keep = lowered, options, keep
+    def __init__(
+        self, lowered: Any, options: Mapping[str, Any], keep: Callable[[Any], None] | None = None
+    ):
+        self._lowered, self._keep = lowered, keep
+        self.options = {**options, **compiler.rounding(lowered.as_text())}
 
     def compile(self, compiler_options: Mapping[str, Any] | None = None) -> Any:
         """`jax.stages.Compiled`."""
-        compiled = self._lowered.compile({**self._options, **(compiler_options or {})})
-        if not compiler_options:
+        compiled = self._lowered.compile({**self.options, **(compiler_options or {})})
+        if self._keep and self.options and not compiler_options:
             self._keep(compiled)
         return compiled
 
@@ -100,8 +101,7 @@ class _Lowered:
 def compiler_options(devices: Sequence[Device]) -> dict[str, Any]:
     """What programs for these devices are compiled with, beyond XLA's defaults."""
     found = COMPILER_OPTIONS.get(devices[0].platform, {})
-    asked = os.environ.get("XLA_FLAGS", "")
-    return {name: value for name, value in found.items() if name not in asked}
+    return compiler.not_asked(found) | compiler.options(devices[0].platform)
 
 
 class Strategy(NamedTuple):
