@@ -76,7 +76,7 @@ def make_step(
             own_keys = keys if turn == 0 else each(_next_turn, (0, None))(keys, turn)
             context = Context(model, variables, batch, own_keys, state.step, num_train, across)
             grads, values, collected = gradients(player, context)
-            norm = optax.tree.norm(grads)
+            norm = jax.lax.platform_dependent(grads, cpu=_norm, default=optax.tree.norm)
             good = jnp.isfinite(values["loss"]) & jnp.isfinite(norm)
             due = good if player.every == 1 else good & (state.step % player.every == 0)
             own = {name: variables.params[name] for name in player.params}
@@ -127,6 +127,13 @@ def averaging(step: Step, decay: float) -> Step:
         return new._replace(average=average), metrics
 
     return averaged
+
+
+def _norm(tree: Tree) -> Array:
+    """`optax.tree.norm` by columns: a CPU adds those side by side, all of an array one by one."""
+    columns = lambda leaf: jnp.sum(jnp.square(jnp.atleast_1d(leaf)), axis=0)
+    kept = jax.lax.optimization_barrier  # XLA would make one sum of the two
+    return jnp.sqrt(sum(jnp.sum(kept(columns(leaf))) for leaf in jax.tree.leaves(tree)))
 
 
 def _gradients(player: Player, context: Context) -> tuple[Tree, Tree, Tree]:

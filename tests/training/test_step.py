@@ -11,6 +11,7 @@ import pytest
 import ae_jax as ae
 from ae_jax import keys
 from ae_jax.training import init_state, make_step, parallel, single_player
+from ae_jax.training import step as step_lib
 from ae_jax.types import Collectives
 from tests import small
 
@@ -70,6 +71,15 @@ def test_one_step_is_the_hand_written_gradient_and_optax_update():
     norm = np.sqrt(sum((g**2).sum() for g in jax.tree.leaves(grads)))
     assert float(metrics["grad_norm"]) == pytest.approx(norm, rel=1e-5)
     assert (int(after.step), float(metrics["skipped"])) == (1, 0)
+
+
+def test_the_gradients_norm_by_columns_is_numpys():
+    rng = np.random.default_rng(0)
+    for shapes in ([()], [(3,), ()], [(784, 500), (500,)], [(3, 3, 4, 8), (1, 7), (0, 5)]):
+        tree = [np.asarray(rng.normal(size=shape), np.float32) for shape in shapes]
+        right = np.sqrt(sum((np.float64(leaf) ** 2).sum() for leaf in tree))
+        assert float(jax.jit(step_lib._norm)(tree)) == pytest.approx(right, rel=1e-6)
+    assert not np.isfinite(float(step_lib._norm([np.ones((2, 2), np.float32) * np.nan])))
 
 
 def test_accelerators_select_what_a_cpu_branches_to(monkeypatch):
