@@ -3,6 +3,14 @@
 Parameters, their gradients as the optimizer sees them, optimizer state, normalisation statistics,
 bottleneck, likelihood and losses stay float32. bfloat16 has float32's range, so that no loss needs
 scaling (Kalamkar et al. 2019).
+
+Each operation of a network rounds to `compute_dtype` wherever it is computed: programs in half
+precision are compiled with `xla_allow_excess_precision=False` (for a jit of your own it is
+`jax.jit(step, compiler_options={"xla_allow_excess_precision": False})`). What stays open on another
+number of devices is the order of float32 sums inside products, as in float32 runs: where it moves a
+sum across the middle between two bfloat16 numbers, the neighbour comes out. Of the forward passes
+of an MLP up to 0.3% of the elements then differed between one and eight devices, by the last place
+of the largest (2^-7 of it); of small convolutions and transformers none did.
 """
 
 import functools

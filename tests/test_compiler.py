@@ -228,7 +228,10 @@ NETWORKS = {
 
 
 @pytest.mark.devices(8)
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name",
+    ["mlp", "conv", *(pytest.param(n, marks=pytest.mark.slow) for n in ("vit", "transformer"))],
+)
 def test_the_bfloat16_forward_of_eight_devices_is_that_of_one(name):
     """All but a few elements in the same bits, those to bfloat16's last place."""
     spec, networks = NETWORKS[name]
