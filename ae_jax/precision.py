@@ -9,7 +9,7 @@ precision are compiled with `xla_allow_excess_precision=False` (for a jit of you
 `jax.jit(step, compiler_options={"xla_allow_excess_precision": False})`). What stays open on another
 number of devices is the order of float32 sums inside products, as in float32 runs: where it moves a
 sum across the middle between two bfloat16 numbers, the neighbour comes out. Of the forward passes
-of an MLP up to 0.3% of the elements then differed between one and eight devices, by the last place
+of an MLP under 1% of the elements then differed between one and eight devices, by the last place
 of the largest (2^-7 of it); of small convolutions and transformers none did.
 """
 
