@@ -35,7 +35,11 @@ from ae_jax.losses.continuous_bernoulli import (
     continuous_bernoulli_nll,
     continuous_bernoulli_quantile,
 )
-from ae_jax.losses.counts import negative_binomial_nll, poisson_nll
+from ae_jax.losses.counts import (
+    negative_binomial_nll,
+    poisson_nll,
+    zero_inflated_negative_binomial,
+)
 from ae_jax.losses.discrepancy import mmd
 from ae_jax.losses.divergences import (
     capacity,
@@ -161,4 +165,5 @@ __all__ = [
     "top_k_of_dead",
     "wasserstein_critic",
     "wasserstein_generator",
+    "zero_inflated_negative_binomial",
 ]
