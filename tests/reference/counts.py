@@ -22,3 +22,7 @@ def negative_binomial(x, log_mean, log_dispersion):
         -r * np.logaddexp(0, log_odds),
     )
     return sum(summands), sum(np.abs(summand) for summand in summands)
+
+
+def poisson(x, log_rate):
+    return x * log_rate - np.exp(log_rate) - special.gammaln(x + 1)
