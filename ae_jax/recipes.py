@@ -329,7 +329,7 @@ def ms_ssim_vae(
       latent_dim: the size or shape of z.
       beta: the weight of the KL.
       weight: of 1 - MS-SSIM.
-      scales: the weights of the scales of MS-SSIM; None: the published five, for sides of 161 on.
+      scales: the weights of the scales of MS-SSIM; None: the published five, for sides of 176 on.
       **parts: see the module; x must lie in [0, 1].
     """
     objective = weight * terms.ms_ssim(weights=scales) + beta * terms.kl()

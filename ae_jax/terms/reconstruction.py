@@ -97,7 +97,7 @@ def ms_ssim(
 ) -> Array:
     """1 - MS-SSIM(x, x̂) of images `[h, w, c]` (Wang, Simoncelli & Bovik 2003).
 
-    `weights`, one a scale, default to the published five, which need sides of at least 161; fewer
+    `weights`, one a scale, default to the published five, which need sides of at least 176; fewer
     weights suit smaller images.
     """
     options = {} if weights is None else {"weights": weights}

@@ -1,6 +1,7 @@
 """Structural similarity against its published formulas and scikit-image."""
 
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
+from ae_jax import losses, recipes, terms
 from ae_jax.losses import structural
 from tests.losses.properties import Case, MaskedLossProperties, gradients, value
 from tests.reference import structural as reference
@@ -141,6 +143,27 @@ def test_gradients_are_finite_on_flat_images_and_zero_on_equal_ones(loss, option
     for image in (flat, noise, 0 * flat):
         for grad in gradients(loss, (image, image)):
             np.testing.assert_allclose(grad, np.zeros_like(grad), atol=1e-6)
+
+
+@pytest.mark.parametrize("scales", [1, 2, 5])
+def test_the_smallest_side_is_stated_and_enough(scales):
+    """Each halving leaves an odd last row out, so that 161 = 16 · 10 + 1 is not enough for five."""
+    weights = structural.MS_SSIM_WEIGHTS[:scales]
+    smallest = 11 * 2 ** (scales - 1)
+    shape = lambda side: jax.ShapeDtypeStruct((side, smallest + 3, 1), np.float32)
+    loss = functools.partial(structural.ms_ssim_loss, data_range=1.0, weights=weights)
+    assert jax.eval_shape(loss, shape(smallest), shape(smallest)).shape == ()
+    with pytest.raises(ValueError, match=f"sides of at least {smallest}, got"):
+        jax.eval_shape(loss, shape(smallest - 1), shape(smallest - 1))
+
+
+@pytest.mark.parametrize(
+    "documented",
+    [losses.ms_ssim_loss, terms.ms_ssim, recipes.ms_ssim_vae],
+    ids=lambda f: f.__name__,
+)
+def test_the_smallest_side_for_five_scales_is_documented(documented):
+    assert re.findall(r"sides\s+of\s+(?:at\s+least\s+)?(\d+)", documented.__doc__) == ["176"]
 
 
 def test_images_too_small_are_refused_with_the_smallest_side():
