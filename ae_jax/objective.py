@@ -287,10 +287,10 @@ def term(
     Example:
       >>> import ae_jax as ae, jax.numpy as jnp
       >>> @ae.term
-      ... def code_l1(outputs, context):
-      ...     return jnp.abs(outputs.z).sum(-1).mean(-1)
-      >>> ae.terms.reconstruction() + 0.1 * code_l1()
-      Objective(1.0 · reconstruction + 0.1 · code_l1)
+      ... def code_power(outputs, context):
+      ...     return jnp.square(outputs.z).sum(-1).mean(-1)
+      >>> ae.terms.reconstruction() + 0.1 * code_power()
+      Objective(1.0 · reconstruction + 0.1 · code_power)
     """
     if fn is None:
         return functools.partial(term, batch_coupled=batch_coupled, units=units, check=check)

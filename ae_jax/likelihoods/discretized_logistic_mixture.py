@@ -7,6 +7,7 @@ import numpy as np
 from ae_jax import losses
 from ae_jax.errors import ConfigError, require_positive_ints
 from ae_jax.likelihoods._checks import require, require_range
+from ae_jax.losses._absolute import absolute
 from ae_jax.losses._precision import at_least_float32
 from ae_jax.losses.logistic_mixture import log_level_mass
 from ae_jax.registry import LIKELIHOODS
@@ -107,7 +108,7 @@ def _clipped_mean(logits: Array, locations: Array, log_scales: Array) -> Array:
     differences of large numbers.
     """
     scales = jnp.exp(log_scales)
-    tail = lambda edge: scales * jnp.log1p(jnp.exp(-jnp.abs(locations - edge) / scales))
+    tail = lambda edge: scales * jnp.log1p(jnp.exp(-absolute(locations - edge) / scales))
     means = jnp.clip(locations, -1, 1) + tail(-1.0) - tail(1.0)
     return 0.5 + 0.5 * jnp.sum(jax.nn.softmax(logits) * means, axis=-1)
 

@@ -6,6 +6,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from ae_jax.losses._absolute import absolute
 from ae_jax.losses._observed import sum_over_observed
 
 
@@ -34,7 +35,6 @@ def laplace_nll(
     """
 
     def cost(target: jax.Array, centre: jax.Array, log_b: jax.Array) -> jax.Array:
-        error = jnp.maximum(target - centre, centre - target)
-        return error * jnp.exp(-log_b) + log_b + math.log(2)
+        return absolute(target - centre) * jnp.exp(-log_b) + log_b + math.log(2)
 
     return sum_over_observed(cost, observed, x, location=location, log_scale=log_scale)

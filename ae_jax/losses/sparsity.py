@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from ae_jax.errors import ConfigError, require_positive
 from ae_jax.losses import _rows
+from ae_jax.losses._absolute import absolute
 from ae_jax.losses._arguments import require_same_shape, require_within_unit_interval
 from ae_jax.losses._precision import at_least_float32
 
@@ -24,11 +25,6 @@ def _log_ratio(value: jax.Array, reference: float, excess: jax.Array) -> jax.Arr
     clamped = jnp.maximum(value, _CLAMP)
     far = jnp.log(clamped) - math.log(reference) + (jnp.minimum(value, _CLAMP) - _CLAMP) / _CLAMP
     return jnp.where(near, close, far)
-
-
-def _magnitude(code: jax.Array) -> jax.Array:
-    # `jnp.abs` has derivative 1 at 0 in some releases of JAX, which would push units at rest.
-    return code * jnp.sign(code)
 
 
 def sparsity_kl(rho: float, rho_hat: chex.Array) -> jax.Array:
@@ -80,7 +76,7 @@ def l1(code: chex.Array) -> jax.Array:
     3.0
     """
     (code,) = at_least_float32(code)
-    return jnp.sum(_magnitude(code))
+    return jnp.sum(absolute(code))
 
 
 def l0_surrogate(code: chex.Array, scale: float) -> jax.Array:
@@ -103,7 +99,7 @@ def l0_surrogate(code: chex.Array, scale: float) -> jax.Array:
     """
     require_positive(scale=scale)
     (code,) = at_least_float32(code)
-    return jnp.sum(jnp.tanh(scale * _magnitude(code)))
+    return jnp.sum(jnp.tanh(scale * absolute(code)))
 
 
 def top_k(units: chex.Array, k: int) -> jax.Array:

@@ -214,6 +214,12 @@ def test_parameter_l2_counts_floating_leaves_alone():
     assert structure.parameter_l1({}) == 0.0
 
 
+def test_weights_of_zero_have_no_gradient_under_l1():
+    """`jnp.abs` gives them 1, which pushes pruned weights below zero."""
+    slope = jax.grad(structure.parameter_l1)(jnp.array([-2.0, 0.0, -0.0, 3.0]))
+    np.testing.assert_array_equal(slope, [-1, 0, 0, 1])
+
+
 def test_weights_of_the_dip_penalty_may_be_traced():
     mean = np.random.default_rng(0).normal(size=(6, 3))
     expected, _ = reference.dip_vae_i(mean, **LAMBDAS)
