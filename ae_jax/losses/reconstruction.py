@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax.errors import require_positive
+from ae_jax.losses._absolute import absolute
 from ae_jax.losses._arguments import require_mask, require_same_shape
 from ae_jax.losses._observed import sum_over_observed
 from ae_jax.losses._precision import at_least_float32
@@ -61,7 +62,7 @@ def absolute_error(
     >>> float(absolute_error(jnp.zeros(3), jnp.array([1.0, -2.0, 2.0])))
     5.0
     """
-    cost = lambda x, r: _absolute(x - r)
+    cost = lambda x, r: absolute(x - r)
     return sum_over_observed(cost, observed, x, reconstruction=reconstruction)
 
 
@@ -94,10 +95,12 @@ def huber(
     require_positive(delta=delta)
 
     def cost(target: jax.Array, prediction: jax.Array) -> jax.Array:
-        # Written without a branch on |e|, so that squares of huge errors are never formed.
-        error = _absolute(target - prediction)
-        quadratic = jnp.minimum(error, delta)
-        return 0.5 * jnp.square(quadratic) + delta * (error - quadratic)
+        # Squares of huge errors are never formed, and the quadratic branch has a gradient of its
+        # own: beside δ (|e| - |e|), which is zero in value, a large δ would drown it.
+        error = absolute(target - prediction)
+        inside = error <= delta
+        quadratic = 0.5 * jnp.square(jnp.where(inside, error, delta))
+        return quadratic + jnp.where(inside, 0.0, delta * (error - delta))
 
     return sum_over_observed(cost, observed, x, reconstruction=reconstruction)
 
@@ -187,8 +190,3 @@ def _unit(vector: jax.Array) -> tuple[jax.Array, jax.Array]:
     square = jnp.sum(jnp.square(scaled))
     norm = jnp.sqrt(jnp.where(nonzero, square, jnp.ones_like(square)))
     return jnp.where(nonzero, scaled / norm, jnp.zeros_like(scaled)), nonzero
-
-
-def _absolute(value: jax.Array) -> jax.Array:
-    """|value| with gradient 0 at 0, where that of `jnp.abs` is 1: of errors that are exactly 0."""
-    return jnp.maximum(value, -value)

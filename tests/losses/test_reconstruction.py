@@ -126,6 +126,16 @@ def test_equal_entries_have_no_gradient(loss):
     assert jax.grad(loss)(jnp.float32(2.0), jnp.float32(2.0)) == 0
 
 
+@pytest.mark.parametrize("delta", [1e6, 1e8, 1e20, 1e30])
+def test_huber_with_a_large_delta_is_half_the_squared_error(delta):
+    """Its gradient was e - δ + δ, and so 0 for e ≤ δ / 2²⁴."""
+    errors = np.float32([-3e3, -0.3, 0.0, 1e-3, 1.0])
+    loss = functools.partial(reconstruction.huber, delta=delta)
+    value, slope = jax.value_and_grad(loss)(errors, np.zeros_like(errors))
+    np.testing.assert_allclose(value, 0.5 * np.sum(errors.astype(float) ** 2), rtol=1e-6)
+    np.testing.assert_array_equal(slope, errors)
+
+
 def test_bytes_and_booleans_are_targets_too():
     image = np.array([0, 128, 255], np.uint8)
     assert reconstruction.squared_error(image, jnp.zeros(3)) == 128**2 + 255**2
