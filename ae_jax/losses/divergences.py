@@ -13,9 +13,11 @@ import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 
 from ae_jax.errors import ConfigError, ShapeError
+from ae_jax.losses._absolute import absolute
 from ae_jax.losses._arguments import require_not_negative, require_rank, require_same_shape
 from ae_jax.losses._bessel import von_mises_fisher_terms
 from ae_jax.losses._precision import at_least_float32
+from ae_jax.losses._saddle_point import deviance
 
 
 def kl_standard_normal(mean: chex.Array, log_var: chex.Array) -> jax.Array:
@@ -197,8 +199,17 @@ def kl_categorical_uniform(logits: chex.Array) -> jax.Array:
     if jnp.ndim(logits) == 0:
         raise ShapeError("logits must be [*latent, categories], got shape ()")
     (logits,) = at_least_float32(logits)
+    # Near uniform, d = log q + log K is l - log mean eˡ, l about its mean; and as the q and the 1/K
+    # both sum to one, each summand may be made q (d + e⁻ᵈ - 1), which is never negative.
+    centred = logits - jax.lax.stop_gradient(jnp.mean(logits, axis=-1, keepdims=True))
+    near = jnp.max(jnp.abs(jax.lax.stop_gradient(centred)), axis=-1, keepdims=True) < 1
+    small = jnp.where(near, centred, 0.0)
+    close = small - jnp.log1p(jnp.mean(jnp.expm1(small), axis=-1, keepdims=True))
     log_q = jax.nn.log_softmax(logits, axis=-1)
-    return jnp.sum(jnp.exp(log_q) * (log_q + math.log(logits.shape[-1])))
+    excess = jnp.where(near, close, log_q + math.log(logits.shape[-1]))
+    within = jnp.where(near, excess, 0.0)
+    summand = jnp.where(near, deviance(jnp.expm1(-within), -within), excess)
+    return jnp.sum(jnp.exp(log_q) * summand)
 
 
 def free_bits(kl_per_dimension: chex.Array, threshold: float) -> jax.Array:
@@ -249,5 +260,4 @@ def capacity(kl: chex.Numeric, target: chex.Numeric, gamma: float) -> jax.Array:
     require_not_negative(gamma=gamma)
     require_rank(0, kl=kl, target=target)
     kl, target = at_least_float32(kl, target)
-    excess = kl - target
-    return gamma * jnp.maximum(excess, -excess)  # unlike abs, without gradient at zero
+    return gamma * absolute(kl - target)

@@ -292,6 +292,20 @@ def test_von_mises_fisher_refuses_what_is_no_sphere(dimension):
         divergences.kl_von_mises_fisher_uniform(jnp.ones(()), dimension)
 
 
+@pytest.mark.parametrize("scale", [1e-8, 1e-6, 1e-3, 0.1])
+def test_categorical_kl_does_not_cancel_near_uniform(scale):
+    """There it is half the variance of the logits; its summands are ten to 1e8 times as large."""
+    logits = np.float32(scale) * np.float32(np.random.default_rng(0).uniform(-1, 1, (1, 9)))
+    exact = logits.astype(np.longdouble)
+    exact = exact - exact.mean()
+    excess = exact - np.log1p(np.mean(np.expm1(exact)))
+    q = np.exp(excess) / 9
+    value, slope = jax.value_and_grad(divergences.kl_categorical_uniform)(jnp.asarray(logits))
+    np.testing.assert_allclose(value, float(np.sum(q * (excess + np.expm1(-excess)))), rtol=2e-5)
+    expected = np.asarray(q * (excess - np.sum(q * excess)), float)
+    np.testing.assert_allclose(slope, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+
+
 def test_categorical_kl_is_bounded_by_the_logarithm_of_the_categories():
     certain = np.float32([[1e4, 0, 0, 0], [0, 0, -1e4, 1e4]])
     np.testing.assert_allclose(
