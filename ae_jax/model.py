@@ -311,10 +311,10 @@ def _init(coder: Coder, key: PRNGKey, x: Array, extras: dict[str, Array] | None)
 def _check_output(
     coder: Coder, own: Any, x: Array, extras: dict[str, Array], expected: Shape, name: str
 ) -> None:
-    def apply(own, x, extras):  # under a batch axis of one, as `forward` will call it
+    def apply(own, x, extras):  # under a batch axis, as `forward` will call it
         one = lambda x, extras: coder.apply(*own, x, extras=extras)[0]
-        alone = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], (x, extras))
-        return jax.vmap(one, axis_name=BATCH_AXIS)(*alone)[0]
+        two = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), (x, extras))
+        return jax.vmap(one, axis_name=BATCH_AXIS)(*two)[0]
 
     got = jax.eval_shape(apply, own, x, extras).shape
     if got != tuple(expected):

@@ -81,8 +81,10 @@ def main() -> None:
         metrics.setdefault("kl", own["kl"])
         metrics |= {name: own[name] for name in ("active_units", "units", "mutual_information")}
         figures.usage_figure(workdir / storage.FIGURES / "latents.png", latents.kl, latents.active)
+    notes = {"mutual_information": latents and latents.information_note}
     for name, value in metrics.items():
-        print(f"{name:<28} {value:12.5g}")
+        note = f"  {notes[name]}" if notes.get(name) else ""
+        print(f"{name:<28} {value:12.5g}{note}")
     path = workdir / storage.EVALUATION
     result = {
         "split": "test",

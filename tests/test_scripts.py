@@ -97,6 +97,9 @@ def test_evaluate_writes_and_prints_its_metrics(workdir):
     bound = found["metrics"]["neg_log_likelihood_k4"]
     assert 0 < logged["neg_elbo"] - bound < 0.2 * abs(logged["neg_elbo"])
     assert all(name in output for name in found["metrics"])
+    assert found["latents"]["mutual_information_limit"] == pytest.approx(np.log(364))
+    note = found["latents"]["mutual_information_note"]
+    assert (note is None) == ("a lower bound" not in output)
 
 
 def test_sample_writes_pictures_and_arrays(workdir):

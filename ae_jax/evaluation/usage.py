@@ -19,18 +19,39 @@ class Usage(NamedTuple):
     Attributes:
       variance_of_means: Var_x(E[z_j | x]), `[d]`.
       kl: the mean over examples of KL(q(z_j | x) ‖ p(z_j)), `[d]`, nats.
-      mutual_information: I(x; z) under q, nats, estimated: at most the logarithm of the number of
-        examples.
+      mutual_information: I(x; z) under q, nats, estimated from below: it cannot exceed
+        `information_limit`, and near it is a lower bound, as `information_note` says.
+      examples: n, how many there were.
     """
 
     variance_of_means: np.ndarray
     kl: np.ndarray
     mutual_information: float
+    examples: int
 
     @property
     def active(self) -> np.ndarray:
         """Which dimensions are active units: A_u = Var_x(E[z_j | x]) > 0.01, bool `[d]`."""
         return self.variance_of_means > ACTIVE
+
+    @property
+    def information_limit(self) -> float:
+        """The most mutual information that n examples can show, log n nats."""
+        return math.log(self.examples)
+
+    @property
+    def information_note(self) -> str | None:
+        """That the mutual information is a lower bound, where the limit binds, else None.
+
+        It binds within one nat: there a code's own posterior is more than 1/e of q(z), whose rest
+        is too sparse to tell how much more of it there is.
+        """
+        if self.mutual_information < self.information_limit - 1:
+            return None
+        return (
+            f"a lower bound: {self.examples} examples can show no more than "
+            f"log {self.examples} = {self.information_limit:.4g} nats"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and lists, for evaluation.json."""
@@ -39,6 +60,8 @@ class Usage(NamedTuple):
             "units": len(self.kl),
             "kl": float(self.kl.sum()),
             "mutual_information": self.mutual_information,
+            "mutual_information_limit": self.information_limit,
+            "mutual_information_note": self.information_note,
             "kl_per_dimension": self.kl.tolist(),
             "variance_of_means": self.variance_of_means.tolist(),
         }
@@ -50,7 +73,9 @@ def latent_usage(posterior: Any, prior: Any, seed: int = 0) -> Usage:
     A unit whose posterior is its prior whatever x is has KL 0 and a mean that does not vary. The
     mutual information is E_x KL(q(z | x) ‖ p(z)) - KL(q(z) ‖ p(z)) (Hoffman & Johnson 2016), here
     the mean of log q(z | x) - log q(z) over one sample an example, with q(z) the mixture of the
-    posteriors of all n examples; it saturates at log n.
+    posteriors of all n examples. In expectation that is a lower bound on I(x; z), for it saturates
+    at log n (as of contrastive bounds: Poole et al. 2019, "On variational bounds of mutual
+    information"); `Usage.information_note` says when it has.
 
     Args:
       posterior: q(z | x) of n examples, a DiagonalGaussian with leaves `[n, *latent]`.
@@ -78,7 +103,7 @@ def latent_usage(posterior: Any, prior: Any, seed: int = 0) -> Usage:
     z = loc + np.exp(0.5 * log_var) * noise
     own = -0.5 * (noise**2 + log_var + math.log(2 * math.pi)).sum(axis=1)
     information = float(np.mean(own - _log_mixture(z, loc, log_var)))
-    return Usage(loc.var(axis=0), kl.mean(axis=0), information)
+    return Usage(loc.var(axis=0), kl.mean(axis=0), information, len(loc))
 
 
 def _log_mixture(z: np.ndarray, loc: np.ndarray, log_var: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Any Flax Linen or NNX module as a `Coder`."""
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -38,6 +39,26 @@ def check_normalisation(axis_name: Any, what: str) -> None:
         )
 
 
+class OneExampleError(PartError):
+    """A batch normalisation would take its statistics over one example."""
+
+
+def require_several(what: str) -> None:
+    """Refuses batch statistics of one example, which leave nothing of it.
+
+    Every value would be normalised to zero, or every channel of an image by itself, while
+    evaluation uses the running statistics of something else.
+
+    Raises:
+      OneExampleError: batch and devices together hold one example.
+    """
+    if math.prod(map(jax.lax.axis_size, normalisation_axes())) == 1:
+        raise OneExampleError(
+            f"{what} would take its statistics over a batch of 1 example, where at least 2 are "
+            "needed: train on larger batches, or normalise by layer or group"
+        )
+
+
 def accepted(call: Callable[..., Any], offered: dict[str, Any]) -> dict[str, Any]:
     """Those of the offered keyword arguments that a call takes by name."""
     parameters = inspect.signature(call).parameters
@@ -56,7 +77,10 @@ def flat_activations(tree: Tree) -> dict[str, Any]:
 def _linen_interceptor(next_call, args, kwargs, context):
     module = context.module
     if isinstance(module, nn.BatchNorm) and context.method_name == "__call__":
-        check_normalisation(module.axis_name, f"the BatchNorm '{module.name}'")
+        what = f"the BatchNorm '{module.name}'"
+        check_normalisation(module.axis_name, what)
+        if not module.is_initializing() and not _uses_running_average(module, args, kwargs):
+            require_several(what)
         axes = normalisation_axes()
         object.__setattr__(module, "axis_name", axes)  # the devices' axis is ours to add
         try:
@@ -64,6 +88,12 @@ def _linen_interceptor(next_call, args, kwargs, context):
         finally:
             object.__setattr__(module, "axis_name", BATCH_AXIS)
     return next_call(*args, **kwargs)
+
+
+def _uses_running_average(module: nn.BatchNorm, args: Any, kwargs: dict[str, Any]) -> bool:
+    """What a call of `BatchNorm(x, use_running_average=None)` comes to."""
+    told = kwargs.get("use_running_average", args[1] if len(args) > 1 else None)
+    return bool(module.use_running_average if told is None else told)
 
 
 def from_linen(module: nn.Module) -> Coder:

@@ -12,6 +12,7 @@ from ae_jax.networks.adapters import (
     accepted,
     check_normalisation,
     normalisation_axes,
+    require_several,
 )
 from ae_jax.types import Coder
 
@@ -86,6 +87,8 @@ def adapt(factory: Callable[..., nnx.Module]) -> Coder:
         for _, child in nnx.iter_modules(module):
             if isinstance(child, nnx.BatchNorm):
                 child.axis_name = normalisation_axes()  # pyright: ignore[reportAttributeAccessIssue]
+                if not child.use_running_average:
+                    require_several("an nnx.BatchNorm")
         offered = {"train": train, "deterministic": not train, "target": target, "active": active}
         offered |= {"observed": observed, "extras": extras, "info": info}
         call = nnx.capture(module, nnx.Intermediate)

@@ -131,7 +131,11 @@ def _decomposed(outputs: Outputs, context: Context, estimator: str, name: str) -
 
 @registered(check=require_estimator)
 def mutual_information(outputs: Outputs, context: Context, estimator: str = "weighted") -> Array:
-    """Log q(z | x) - log q(z), nats: the index-code mutual information (Chen et al. 2018)."""
+    """Log q(z | x) - log q(z), nats: the index-code mutual information (Chen et al. 2018).
+
+    Estimated from the n posteriors of the batch, for N training examples: at most log N, and
+    log N + log n if "weighted". A value near that is a lower bound on the mutual information.
+    """
     return _decomposed(outputs, context, estimator, "mutual_information").mutual_information
 
 

@@ -67,7 +67,23 @@ def test_a_collapsed_posterior_has_no_active_unit_no_kl_and_no_information():
 
 def test_information_saturates_at_the_logarithm_of_the_number_of_examples():
     far = DiagonalGaussian(100.0 * np.arange(64)[:, None], np.zeros((64, 1)))
-    assert latent_usage(far, standard_normal((1,))).mutual_information == pytest.approx(np.log(64))
+    found = latent_usage(far, standard_normal((1,)))
+    assert found.mutual_information == pytest.approx(np.log(64))
+    assert found.information_note == (
+        "a lower bound: 64 examples can show no more than log 64 = 4.159 nats"
+    )
+    plain = found.to_dict()
+    assert plain["mutual_information_limit"] == pytest.approx(np.log(64))
+    assert plain["mutual_information_note"] == found.information_note
+
+
+@pytest.mark.parametrize(("spread", "binds"), [(1.0, False), (3.0, False), (30.0, True)])
+def test_information_is_called_a_lower_bound_where_the_limit_binds(spread, binds):
+    """½ log(1 + s²) of 64 means over normal quantiles: 0.3, 1.2, and 3.4 of at most 4.2 nats."""
+    loc = spread * stats.norm.ppf((np.arange(64)[:, None] + 0.5) / 64)
+    found = latent_usage(DiagonalGaussian(loc, np.zeros_like(loc)), standard_normal((1,)))
+    assert (found.information_note is not None) == binds
+    assert found.mutual_information < found.information_limit
 
 
 def test_information_of_a_gaussian_channel():
