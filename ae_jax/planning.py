@@ -23,11 +23,12 @@ from ae_jax.errors import ConfigError, nearest
 from ae_jax.model import Autoencoder
 from ae_jax.precision import with_compute_dtype
 from ae_jax.recipe import Recipe
+from ae_jax.rehearsal import rehearse
 from ae_jax.training import parallel
 from ae_jax.training.feeds import choose_engine
 from ae_jax.training.plan import Plan
 from ae_jax.training.step import single_player
-from ae_jax.types import Batch, Context, Spec, Variables
+from ae_jax.types import Spec
 
 
 def prepare(config: Mapping[str, Any]) -> tuple[Plan, Spec]:
@@ -134,30 +135,12 @@ def resolve(
     plan = Plan(config, model, objective, (), preprocessing, dataset)
     example = np.zeros(spec.event_shape, np.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), example, plan.example_extras())
-    _trace(plan, example, variables, training["batch_size"] // (devices * accumulation))
+    rehearse(plan, example, variables)
     if optimizer is None:
         sizes = training["steps"], training["batch_size"]
         optimizer = optimizers.from_config(config["optimizer"], *sizes)
     players = single_player(objective, optimizer, variables)
     return config, filled, plan._replace(players=players), spec
-
-
-def _trace(plan: Plan, example: np.ndarray, variables: Variables, size: int) -> None:
-    """Goes through the objective without compiling, for what only the whole model shows wrong."""
-    model, objective, num_train = plan.model, plan.objective, len(plan.dataset.train)
-    many = lambda leaf: jnp.broadcast_to(leaf, (size, *leaf.shape))
-    missing = plan.dataset.train.spec.observed is not None
-
-    def loss(variables):
-        observed = jnp.ones((size, *example.shape), bool) if missing else None
-        extras = jax.tree.map(many, plan.example_extras())
-        batch = Batch(many(example), observed, extras=extras)
-        keys = keys_lib.for_examples(jax.random.key(0), 0, jnp.arange(size, dtype=jnp.uint32))
-        outputs, _ = model.forward(variables, batch, keys, samples=objective.samples, train=True)
-        step = jnp.zeros((), jnp.int32)
-        return objective(outputs, Context(model, variables, batch, keys, step, num_train))
-
-    jax.eval_shape(loss, variables)
 
 
 def _validate(model: Autoencoder, preprocessing: Preprocessing, dataset: Dataset) -> None:
