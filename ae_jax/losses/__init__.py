@@ -83,6 +83,7 @@ from ae_jax.losses.structure import (
     parameter_l1,
     parameter_l2,
 )
+from ae_jax.losses.student_t import student_t_nll
 from ae_jax.losses.total_correlation import (
     KLParts,
     gaussian_kl_decomposition,
@@ -161,6 +162,7 @@ __all__ = [
     "ssim",
     "ssim_loss",
     "straight_through",
+    "student_t_nll",
     "top_k",
     "top_k_of_dead",
     "wasserstein_critic",
