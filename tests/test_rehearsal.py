@@ -12,7 +12,7 @@ import ae_jax as ae
 from ae_jax import config as config_lib
 from ae_jax import keys as keys_lib
 from ae_jax import planning, terms
-from ae_jax.errors import ConfigError, PartError
+from ae_jax.errors import ConfigError, PartError, ShapeError
 from tests import fast
 from tests.networks.test_normalisation import LinenNet, NnxNet
 
@@ -88,6 +88,14 @@ def test_a_batch_of_one_is_refused_with_the_next_larger():
 )
 def test_two_examples_are_enough_wherever_they_are(name, devices, training):
     assert planned(*NORMALISED[name], devices=devices, **training).players
+
+
+@pytest.mark.parametrize("term", [terms.dip_i(), terms.total_correlation(), terms.mmd()], ids=str)
+def test_other_statistics_of_one_example_are_refused_as_well(term):
+    recipe = with_term(ae.likelihoods.gaussian(), term)
+    assert planned(recipe, REAL, accumulation=4).players
+    with pytest.raises(ShapeError, match=r"needs? (a batch of )?2 .* got 1"):
+        planned(recipe, REAL, accumulation=8)
 
 
 @pytest.mark.parametrize("by_call", [True, False])

@@ -37,6 +37,18 @@ def blank_padding(array: chex.Array, counted: chex.Array) -> jax.Array:
     return jnp.where(counted.reshape(shape), array, jnp.zeros((), array.dtype))
 
 
+def require_two(what: str, rows: int) -> None:
+    """Raises ShapeError for a statistic over rows that one row does not have.
+
+    Of one row a covariance is 0 and a density among others a constant, both without a gradient.
+    """
+    if rows < 2:
+        raise ShapeError(
+            f"{what} needs a batch of 2 examples or more, got {rows}: take larger batches, or less "
+            "accumulation"
+        )
+
+
 def require_shapes(**arrays: tuple[chex.Array, str]) -> None:
     """Checks the shapes of arrays against each other.
 

@@ -257,7 +257,7 @@ def dip_vae_i(
       A scalar. The covariance is divided by n.
 
     Raises:
-      ShapeError: for wrong shapes.
+      ShapeError: for wrong shapes, or fewer than two rows.
 
     References:
       Kumar et al., "Variational inference of disentangled latent concepts from unlabeled
@@ -267,6 +267,7 @@ def dip_vae_i(
     0.0
     """
     require_rank(2, mean=mean)
+    _rows.require_two("the covariance of DIP-VAE", len(mean))
     mean, lambda_od, lambda_d = at_least_float32(mean, lambda_od, lambda_d)
     counted = _rows.counted_rows(valid, mean.shape[0])
     covariance = _covariance(_rows.blank_padding(mean, counted), counted)
@@ -297,7 +298,7 @@ def dip_vae_ii(
       A scalar. The covariance is divided by n.
 
     Raises:
-      ShapeError: for wrong shapes.
+      ShapeError: for wrong shapes, or fewer than two rows.
 
     References:
       Kumar et al., "Variational inference of disentangled latent concepts from unlabeled
@@ -307,6 +308,7 @@ def dip_vae_ii(
     0.0
     """
     _rows.require_shapes(mean=(mean, "n d"), log_var=(log_var, "n d"))
+    _rows.require_two("the covariance of DIP-VAE", len(mean))
     mean, log_var, lambda_od, lambda_d = at_least_float32(mean, log_var, lambda_od, lambda_d)
     counted = _rows.counted_rows(valid, mean.shape[0])
     variance = _rows.blank_padding(jnp.exp(_rows.blank_padding(log_var, counted)), counted)

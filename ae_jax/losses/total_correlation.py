@@ -152,7 +152,7 @@ def kl_decomposition(
     Raises:
       UnknownNameError: for an unknown estimator.
       ConfigError: if `num_train` is not a whole number above zero.
-      ShapeError: for wrong shapes, or `own` missing where b ≠ n.
+      ShapeError: for wrong shapes, fewer than two posteriors, or `own` missing where b ≠ n.
 
     References:
       Chen et al., "Isolating sources of disentanglement in variational autoencoders", 2018.
@@ -162,6 +162,7 @@ def kl_decomposition(
     _rows.require_shapes(log_q=(log_q, "b n d"), log_p=(log_p, "b"))
     log_q, log_p = at_least_float32(log_q, log_p)
     b, n, _ = log_q.shape
+    _rows.require_two("the aggregate posterior", n)
 
     own_column = _own_columns(own, b, n)
     columns = _rows.counted_rows(valid_columns, n, "valid_columns")

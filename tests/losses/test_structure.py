@@ -234,6 +234,14 @@ def test_weights_of_the_dip_penalty_may_be_traced():
         (lambda: structure.orthogonality(jnp.ones(3)), r"weights must have rank 2, got .*\(3,\)"),
         (lambda: structure.dip_vae_i(jnp.ones(3), **LAMBDAS), r"mean must have rank 2"),
         (
+            lambda: structure.dip_vae_i(jnp.ones((1, 3)), **LAMBDAS),
+            "covariance of DIP-VAE needs a batch of 2 examples or more, got 1",
+        ),
+        (
+            lambda: structure.dip_vae_ii(jnp.ones((1, 3)), jnp.ones((1, 3)), **LAMBDAS),
+            "covariance of DIP-VAE needs a batch of 2 examples or more, got 1",
+        ),
+        (
             lambda: structure.hutchinson_jacobian_norm(
                 jnp.sin, jnp.ones(2), jax.random.key(0), samples=0
             ),
