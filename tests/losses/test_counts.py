@@ -127,7 +127,7 @@ def test_the_zero_inflated_negative_binomial_keeps_its_digits_at_large_counts():
     nll = alone(jax.value_and_grad(one(zero_inflated_nll), (1, 2, 3)))
     inputs = wide()
     by_mean = negative_binomial_slopes(*inputs.astype(float))[0]
-    for logit in (-60.0, -5.0, 0.0, 5.0, 60.0):
+    for logit in (-60.0, 0.0, 60.0):
         logits = np.full(inputs.shape[1:], logit, np.float32)
         value, slopes = nll(*inputs, logits)
         expected, _ = reference.zero_inflated_negative_binomial(*inputs.astype(float), logits)
@@ -138,7 +138,14 @@ def test_the_zero_inflated_negative_binomial_keeps_its_digits_at_large_counts():
     np.testing.assert_allclose(got, -np.exp(-17.0) * special.expit(-2.0), rtol=1e-6)
 
 
-@pytest.mark.parametrize(("function", "count"), [(losses.poisson_nll, 2), (zero_inflated_nll, 4)])
+@pytest.mark.parametrize(
+    ("function", "count"),
+    [
+        (losses.poisson_nll, 2),
+        (losses.negative_binomial_nll, 3),
+        pytest.param(zero_inflated_nll, 4, marks=pytest.mark.slow),
+    ],
+)
 def test_second_derivatives_are_finite_and_right(function, count):
     def hessians(inputs):
         places = tuple(range(1, count))
