@@ -267,7 +267,7 @@ def dip_vae_i(
     0.0
     """
     require_rank(2, mean=mean)
-    _rows.require_two("the covariance of DIP-VAE", len(mean))
+    _rows.require_two("the covariance of DIP-VAE", jnp.shape(mean)[0])
     mean, lambda_od, lambda_d = at_least_float32(mean, lambda_od, lambda_d)
     counted = _rows.counted_rows(valid, mean.shape[0])
     covariance = _covariance(_rows.blank_padding(mean, counted), counted)
@@ -308,7 +308,7 @@ def dip_vae_ii(
     0.0
     """
     _rows.require_shapes(mean=(mean, "n d"), log_var=(log_var, "n d"))
-    _rows.require_two("the covariance of DIP-VAE", len(mean))
+    _rows.require_two("the covariance of DIP-VAE", jnp.shape(mean)[0])
     mean, log_var, lambda_od, lambda_d = at_least_float32(mean, log_var, lambda_od, lambda_d)
     counted = _rows.counted_rows(valid, mean.shape[0])
     variance = _rows.blank_padding(jnp.exp(_rows.blank_padding(log_var, counted)), counted)
