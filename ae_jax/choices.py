@@ -10,13 +10,18 @@ import numpy as np
 from ae_jax import compiler, keys, likelihoods, networks
 from ae_jax.data import preprocessing
 from ae_jax.data.dataset import Dataset, as_dataset
-from ae_jax.data.preprocessing import Preprocessing
-from ae_jax.data.source import Arrays, pieces, sampled
+from ae_jax.data.facts import Facts, facts_of, loses
+from ae_jax.data.intake import take_in
+from ae_jax.data.preprocessing import Preprocessing, on_device
+from ae_jax.data.source import Subset, lies_in_memory, pieces, sampled
+from ae_jax.errors import DataError
 from ae_jax.types import Bottleneck, Column, Likelihood, Network, Spec
 
 HIDDEN = (512,)
 # Of transformers: minutes on a CPU rather than an hour.
 SMALL: dict[str, Any] = {"width": 64, "depth": 1}
+FLAT = 1e-12
+"""Numbers whose deviation is at most this share of their mean are taken for a constant."""
 
 
 class Choice(NamedTuple):
@@ -120,7 +125,7 @@ def choose_preprocessing(dataset: Dataset) -> Preprocessing:
     - tokens and counts: as they are; tables: `standardise` their numbers alone;
     - a source that declares its range, and uint8 data: `scale` to [0, 1] (uint8 holding only 0 and
       1 is taken as binary);
-    - booleans, and floats all within [0, 1]: as they are;
+    - booleans, and floats all within [0, 1] that float32 can tell apart: as they are;
     - everything else: `standardise`, one mean and deviation a feature for `[n, d]` data and for a
       data set of kind "series", one in all otherwise; features without spread keep deviation 1.
       Missing entries count for nothing.
@@ -129,15 +134,14 @@ def choose_preprocessing(dataset: Dataset) -> Preprocessing:
         return preprocessing.none()
     if dataset.value_range is not None:
         return preprocessing.scale(*dataset.value_range)
-    train = _examples(dataset)
-    x = train.x
+    facts, dtype = facts_of(dataset.train, dataset.by_column), dataset.train.spec.x.dtype
+    low, high = facts.extent
     if dataset.kind != "table":
-        if x.dtype == np.uint8:
-            return preprocessing.scale(0.0, 255.0 if x.max() > 1 else 1.0)
-        if x.dtype == np.bool_ or (x.min() >= 0 and x.max() <= 1):
+        if dtype == np.uint8:
+            return preprocessing.scale(0.0, 255.0 if high > 1 else 1.0)
+        if dtype == np.bool_ or (low >= 0 and high <= 1 and not facts.loses_in_float32):
             return preprocessing.none()
-    by_feature = x.ndim == 2 or dataset.kind == "series"
-    mean, std = _moments(train, tuple(range(x.ndim - 1)) if by_feature else None)
+    mean, std = _moments(facts)
     if dataset.columns is not None:
         number = np.array([column.kind == "number" for column in dataset.columns])
         mean, std = np.where(number, mean, 0.0), np.where(number, std, 1.0)
@@ -145,29 +149,18 @@ def choose_preprocessing(dataset: Dataset) -> Preprocessing:
     return preprocessing.standardise(plain(mean), plain(std))
 
 
-def _examples(dataset: Dataset) -> Arrays:
-    """The training split, or a sample if that streams, without the records that were skipped."""
-    train = dataset.train if isinstance(dataset.train, Arrays) else sampled(dataset.train)
-    if train.valid is None:
-        return train
-    return Arrays(*train.read(np.flatnonzero(train.valid))._replace(valid=None))
-
-
-def _moments(train: Arrays, axes: tuple[int, ...] | None) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation over the observed entries, in float64, in two passes."""
-
-    def average(values: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        total = count = np.zeros(())
-        for piece in pieces(train):
-            seen = np.ones(piece.x.shape, bool) if piece.observed is None else piece.observed
-            own = np.where(seen, values(np.asarray(piece.x, np.float64)), 0.0)
-            total = total + own.sum(axis=axes)
-            count = count + seen.sum(axis=axes)
-        return total / np.maximum(count, 1)
-
-    mean = average(lambda x: x)
-    std = np.sqrt(average(lambda x: (x - mean) ** 2))
-    return mean, np.where(std > 1e-12 * (1 + np.abs(mean)), std, 1.0)
+def _moments(facts: Facts) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation to standardise by: 1 for what does not vary, exactly the value if far."""
+    mean, std = np.asarray(facts.mean), np.asarray(facts.deviation)
+    if not np.isfinite(mean + std).all():
+        raise DataError(
+            f"the training data reach from {facts.extent[0]} to {facts.extent[1]}: their squares "
+            "exceed float64, so that they have no deviation to be scaled by; rescale them"
+        )
+    whole = np.issubdtype(facts.low.dtype, np.integer)
+    flat = facts.constant if whole else facts.constant | (std <= FLAT * np.abs(mean))
+    mean = np.where(facts.constant & loses(mean, 1.0), facts.low.astype(np.float64), mean)
+    return mean, np.where(flat, 1.0, std)
 
 
 def spec_of(data: Any, preprocess: Preprocessing | None = None) -> Spec:
@@ -186,22 +179,42 @@ def spec_of(data: Any, preprocess: Preprocessing | None = None) -> Spec:
     shape = preprocess.event_shape(tuple(dataset.train.spec.x.shape))
     if dataset.kind in KINDS:
         return Spec(shape, dataset.kind, dataset.num_classes, dataset.columns)
-    train = _examples(dataset)
+    binary = _all_binary if preprocess.affine is None else _affine_binary
+    return Spec(shape, "binary" if binary(dataset, preprocess) else "real")
+
+
+def _affine_binary(dataset: Dataset, preprocess: Preprocessing) -> bool:
+    """Whether all values become 0 or 1: there are two at most, and the ends of each column do."""
+    facts = facts_of(dataset.train, dataset.by_column)
+    if facts.levels is None and not facts.constant.all():
+        return False
+    shape = dataset.train.spec.x.shape
+    ends = np.stack([np.broadcast_to(end, shape) for end in (facts.low, facts.high)])
+    apply = preprocess.apply if preprocess.host else jax.jit(preprocess.apply)
+    values = np.asarray(apply(ends))
+    return bool(((values == 0) | (values == 1)).all())
+
+
+def _all_binary(dataset: Dataset, preprocess: Preprocessing) -> bool:
+    """The same by trying, up to the first value that is another."""
+    train = dataset.train if lies_in_memory(dataset.train) else sampled(dataset.train)
+    if train.spec.valid is not None:
+        valid = np.concatenate([np.asarray(piece.valid) for piece in pieces(train)])
+        train = Subset(train, np.flatnonzero(valid))
 
     @compiler.jit
     def all_binary(x):
-        values = preprocess.apply(x, keys.any_draws(len(x)))
+        values = on_device(preprocess).apply(x, keys.any_draws(len(x)))
         return jnp.all((values == 0) | (values == 1))
 
-    binary = all(bool(all_binary(piece.x)) for piece in pieces(train))
-    return Spec(shape, "binary" if binary else "real")
+    return all(bool(all_binary(piece.x)) for piece in pieces(take_in(train, preprocess.host)))
 
 
 def display_range(dataset: Dataset) -> tuple[float, float]:
     """The values, in the data's units, that figures show black and white."""
     if dataset.value_range is not None:
         return dataset.value_range
-    x = _examples(dataset).x
-    if x.dtype == np.uint8:
-        return (0.0, 255.0 if x.max() > 1 else 1.0)
-    return float(x.min()), float(x.max())
+    low, high = facts_of(dataset.train, dataset.by_column).extent
+    if low.dtype == np.uint8:
+        return (0.0, 255.0 if high > 1 else 1.0)
+    return float(low), float(high)

@@ -1,6 +1,7 @@
 """Every error ae_jax raises on purpose; each is also the built-in that a user would catch."""
 
 import difflib
+import numbers
 from collections.abc import Iterable
 
 
@@ -91,12 +92,12 @@ def nearest(name: object, known: Iterable[str]) -> str:
 def require_positive(**values: float) -> None:
     """Raises ConfigError for the first value that is not a number above zero, by its name."""
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not value > 0:
             raise ConfigError(f"{name} must be a positive number, got {value!r}")
 
 
 def require_positive_ints(**values: int) -> None:
     """Raises ConfigError for the first value that is not a whole number above zero, by its name."""
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
             raise ConfigError(f"{name} must be a positive whole number, got {value!r}")

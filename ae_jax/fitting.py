@@ -97,7 +97,7 @@ def fit(
             )
         config["optimizer"]["name"] = config_lib.CUSTOM
     custom = None if isinstance(optimizer, Mapping) else optimizer
-    dataset = as_dataset(data, test)
+    dataset = as_dataset(data, test, copy=False)
     config["data"] |= {"source": dataset.source, **config_lib.to_plain(dataset.options)}
     if preprocessing is not None:
         node = build_preprocessing(preprocessing).node

@@ -8,6 +8,7 @@ step; keys of another generator, and draws of more than 2³² numbers, are JAX's
 
 import functools
 import math
+import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -34,7 +35,7 @@ def _on_fused(draw: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
 def fold_in(key: chex.PRNGKey, data: Any) -> chex.PRNGKey:
     """`jax.random.fold_in(key, data)`, a key of the same generator."""
     # A plain number would become int32, which ends before uint32 does.
-    return _folded(key, np.uint32(data) if isinstance(data, int) else data)
+    return _folded(key, np.uint32(data) if isinstance(data, numbers.Integral) else data)
 
 
 @functools.partial(jax.jit, inline=True)  # one program where nothing traces it, not one a round

@@ -15,10 +15,12 @@ from ae_jax import keys as keys_lib
 from ae_jax.choices import KINDS, choose, choose_preprocessing, spec_of
 from ae_jax.data.dataset import Dataset, check, of_section
 from ae_jax.data.declared import Declared, declaration
+from ae_jax.data.intake import take_in
+from ae_jax.data.precision import check_digits
 from ae_jax.data.preprocessing import Preprocessing
 from ae_jax.data.preprocessing import build as build_preprocessing
 from ae_jax.data.resident import to_batch
-from ae_jax.data.source import Arrays, in_memory, pieces, sampled
+from ae_jax.data.source import in_memory, lies_in_memory, pieces, sampled
 from ae_jax.errors import ConfigError, nearest
 from ae_jax.model import Autoencoder
 from ae_jax.precision import with_compute_dtype
@@ -84,8 +86,9 @@ def held(section: Mapping[str, Any], dataset: Dataset) -> Dataset:
     engine = choose_engine(section["engine"], dataset.splits, section["resident_mib"] * 2**20)
     if engine == "streaming":
         return dataset
-    read = {name: in_memory(split) for name, split in dataset.splits.items()}
-    return check(dataset._replace(**read))
+    in_files = {n: split for n, split in dataset.splits.items() if not lies_in_memory(split)}
+    read = {name: in_memory(split) for name, split in in_files.items()}
+    return check(dataset._replace(**read)) if read else dataset
 
 
 def resolve(
@@ -155,13 +158,16 @@ def _validate(model: Autoencoder, preprocessing: Preprocessing, dataset: Dataset
     for part in dataset.splits.values():
         if isinstance(part, Declared):
             continue
-        for piece in pieces(part if isinstance(part, Arrays) else sampled(part)):
+        looked_at = part if lies_in_memory(part) else sampled(part)
+        for piece in pieces(take_in(looked_at, preprocessing.host)):
             model.likelihood.validate(np.asarray(preprocessed(piece._replace(extras={}))))
 
 
 def _preprocess(config, dataset):
     node = config["data"]["preprocessing"]
     chosen = choose_preprocessing(dataset) if node is None else build_preprocessing(node)
+    if not isinstance(dataset.train, Declared):
+        check_digits(dataset, chosen.host)
     return chosen, spec_of(dataset, chosen)
 
 

@@ -10,6 +10,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
+import numpy as np
+
 from ae_jax.errors import ConfigError, PartError, UnknownNameError, nearest
 from ae_jax.types import Bottleneck, Coder, Likelihood, Network, Node, Prior
 
@@ -104,7 +106,7 @@ class Registry:
 def bind_arguments(
     what: str, signature: inspect.Signature, args: tuple, kwargs: Mapping[str, Any]
 ) -> inspect.BoundArguments:
-    """Binds arguments with defaults applied; the error names the nearest argument.
+    """Binds arguments with defaults applied, NumPy's scalars as Python's numbers.
 
     Args:
       what: the subject of the message.
@@ -116,7 +118,7 @@ def bind_arguments(
       The bound arguments.
 
     Raises:
-      ConfigError: an argument is unknown or missing.
+      ConfigError: an argument is unknown (the nearest is named) or missing.
     """
     known = signature.parameters
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())
@@ -128,7 +130,25 @@ def bind_arguments(
     except TypeError as error:
         raise ConfigError(f"{what}: {error}; its signature is {signature}") from None
     bound.apply_defaults()
+    bound.arguments.update({name: plain(value) for name, value in bound.arguments.items()})
     return bound
+
+
+def plain(value: Any) -> Any:
+    """Python's own number for a NumPy scalar, in lists, tuples and dicts too; all else as it is.
+
+    Example:
+      >>> import numpy as np
+      >>> plain([np.int64(2), np.float32(0.5), "mean"])
+      [2, 0.5, 'mean']
+    """
+    if isinstance(value, np.generic):
+        return value.item()
+    if type(value) in (list, tuple):
+        return type(value)(map(plain, value))
+    if type(value) is dict:
+        return {key: plain(item) for key, item in value.items()}
+    return value
 
 
 def import_object(path: str) -> Any:
@@ -179,6 +199,8 @@ def _freeze(value: Any) -> Any:
         return node
     if getattr(value, "shape", None) == () and item is not None:
         return item()
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        return _freeze(value.tolist())
     path = f"{getattr(value, '__module__', None)}:{getattr(value, '__qualname__', None)}"
     if "<" not in path and "__main__" not in path:
         try:

@@ -9,8 +9,9 @@ import numpy as np
 
 from ae_jax import config as config_lib
 from ae_jax import evaluation, keys
-from ae_jax.data.dataset import Dataset, from_arrays, of_section
-from ae_jax.data.preprocessing import Preprocessing
+from ae_jax.data.dataset import Dataset, checked_input, of_section
+from ae_jax.data.intake import take_in_records
+from ae_jax.data.preprocessing import Preprocessing, on_device
 from ae_jax.data.resident import to_batch
 from ae_jax.data.source import Arrays, Records, Source, sampled
 from ae_jax.errors import (
@@ -113,7 +114,7 @@ class Run:
                 f"codes must be [n, {', '.join(map(str, self.model.bottleneck.latent_shape))}], "
                 f"got {z.shape}"
             )
-        return self._over("decode", self._decode)(self.variables, z, _fields(extras, len(z)))
+        return self._in_units("decode", self._decode)(self.variables, z, _fields(extras, len(z)))
 
     def reconstruct(
         self, x: Any, *, observed: Any = None, extras: Mapping[str, Any] | None = None
@@ -133,9 +134,8 @@ class Run:
             z = self._encode_mean(variables, records)
             return self._decode(variables, z, records.extras)
 
-        return self._over("reconstruct", through)(
-            self.variables, self._checked(x, observed, extras)
-        )
+        records = self._checked(x, observed, extras)
+        return self._in_units("reconstruct", through)(self.variables, records)
 
     def sample(
         self,
@@ -169,7 +169,7 @@ class Run:
         shared = (self.variables, jax.random.key_data(key))
         draw = functools.partial(self._sample, observations)
         places = np.arange(num, dtype=np.uint32)
-        return self._over(f"sample {observations}", draw)(shared, places, _fields(extras, num))
+        return self._in_units(f"sample {observations}", draw)(shared, places, _fields(extras, num))
 
     def log_likelihood(
         self,
@@ -231,7 +231,8 @@ class Run:
             parts = self.model, self.objective, self.preprocessing
             own = parts, self.config, self.num_train, strategy, engine
             self._compiled[name] = evaluation_program(*own)
-        run = evaluator(self._compiled[name], self.config, strategy, split, engine)
+        how, host = (self.config, strategy), self.preprocessing.host
+        run = evaluator(self._compiled[name], *how, split, engine, host)
         root = jax.random.key(self.config["training"]["seed"])
         step = np.int32(self.config["training"]["steps"])
         place = strategy.place
@@ -287,15 +288,28 @@ class Run:
             raise ShapeError(
                 f"examples must be [n, {', '.join(map(str, self.data_shape))}], got {x.shape}"
             )
-        whole: Any = from_arrays(x, observed=observed, extras=extras, test_fraction=0.0).train
-        return whole.records
+        return checked_input(x, observed, extras)
 
     def _over(self, name: Any, fn: Callable[..., Any]) -> Callable[..., Any]:
         if name not in self._compiled:
             strategy = self._strategy(jax.local_devices())
             size = config_lib.evaluation_batch_size(self.config)
             self._compiled[name] = parallel.over_examples(fn, strategy, size)
-        return self._compiled[name]
+        compiled = self._compiled[name]
+
+        def call(shared, *rows):
+            taken = (self._taken_in(row) if isinstance(row, Records) else row for row in rows)
+            return compiled(shared, *taken)
+
+        return call
+
+    def _in_units(self, name: Any, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """`_over` of what gives x after `on_device(preprocessing).invert`, in the data's units."""
+        run, host = self._over(name, fn), self.preprocessing.host
+        return run if host is None else lambda *arguments: host.invert(run(*arguments))
+
+    def _taken_in(self, records: Records) -> Records:
+        return take_in_records(records, self.preprocessing.host)
 
     def _batch(self, records: Records) -> Batch:
         return to_batch(records, np.zeros(len(records.x), np.uint32), self.preprocessing)
@@ -315,7 +329,7 @@ class Run:
         return jax.vmap(lambda q, k: q.sample(k))(posterior, own)
 
     def _decode(self, variables: Variables, z: Array, extras: dict[str, Array]) -> Array:
-        return self.preprocessing.invert(self.model.decode(variables, z, extras))
+        return on_device(self.preprocessing).invert(self.model.decode(variables, z, extras))
 
     def _sample(
         self, observations: bool, shared: Any, places: Array, extras: dict[str, Array]
@@ -335,7 +349,7 @@ class Run:
             x = jax.vmap(lambda y, k: likelihood.sample(params, y, k))(y, own)
         else:
             x = jax.vmap(lambda y: likelihood.mean(params, y))(y)
-        return self.preprocessing.invert(x)
+        return on_device(self.preprocessing).invert(x)
 
 
 def _places(x: np.ndarray) -> np.ndarray:

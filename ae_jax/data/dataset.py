@@ -1,5 +1,6 @@
 """Data sets, their fixed splits, and the checks that come before any compilation."""
 
+import numbers
 import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -8,7 +9,9 @@ import numpy as np
 
 from ae_jax import keys
 from ae_jax.data.declared import check_declared
-from ae_jax.data.source import Arrays, Records, Source, Subset, check_records, pieces
+from ae_jax.data.facts import look
+from ae_jax.data.numbers import as_numbers
+from ae_jax.data.source import Arrays, Records, Source, Subset, check_records, lies_in_memory
 from ae_jax.errors import ConfigError, DataError, UnknownNameError, nearest
 from ae_jax.registry import SOURCES
 from ae_jax.types import Column
@@ -50,6 +53,11 @@ class Dataset(NamedTuple):
         named = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: split for name, split in named.items() if split is not None and len(split)}
 
+    @property
+    def by_column(self) -> bool:
+        """Whether the last axis of an example holds columns, each of its own units."""
+        return len(self.train.spec.x.shape) == 1 or self.kind == "series"
+
 
 SOURCES.part = Dataset
 
@@ -72,7 +80,8 @@ def split_mask(size: int, fraction: float, split: str = "test") -> np.ndarray:
     Raises:
       ConfigError: a fraction outside [0, 1).
     """
-    if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 <= fraction < 1:
+    number = isinstance(fraction, numbers.Real) and not isinstance(fraction, bool)
+    if not number or not 0 <= fraction < 1:
         raise ConfigError(f"{split}_fraction must lie in [0, 1), got {fraction!r}")
     index = np.arange(size, dtype=np.uint32) ^ np.uint32(SALT[split])
     return keys.hash_index(index) < fraction * 2.0**32
@@ -83,6 +92,7 @@ def split(
     extras: Mapping[str, np.ndarray] | None = None,
     fraction: float = TEST_FRACTION,
     name: str = "test",
+    copy: bool = True,
 ) -> tuple[Source, Source]:
     """What is left and what is held out by `split_mask`.
 
@@ -91,19 +101,21 @@ def split(
       extras: of the array, each `[n, …]`.
       fraction: the share held out.
       name: of the held-out split.
+      copy: False: arrays in memory are not copied, and must not change while they are in use.
 
     Returns:
-      Two sources; arrays in memory are copied, files are not read.
+      Two sources; files are not read.
     """
     source: Any = Arrays(x, dict(extras or {})) if isinstance(x, np.ndarray) else x
     held_out = split_mask(len(source), fraction, name)
-    part = lambda mask: _take(source, np.flatnonzero(mask))
+    part = lambda mask: _take(source, np.flatnonzero(mask), copy)
     return part(~held_out), part(held_out)
 
 
-def _take(source: Source, index: np.ndarray) -> Source:
-    in_files = not isinstance(source, Arrays) or isinstance(source.x, np.memmap)
-    return Subset(source, index) if in_files else Arrays(*source.read(index))
+def _take(source: Source, index: np.ndarray, copy: bool) -> Source:
+    whole = Subset(source, index)
+    copied = copy and isinstance(source, Arrays) and lies_in_memory(whole)
+    return Arrays(*source.read(index)) if copied else whole
 
 
 def load(
@@ -183,6 +195,7 @@ def from_arrays(
     observed: Any = None,
     extras: Mapping[str, Any] | None = None,
     test_fraction: float = TEST_FRACTION,
+    copy: bool = True,
 ) -> Dataset:
     """A Dataset from arrays in memory.
 
@@ -192,6 +205,7 @@ def from_arrays(
       observed: bool, of x's shape: False where an entry is missing (its value is not looked at).
       extras: labels, conditions, lengths, each `[n, …]`.
       test_fraction: the share held out.
+      copy: False: the splits are views of the arrays, which must not change while they are in use.
 
     Returns:
       A checked Dataset.
@@ -206,6 +220,21 @@ def from_arrays(
       >>> len(data.train) + len(data.test)
       100
     """
+    whole = _whole(x, observed, extras)
+    if test is not None:
+        return check(Dataset(whole, Arrays(_as_array(test))))
+    return check(Dataset(*split(whole, fraction=test_fraction, copy=copy)))
+
+
+def checked_input(x: Any, observed: Any = None, extras: Any = None) -> Records:
+    """Examples for a Run, checked as those of `from_arrays`, whose arguments these are."""
+    whole = _whole(x, observed, extras)
+    _check_spec(whole, "input", allow_empty=False)
+    check_records(whole.records, "input")
+    return whole.records
+
+
+def _whole(x: Any, observed: Any, extras: Mapping[str, Any] | None) -> Arrays:
     x = _as_array(x)
     fields = {key: np.asarray(value) for key, value in (extras or {}).items()}
     if observed is not None:
@@ -215,18 +244,19 @@ def from_arrays(
         x = np.where(observed, x, np.zeros((), x.dtype))
     whole = Arrays(x, fields, observed)
     _check_extras(whole, "training")
-    if test is not None:
-        return check(Dataset(whole, Arrays(_as_array(test))))
-    return check(Dataset(*split(whole, fraction=test_fraction)))
+    return whole
 
 
-def as_dataset(data: Any, test: Any = None, test_fraction: float | None = None) -> Dataset:
+def as_dataset(
+    data: Any, test: Any = None, test_fraction: float | None = None, copy: bool = True
+) -> Dataset:
     """A Dataset from whatever `fit` is given: a Dataset, a source's name, or an array.
 
     Args:
       data: `[n, *event]`, a Dataset, or a string for `load`.
       test: an array to evaluate on; None holds out `test_fraction` of the data by `split_mask`.
       test_fraction: see `split_mask`; None: a tenth.
+      copy: see `from_arrays`.
 
     Returns:
       A checked Dataset.
@@ -239,7 +269,7 @@ def as_dataset(data: Any, test: Any = None, test_fraction: float | None = None) 
     if isinstance(data, str | os.PathLike):
         return load(data, test_fraction=test_fraction)
     fraction = TEST_FRACTION if test_fraction is None else test_fraction
-    return from_arrays(data, test=test, test_fraction=fraction)
+    return from_arrays(data, test=test, test_fraction=fraction, copy=copy)
 
 
 def _as_array(data: Any) -> np.ndarray:
@@ -247,9 +277,9 @@ def _as_array(data: Any) -> np.ndarray:
         x = np.asanyarray(data)  # a memory-mapped array stays one
     except ValueError as error:  # rows of several lengths
         raise DataError(f"data must be an array [n, *event] of numbers: {error}") from error
-    if x.ndim == 0 or x.dtype == object:
+    if x.ndim == 0:
         raise DataError(f"data must be an array [n, *event] of numbers, got {data!r:.100}")
-    return x
+    return as_numbers(x)
 
 
 def check(dataset: Dataset) -> Dataset:
@@ -264,11 +294,8 @@ def check(dataset: Dataset) -> Dataset:
             continue
         _check_spec(part, name, allow_empty=name != "training")
         _check_extras(part, name)
-        if isinstance(part, Arrays):
-            start = 0
-            for piece in pieces(part) if part.x.dtype.kind == "f" else ():
-                check_records(piece, name, np.arange(len(piece.x)) + start)
-                start += len(piece.x)
+        if lies_in_memory(part):
+            look(part, dataset.by_column, name)
         shapes[name] = part.spec.x.shape
     for name, shape in shapes.items():
         if shape != shapes["training"]:

@@ -1,18 +1,23 @@
 """Pure functions from the data's units to the model's and back, applied on the device.
 
-They are stored with the run and applied by train, encode, decode, sample and evaluate alike. Each
-takes a whole batch; what is random draws from per-example keys, and does nothing random without.
+Where float32 would lose the data's digits, `scale` and `standardise` are applied on the host, in
+float64 (`ae_jax.data.facts.SHARE`). All are stored with the run and applied by train, encode,
+decode, sample and evaluate alike. Each takes a whole batch; what is random draws from per-example
+keys, and does nothing random without.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from ae_jax import fused_random
-from ae_jax.errors import ConfigError, ShapeError
+from ae_jax.data.intake import Affine
+from ae_jax.errors import ConfigError, DataError, ShapeError
 from ae_jax.keys import Draws
 from ae_jax.registry import PREPROCESSING
 from ae_jax.types import Array, Node, Shape
@@ -33,34 +38,79 @@ class Preprocessing(NamedTuple):
     Attributes:
       apply: `(x, draws=None, train=False) -> x`: `[b, *event]` in the data's units, any numeric
         dtype, to float32. Without draws it is deterministic.
-      invert: float32 back to the data's units, not rounded.
+      invert: float32 back to the data's units, not rounded; float64 where `host` is set.
       event_shape: the data's event shape to the model's.
       observed: what `apply` does to the mask of observed entries, with the same arguments.
       node: what rebuilds it.
+      affine: what `apply` does, where that is (x - centre) / spread and nothing else.
+      host: its first part, where that has to be done in float64 on the host: arrays are then given
+        to `apply` and `invert` outside jit. None: nothing has to be.
+      device: what is left to do after `host`; None: all, see `on_device`.
     """
 
     apply: Callable[..., Array]
-    invert: Callable[[Array], Array]
+    invert: Callable[[Array], Any]
     event_shape: Callable[[Shape], Shape] = _same_shape
     observed: Callable[..., Array] = _same
     node: Node | None = None
+    affine: Affine | None = None
+    host: Affine | None = None
+    device: "Preprocessing | None" = None
 
 
 PREPROCESSING.part = Preprocessing
+SAME = Affine(np.zeros(()), np.ones(()))
 
 
-def _pointwise(forward: Callable[[Array], Array], back: Callable[[Array], Array]) -> Preprocessing:
+def on_device(part: Preprocessing) -> Preprocessing:
+    """What is done to data that were taken in (`ae_jax.data.intake.take_in`)."""
+    return part.device or part
+
+
+def _pointwise(
+    forward: Callable[[Array], Array], back: Callable[[Array], Array], affine: Affine
+) -> Preprocessing:
+    if affine.exceeds_float32:
+        return _on_host(affine)
     as_float = lambda x: jnp.asarray(x, jnp.float32)
     return Preprocessing(
         apply=lambda x, draws=None, train=False: forward(as_float(x)),
         invert=lambda x: back(as_float(x)),
+        affine=affine,
     )
+
+
+def _on_host(affine: Affine, device: Preprocessing | None = None) -> Preprocessing:
+    """The map, and what follows it."""
+    rest = none() if device is None else device
+
+    def apply(x, draws=None, train=False):
+        return rest.apply(affine.apply(_outside_jit(x)), draws, train)
+
+    return Preprocessing(
+        apply=apply,
+        invert=lambda x: affine.invert(_outside_jit(rest.invert(x))),
+        event_shape=rest.event_shape,
+        observed=rest.observed,
+        affine=affine if device is None else None,
+        host=affine,
+        device=rest,
+    )
+
+
+def _outside_jit(x: Any) -> np.ndarray:
+    if isinstance(x, Tracer):
+        raise DataError(
+            "this preprocessing is done in float64 on the host, where float32 would lose digits: "
+            "apply it to arrays outside jit, or take data in by ae_jax.data.intake"
+        )
+    return np.asarray(x)
 
 
 @PREPROCESSING.register
 def none() -> Preprocessing:
     """Values as they are, in float32."""
-    return _pointwise(lambda x: x, lambda x: x)
+    return _pointwise(lambda x: x, lambda x: x, SAME)
 
 
 @PREPROCESSING.register
@@ -73,7 +123,8 @@ def scale(low: float, high: float) -> Preprocessing:
     if not high > low:
         raise ConfigError(f"scale needs high above low, got low={low!r}, high={high!r}")
     width = high - low
-    return _pointwise(lambda x: (x - low) / width, lambda x: x * width + low)
+    affine = Affine(np.asarray(low, np.float64), np.asarray(width, np.float64))
+    return _pointwise(lambda x: (x - low) / width, lambda x: x * width + low, affine)
 
 
 @PREPROCESSING.register
@@ -87,10 +138,12 @@ def standardise(mean: float | Sequence[float], std: float | Sequence[float]) -> 
     Raises:
       ConfigError: a standard deviation that is not above zero.
     """
-    centre, spread = np.asarray(mean, np.float32), np.asarray(std, np.float32)
-    if not (spread > 0).all():
+    affine = Affine(np.asarray(mean, np.float64), np.asarray(std, np.float64))
+    if not (affine.spread > 0).all():
         raise ConfigError(f"standardise needs std above zero, got {std!r}")
-    return _pointwise(lambda x: (x - centre) / spread, lambda x: x * spread + centre)
+    with np.errstate(over="ignore"):
+        centre, spread = affine.centre.astype(np.float32), affine.spread.astype(np.float32)
+    return _pointwise(lambda x: (x - centre) / spread, lambda x: x * spread + centre, affine)
 
 
 @PREPROCESSING.register
@@ -245,6 +298,9 @@ def chain(parts: Sequence[Any]) -> Preprocessing:
     if isinstance(parts, str) or not isinstance(parts, Sequence) or not parts:
         raise ConfigError(f"chain needs a list of preprocessing parts, got {parts!r}")
     built = [PREPROCESSING.build(part) for part in parts]
+    on_host = [place for place, part in enumerate(built) if part.host is not None]
+    if on_host:
+        return _host_first(built[: on_host[-1]], built[on_host[-1]], built[on_host[-1] + 1 :])
 
     def through(method: str):
         def run(x, draws=None, train=False):
@@ -264,7 +320,25 @@ def chain(parts: Sequence[Any]) -> Preprocessing:
             shape = part.event_shape(shape)
         return shape
 
-    return Preprocessing(through("apply"), invert, event_shape, through("observed"))
+    maps = [part.affine for part in built]
+    affine = None if any(one is None for one in maps) else functools.reduce(Affine.then, maps)  # pyright: ignore
+    return Preprocessing(through("apply"), invert, event_shape, through("observed"), affine=affine)
+
+
+def _host_first(
+    before: Sequence[Preprocessing], last: Preprocessing, rest: Sequence[Preprocessing]
+) -> Preprocessing:
+    """The parts up to the last that needs the host in one, then those that follow it."""
+    maps = [part.affine for part in before]
+    if any(one is None for one in maps):
+        name = last.node.name if last.node else "chain"
+        raise ConfigError(
+            f"float32 would lose digits before '{name}': put it first in the preprocessing, where "
+            "it is done in float64, or behind scale and standardise only"
+        )
+    host = functools.reduce(Affine.then, [*maps, last.host])  # pyright: ignore
+    follows = [part for part in (on_device(last), *rest) if part.affine is not SAME]
+    return _on_host(host, chain(follows) if follows else None)
 
 
 def build(node: Any) -> Preprocessing:

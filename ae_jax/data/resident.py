@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import keys
-from ae_jax.data.preprocessing import Preprocessing
+from ae_jax.data.preprocessing import Preprocessing, on_device
 from ae_jax.data.source import Records
 from ae_jax.keys import Draws
 from ae_jax.types import Array, Batch
@@ -27,7 +27,7 @@ def to_batch(
     """The Batch of records, preprocessed; missing entries are 0 in the model's units too.
 
     Args:
-      records: on the device, `[b, …]`.
+      records: on the device, `[b, …]`, taken in by `ae_jax.data.intake`.
       index: integers `[b]`, their places in the data set.
       preprocessing: from the data's units to the model's.
       draws: for what is random in it; None: nothing is.
@@ -37,6 +37,7 @@ def to_batch(
     Returns:
       A Batch.
     """
+    preprocessing = on_device(preprocessing)
     x, observed = preprocessing.apply(records.x, draws, train), records.observed
     if observed is not None:
         observed = preprocessing.observed(observed, draws, train)

@@ -1,6 +1,7 @@
 """What data are read from: anything with a length, an element spec and `read(indices)`."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -13,6 +14,7 @@ from ae_jax.errors import DataError
 
 PIECE = 8192
 PIECE_BYTES = 64 * 2**20
+ALIGNMENT = 64  # bytes
 SAMPLED = 8192
 """How many examples stand for a data set too large to look at whole."""
 
@@ -137,6 +139,17 @@ def pieces(source: Source, index: np.ndarray | None = None) -> Iterator[Records]
         yield source.read(places if index is None else index[places])
 
 
+def lies_in_memory(source: Source) -> bool:
+    """Whether all of it is in memory, so that looking at it whole reads no file."""
+    if isinstance(source, Subset):
+        return lies_in_memory(source.whole) and not _is_mapped(source.whole)
+    return isinstance(source, Arrays)
+
+
+def _is_mapped(source: Source) -> bool:
+    return isinstance(source, Arrays) and isinstance(source.x, np.memmap)
+
+
 def in_memory(source: Source) -> Arrays:
     """The source read once into arrays; an `Arrays` is returned as it is.
 
@@ -145,14 +158,29 @@ def in_memory(source: Source) -> Arrays:
     """
     if isinstance(source, Arrays):
         return source
-    whole = _joined(source)
-    check_records(whole.records, "loaded")
-    return whole
+    return _joined(source, None if lies_in_memory(source) else "loaded")
 
 
-def _joined(source: Source) -> Arrays:
-    read = list(pieces(source)) or [source.read(np.arange(0))]
-    return Arrays(*jax.tree.map(lambda *leaves: np.concatenate(leaves), *read))
+def _joined(source: Source, checked: str | None = None) -> Arrays:
+    """What `pieces` gives in one, checked under that name if there is one."""
+    read = pieces(source)
+    first = next(read, None) or source.read(np.arange(0))
+    held = jax.tree.map(lambda leaf: _aligned((len(source), *leaf.shape[1:]), leaf.dtype), first)
+    end = 0
+    for piece in itertools.chain([first], read):
+        rows, end = slice(end, end + len(piece.x)), end + len(piece.x)
+        if checked:
+            check_records(piece, checked, np.arange(rows.start, end))
+        jax.tree.map(lambda into, leaf, rows=rows: np.copyto(into[rows], leaf), held, piece)
+    return Arrays(*held)
+
+
+def _aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array that begins where a CPU device takes it over without a copy."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    whole = np.empty(size + ALIGNMENT, np.uint8)
+    start = -whole.ctypes.data % ALIGNMENT
+    return whole[start : start + size].view(dtype).reshape(shape)
 
 
 def sampled(source: Source, limit: int = SAMPLED) -> Arrays:

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from ae_jax import keys, registry
+from ae_jax.data.preprocessing import on_device
 from ae_jax.data.resident import to_batch
 from ae_jax.data.source import Records, Source, pieces
 from ae_jax.errors import DataError, nearest
@@ -29,12 +30,12 @@ def corrupt(run: Any, records: Records, corruption: Any = None, seed: int = 0) -
         batch = to_batch(records, places, run.preprocessing)
         own = keys.for_examples(jax.random.wrap_key_data(root), None, places).corruption
         x = jax.vmap(lambda *one: part(*one)[0])(own, batch.x, batch.observed)
-        return run.preprocessing.invert(x)
+        return on_device(run.preprocessing).invert(x)
 
     which = corruption if callable(corruption) else str(corruption)
     places, root = np.arange(len(records.x), dtype=np.uint32), jax.random.key(seed)
     own = jax.tree.map(np.asarray, records._replace(extras={}))
-    return run._over(("corrupt", which), seen)(jax.random.key_data(root), own, places)
+    return run._in_units(("corrupt", which), seen)(jax.random.key_data(root), own, places)
 
 
 def psnr(x: Any, again: Any, low: float, high: float) -> np.ndarray:

@@ -6,6 +6,7 @@ single number included, so that `jax.vmap` over dimensions gives the divergence 
 
 import functools
 import math
+import numbers
 
 import chex
 import jax
@@ -162,7 +163,7 @@ def kl_von_mises_fisher_uniform(kappa: chex.Numeric, dimension: int) -> jax.Arra
     >>> float(kl_von_mises_fisher_uniform(jnp.zeros(()), 3))
     0.0
     """
-    if isinstance(dimension, bool) or not isinstance(dimension, int) or dimension < 2:
+    if isinstance(dimension, bool) or not isinstance(dimension, numbers.Integral) or dimension < 2:
         raise ConfigError(f"dimension must be a whole number of at least 2, got {dimension!r}")
     (concentration,) = at_least_float32(kappa)
     return jnp.sum(_von_mises_fisher_divergence(concentration, dimension))

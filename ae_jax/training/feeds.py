@@ -11,6 +11,7 @@ import numpy as np
 from ae_jax import config as config_lib
 from ae_jax import keys
 from ae_jax.data import streaming
+from ae_jax.data.intake import Affine, take_in
 from ae_jax.data.preprocessing import Preprocessing
 from ae_jax.data.source import Source, in_memory, nbytes
 from ae_jax.errors import ConfigError, DataError, nearest
@@ -41,7 +42,7 @@ class Resident:
         """
         del steps
         train, self.batch_size = (
-            in_memory(plan.dataset.train),
+            in_memory(take_in(plan.dataset.train, plan.preprocessing.host)),
             plan.config["training"]["batch_size"],
         )
         self.size, self.examples_seen, self.place = len(train), examples_seen, strategy.place
@@ -86,7 +87,8 @@ class Streaming:
 
     def __init__(self, plan: Plan, strategy: Strategy, root: Any, examples_seen: int, steps: int):
         """Starts reading; arguments as those of `Resident`."""
-        training, source = plan.config["training"], plan.dataset.train
+        training = plan.config["training"]
+        source = take_in(plan.dataset.train, plan.preprocessing.host)
         self.batch_size, self.examples_seen = training["batch_size"], examples_seen
         self.place = strategy.place
         accumulation = training["accumulation"]
@@ -237,6 +239,7 @@ def evaluator(
     strategy: Strategy,
     source: Source,
     engine_name: str,
+    host: Affine | None,
 ) -> Callable[[Variables, Any, Any], dict[str, float]]:
     """One pass over a split.
 
@@ -246,12 +249,13 @@ def evaluator(
       strategy: of its devices.
       source: the split.
       engine_name: a key of `ENGINES`.
+      host: what is done to it before it goes to the devices; see `Preprocessing.host`.
 
     Returns:
       `(variables, root, step) -> metrics`, of placed arguments; means over valid examples.
     """
     make = _streamed_pass if engine_name == "streaming" else _resident_pass
-    one_pass = make(program, config, strategy, source)
+    one_pass = make(program, config, strategy, take_in(source, host))
 
     def evaluate(variables, root, step):
         sums, count = one_pass(variables, root, step)

@@ -102,8 +102,9 @@ class Loop:
         self.counted = parallel.counts.copy()
         parts, num_train = (plan.model, plan.objective, plan.preprocessing), len(plan.dataset.train)
         program = evaluation_program(parts, plan.config, num_train, self.strategy, self.engine)
+        how, host = (plan.config, self.strategy), plan.preprocessing.host
         self.evaluators = {
-            name: evaluator(program, plan.config, self.strategy, split, self.engine)
+            name: evaluator(program, *how, split, self.engine, host)
             for name, split in plan.dataset.splits.items()
             if name != "train"
         }

@@ -1,5 +1,6 @@
 """Everything that changes while training, as one pytree."""
 
+import numbers
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -64,7 +65,7 @@ def init_state(
       ShapeError: two parts' shapes do not meet.
       ConfigError: a player moves parameters that the model does not have, or none moves some.
     """
-    root = jax.random.key(seed) if isinstance(seed, int) else seed
+    root: Any = jax.random.key(seed) if isinstance(seed, numbers.Integral) else seed  # pyright: ignore
     variables = model.init(keys.stream(root, "init"), example, extras)
     check_players(players, variables)
     own = lambda player: {name: variables.params[name] for name in player.params}
