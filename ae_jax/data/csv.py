@@ -28,12 +28,13 @@ def csv(
     drop: Sequence[str] = (),
     default_missing: bool = True,
 ) -> Dataset:
-    r"""A table of mixed columns, float32 `[n, columns]`; its first line names them.
+    r"""A table of mixed columns `[n, columns]`; its first line names them.
 
-    Read into memory at once. Categories become codes, their places among the sorted distinct words
-    of the whole file (of both splits, so that the test split holds none unknown). Missing values
-    are 0 with `observed` False. Whitespace around a cell does not count. A first column without a
-    name, pandas' index, is passed over if it numbers the rows from 0 or 1, else called "index".
+    Read into memory at once, as float32 where that holds all digits that matter, else as float64.
+    Categories become codes, their places among the sorted distinct words of the whole file (of both
+    splits, so that the test split holds none unknown). Missing values are 0 with `observed` False.
+    Whitespace around a cell does not count. A first column without a name, pandas' index, is passed
+    over if it numbers the rows from 0 or 1, else called "index".
 
     Args:
       path: of the file, UTF-8.

@@ -113,9 +113,10 @@ def split(
 
 
 def _take(source: Source, index: np.ndarray, copy: bool) -> Source:
-    whole = Subset(source, index)
-    copied = copy and isinstance(source, Arrays) and lies_in_memory(whole)
-    return Arrays(*source.read(index)) if copied else whole
+    part = Subset(source, index)
+    if not isinstance(source, Arrays) or not lies_in_memory(part):
+        return part
+    return Arrays(*source.read(index)) if copy else Subset(source, index.astype(np.int32))
 
 
 def load(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ae_jax.data.source import Source, check_records, lies_in_memory, pieces, sampled
+from ae_jax.data.source import Arrays, Source, check_records, lies_in_memory, pieces, sampled
 
 SHARE = 1e-3
 """The share of a column's standard deviation that rounding may cost it. float32 rounds a number x
@@ -54,10 +54,13 @@ class Facts:
 
     @property
     def loses_in_float32(self) -> bool:
-        """Whether float32 would take more than `SHARE` of the deviation from some column."""
+        """Whether float32 would take more than `SHARE` of the deviation from some column.
+
+        That of a column which holds a single value is taken for 1.
+        """
         if self.deviation is None:
             return False
-        return bool(((self.lost > SHARE * self.deviation) & ~self.constant).any())
+        return bool((self.lost > SHARE * np.where(self.constant, 1.0, self.deviation)).any())
 
 
 _SEEN: weakref.WeakKeyDictionary[Any, dict[bool, Facts]] = weakref.WeakKeyDictionary()
@@ -231,6 +234,17 @@ def _bounds(dtype: np.dtype) -> tuple[Any, Any]:
     if dtype.kind == "b":
         return np.False_, np.True_
     return dtype.type(np.iinfo(dtype).min), dtype.type(np.iinfo(dtype).max)
+
+
+def narrowest(x: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """A table as float32 if no column loses more than `SHARE` of its deviation, else as it is.
+
+    Args:
+      x: float64 `[n, columns]`.
+      observed: bool, of x's shape.
+    """
+    facts = look(Arrays(np.where(observed, x, 0.0), observed=observed), by_column=True)
+    return x if facts.loses_in_float32 else x.astype(np.float32)
 
 
 def exact_in_float32(dtype: np.dtype) -> bool:

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from ae_jax.data.facts import extent_of, loses
-from ae_jax.data.source import Records, Source
+from ae_jax.data.source import Records, Source, View
 from ae_jax.errors import DataError
 
 SMALLEST, LARGEST = 1e-30, 1e30
@@ -53,7 +53,7 @@ class Affine(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Intake:
+class Intake(View):
     """A source as a device takes it.
 
     Attributes:
@@ -62,7 +62,6 @@ class Intake:
       dtype: of x.
     """
 
-    whole: Source
     host: Affine | None
     dtype: np.dtype
 
@@ -113,6 +112,14 @@ def take_in_records(records: Records, host: Affine | None) -> Records:
     x = np.asarray(records.x)
     dtype = _short(x.dtype, lambda: (x.min(), x.max())) if x.size else np.dtype(np.float32)
     return _taken(records, host, dtype if host is None else np.dtype(np.float32))
+
+
+def fits_device(values: np.ndarray) -> bool:
+    """Whether integers keep their values on a device, which has 32 bits for them; floats do."""
+    if values.dtype.kind not in "iu" or values.dtype.itemsize < 8 or not len(values):
+        return True
+    limits = np.iinfo(f"{values.dtype.kind}4")
+    return bool(limits.min <= values.min() and values.max() <= limits.max)
 
 
 def _taken(records: Records, host: Affine | None, dtype: np.dtype, index: Any = None) -> Records:

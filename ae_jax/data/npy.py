@@ -12,6 +12,7 @@ import numpy as np
 
 from ae_jax.data.dataset import TEST_FRACTION, Dataset, split
 from ae_jax.data.files import ArrayFile, existing_file, of_rows
+from ae_jax.data.intake import fits_device
 from ae_jax.data.source import Source
 from ae_jax.errors import DataError, UnknownNameError, nearest
 from ae_jax.registry import SOURCES
@@ -50,9 +51,9 @@ def npy(path: str | os.PathLike, test_fraction: float = TEST_FRACTION) -> Datase
 def npz(path: str | os.PathLike, key: str = "x", test_fraction: float = TEST_FRACTION) -> Dataset:
     """An array of a `.npz` file, memory-mapped where `np.savez` wrote it uncompressed.
 
-    Other arrays of numbers as long as it become extras; one called "observed", bool and of its
-    shape, says which entries count. A file of `x_train`, `x_test`, `y_train`, … has its own
-    splits, with extras `y`, …
+    Other arrays of numbers as long as it become extras, but for integers beyond 32 bits; one called
+    "observed", bool and of its shape, says which entries count. A file of `x_train`, `x_test`,
+    `y_train`, … has its own splits, with extras `y`, …
 
     Args:
       path: of the file.
@@ -100,7 +101,8 @@ def _part(
                 array = _member(archive, info)
             except PickleError:
                 continue  # like words
-            if array.ndim and len(array) == len(x) and array.dtype.kind in "biuf":
+            numbers = array.ndim and array.dtype.kind in "biuf"
+            if numbers and len(array) == len(x) and fits_device(array[:]):
                 others[other.removesuffix(suffix)] = array
     observed = others.get("observed")
     if observed is not None and (observed.dtype != bool or observed.shape != x.shape):

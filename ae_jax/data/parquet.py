@@ -14,6 +14,7 @@ from ae_jax.data import table
 from ae_jax.data.cells import Cells
 from ae_jax.data.dataset import TEST_FRACTION, Dataset, split
 from ae_jax.data.files import existing_file, require
+from ae_jax.data.intake import fits_device
 from ae_jax.data.source import Arrays
 from ae_jax.errors import ConfigError, DataError, UnknownNameError, nearest
 from ae_jax.registry import SOURCES
@@ -38,8 +39,9 @@ def parquet(
     Args:
       path: of the file.
       x: a column of equally long lists of numbers, which are the data `[n, k]`, null among them
-        missing; all columns of plain numbers without null become extras. None: the file is a table
-        as `ae.data.csv` reads it, with null and NaN for missing values and without pandas' index.
+        missing; all columns of plain numbers without null, and without integers beyond 32 bits,
+        become extras. None: the file is a table as `ae.data.csv` reads it, with null and NaN for
+        missing values and without pandas' index.
       columns: of a table, see `ae.data.csv`.
       label: of a table, see `ae.data.csv`.
       test_fraction: the share held out by `ae.data.split_mask`.
@@ -138,8 +140,10 @@ def _vectors(read: Mapping[str, Any], name: str, file: os.PathLike) -> Arrays:
             continue
         if other_column.null_count:
             log.warning("'%s', column '%s' has nulls: it does not become an extra", file, key)
+        elif fits_device(plain := np.asarray(other_column)):
+            extras[key] = plain
         else:
-            extras[key] = np.asarray(other_column)
+            log.warning("'%s', column '%s' exceeds 32 bits: it does not become an extra", file, key)
     return Arrays(values.reshape(len(column), -1), extras, observed)
 
 

@@ -13,6 +13,7 @@ from ae_jax.data.cells import Cells
 from ae_jax.data.csv import read as read_csv
 from ae_jax.data.dataset import TEST_FRACTION, Dataset, split_mask
 from ae_jax.data.dialect import RECOGNISED, Dialect
+from ae_jax.data.facts import narrowest
 from ae_jax.data.files import ArrayFile, existing
 from ae_jax.data.npy import mapped
 from ae_jax.data.source import Records
@@ -40,7 +41,7 @@ def series(
 
     Args:
       path: of a `.npy` file, which is memory-mapped, or of a `.csv` file, read into memory as
-        float32; or an array. `[time]` is one channel.
+        float32 (float64, where that loses digits); or an array. `[time]` is one channel.
       window: steps of time an example.
       stride: steps between the beginnings of windows.
       test_fraction: the share of the time held out, in [0, 1).
@@ -154,7 +155,8 @@ def _values(
             raise ConfigError(f"columns must be a list of names, got {columns!r}: [{columns!r}]")
         names = tuple(cells.columns) if columns is None else tuple(columns)
         channels = [_channel(cells, name) for name in names]
-        return np.stack(channels, axis=1).astype(np.float32), names, f"'{cells.file}'"
+        values = np.stack(channels, axis=1)
+        return narrowest(values, ~np.isnan(values)), names, f"'{cells.file}'"
     if columns is not None:
         raise ConfigError(f"columns are those of a .csv file, got {columns!r}")
     if dialect != RECOGNISED:

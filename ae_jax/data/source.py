@@ -14,6 +14,7 @@ from ae_jax.errors import DataError
 
 PIECE = 8192
 PIECE_BYTES = 64 * 2**20
+COPY_BYTES = 4 * 2**20
 ALIGNMENT = 64  # bytes
 SAMPLED = 8192
 """How many examples stand for a data set too large to look at whole."""
@@ -93,7 +94,18 @@ class Arrays:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Subset:
+class View:
+    """What is read from another source.
+
+    Attributes:
+      whole: the source.
+    """
+
+    whole: Source
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Subset(View):
     """Some examples of another source, in the order given.
 
     Attributes:
@@ -101,7 +113,6 @@ class Subset:
       index: integers `[n]` into it.
     """
 
-    whole: Source
     index: np.ndarray
 
     @property
@@ -124,15 +135,18 @@ def nbytes(source: Source) -> int:
     return len(source) * sum(map(size, jax.tree.leaves(source.spec)))
 
 
-def pieces(source: Source, index: np.ndarray | None = None) -> Iterator[Records]:
-    """The examples in order, some thousands at a time, of 64 MiB at most.
+def pieces(
+    source: Source, index: np.ndarray | None = None, most: int = PIECE_BYTES
+) -> Iterator[Records]:
+    """The examples in order, some thousands at a time.
 
     Args:
       source: read piece by piece.
       index: integers `[n]`, which examples; None: all.
+      most: bytes of a piece, unless a single example has more.
     """
     total = len(source) if index is None else len(index)
-    fitting = PIECE_BYTES * len(source) // max(1, nbytes(source))
+    fitting = most * len(source) // max(1, nbytes(source))
     piece = min(PIECE, max(1, fitting))
     for start in range(0, total, piece):
         places = np.arange(start, min(start + piece, total))
@@ -141,13 +155,11 @@ def pieces(source: Source, index: np.ndarray | None = None) -> Iterator[Records]
 
 def lies_in_memory(source: Source) -> bool:
     """Whether all of it is in memory, so that looking at it whole reads no file."""
-    if isinstance(source, Subset):
-        return lies_in_memory(source.whole) and not _is_mapped(source.whole)
+    if isinstance(source, View):
+        whole = source.whole
+        mapped = isinstance(whole, Arrays) and isinstance(whole.x, np.memmap)
+        return lies_in_memory(whole) and not mapped
     return isinstance(source, Arrays)
-
-
-def _is_mapped(source: Source) -> bool:
-    return isinstance(source, Arrays) and isinstance(source.x, np.memmap)
 
 
 def in_memory(source: Source) -> Arrays:
@@ -163,7 +175,7 @@ def in_memory(source: Source) -> Arrays:
 
 def _joined(source: Source, checked: str | None = None) -> Arrays:
     """What `pieces` gives in one, checked under that name if there is one."""
-    read = pieces(source)
+    read = pieces(source, most=COPY_BYTES if lies_in_memory(source) else PIECE_BYTES)
     first = next(read, None) or source.read(np.arange(0))
     held = jax.tree.map(lambda leaf: _aligned((len(source), *leaf.shape[1:]), leaf.dtype), first)
     end = 0

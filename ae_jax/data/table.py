@@ -7,11 +7,14 @@ import numpy as np
 
 from ae_jax.data.cells import Cells, infer
 from ae_jax.data.dataset import Dataset, split
+from ae_jax.data.facts import SHARE, narrowest
 from ae_jax.data.source import Arrays
 from ae_jax.errors import ConfigError, DataError, UnknownNameError, nearest
 from ae_jax.types import Column
 
 LARGEST = float(np.finfo(np.float32).max)
+WHOLE = 2.0**53
+"""Up to here float64 holds every whole number."""
 MAX_INFERRED = 1000
 """A column of words with more distinct ones is not taken for a category unless declared one."""
 FEW = 20
@@ -26,7 +29,7 @@ def to_dataset(
     kinds: Mapping[str, str] | None = None,
     drop: Sequence[str] = (),
 ) -> Dataset:
-    """A Dataset of kind "table", float32 `[n, columns]`; see `ae.data.csv`."""
+    """A Dataset of kind "table", `[n, columns]`, float32 if that holds it; see `ae.data.csv`."""
     names = chosen(cells, columns, label, drop)
     if isinstance(columns, Mapping):
         if kinds:
@@ -40,8 +43,8 @@ def to_dataset(
                 f"kinds names '{name}', which is neither among the columns of x nor the label"
             )
     coded = [_coded(cells, name, kinds.get(name)) for name in names]
-    x = np.stack([values for _, values, _ in coded], axis=1)
     observed = np.stack([seen for _, _, seen in coded], axis=1)
+    x = narrowest(np.stack([values for _, values, _ in coded], axis=1), observed)
     extras = {} if label is None else {"label": _label(cells, label, kinds.get(label))}
     whole = Arrays(x, extras, None if observed.all() else observed)
     described = tuple(column for column, _, _ in coded)
@@ -80,7 +83,7 @@ def chosen(
 
 
 def _coded(cells: Cells, name: str, kind: str | None) -> tuple[Column, np.ndarray, np.ndarray]:
-    """The column, its values as float32 with 0 for missing ones, and which are observed."""
+    """The column, its values as float64 with 0 for missing ones, and which are observed."""
     inferred = kind is None
     seen = np.array([cell is not None for cell in cells[name]])
     if not seen.any():
@@ -95,22 +98,34 @@ def _coded(cells: Cells, name: str, kind: str | None) -> tuple[Column, np.ndarra
             f"'{cells.file}', column '{name}' has {different} different words in {rows} rows: "
             f"leave it out, drop=['{name}'], or declare it, kinds={{'{name}': 'category'}}"
         )
-    return Column(name, kind, categories), values.astype(np.float32), seen
+    return Column(name, kind, categories), values.astype(np.float64), seen
 
 
 def numbers(cells: Cells, name: str) -> tuple[tuple[str, ...], np.ndarray]:
     """No categories, and the column as float64 with 0 for missing values.
 
     Raises:
-      DataError: a value that is no finite number in float32; where it stands is named.
+      DataError: a value that is no finite number in float32, or a whole one that float64 does not
+        hold to `facts.SHARE` of the column's deviation; where it stands is named.
     """
-    values = np.zeros(len(cells[name]))
+    values, lost = np.zeros(len(cells[name])), {}
     for row, cell in enumerate(cells[name]):
         value = 0.0 if cell is None else cells.notation.number(cell)
         if value is None or not abs(value) <= LARGEST:
             raise _wrong(cells, name, row, "a finite number")
+        if abs(value) > WHOLE and (exact := _whole(cell)) is not None and exact != int(value):
+            lost[row] = abs(exact - int(value))
         values[row] = value
+    if lost and lost[row := max(lost, key=lost.__getitem__)] > SHARE * values.std():
+        raise _wrong(cells, name, row, f"digits that float64 holds ({values[row]:.0f} is nearest)")
     return (), values
+
+
+def _whole(cell: str | float | None) -> int | None:
+    try:
+        return int(cell or 0)
+    except ValueError:
+        return None
 
 
 def _counts(cells: Cells, name: str) -> tuple[tuple[str, ...], np.ndarray]:
@@ -148,8 +163,10 @@ def _label(cells: Cells, name: str, kind: str | None) -> np.ndarray:
     if missing:
         raise DataError(f"{cells.place(missing[0])}: the label '{name}' is missing")
     categories, values = KINDS[checked_kind(name, kind or infer(cells, name))](cells, name)
-    whole = (values == np.round(values)).all() and np.abs(values).max() < 2**31
-    return values.astype(np.int32 if categories or whole else np.float32)
+    if (values != np.round(values)).any():
+        return values.astype(np.float32)
+    short = len(categories) > 0 or np.abs(values).max() < 2**31
+    return values.astype(np.int32 if short else np.int64)
 
 
 def _wrong(cells: Cells, name: str, row: int, expected: str) -> DataError:
