@@ -158,7 +158,7 @@ def _moments(facts: Facts) -> tuple[np.ndarray, np.ndarray]:
             "exceed float64, so that they have no deviation to be scaled by; rescale them"
         )
     whole = np.issubdtype(facts.low.dtype, np.integer)
-    flat = facts.constant if whole else facts.constant | (std <= FLAT * np.abs(mean))
+    flat = facts.constant | (std <= (0.0 if whole else FLAT * np.abs(mean)))
     mean = np.where(facts.constant & loses(mean, 1.0), facts.low.astype(np.float64), mean)
     return mean, np.where(flat, 1.0, std)
 

@@ -27,7 +27,8 @@ class Facts:
       missing: the share of entries that are not, in [0, 1].
       mean: in float64; None of bytes and booleans, which are never centred.
       deviation: the standard deviation, in float64, of n rather than n - 1; None likewise.
-      lost: the most that a value changes where it is rounded to float32, infinite beyond its range.
+      lost: the most that a value changes where it is rounded to float32, infinite beyond its range;
+        values below 1e-38, which become 0, change nothing.
       whole: whether all values are whole numbers, of all columns together.
       levels: the distinct values of all columns together if there are at most two; else None.
     """
@@ -134,6 +135,9 @@ def look(source: Source, by_column: bool, name: str = "training") -> Facts:
     return facts
 
 
+SMALLEST = float(np.finfo(np.float32).tiny)  # nearer to 0, devices know 0 alone
+
+
 class _Gathered:
     """Facts of the pieces so far."""
 
@@ -187,6 +191,7 @@ class _Gathered:
             if not exact_in_float32(x.dtype):
                 short = values.astype(np.float32).astype(np.float64)
                 lost = np.where(np.isfinite(short), np.abs(values - short), np.inf)
+                lost[np.abs(values) < SMALLEST] = 0.0
                 self.lost = np.maximum(self.lost, lost.max(axis=self.axes))
             if self.origin.any():
                 values -= self.origin

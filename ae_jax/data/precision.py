@@ -27,9 +27,10 @@ def check_digits(dataset: Dataset, host: Affine | None) -> None:
     """
     allowed = REFUSED.get(dataset.kind or "", 2 * SHARE)
     dtype = np.dtype(dataset.train.spec.x.dtype)
-    deviation = None
+    deviation, varied = None, np.False_
     if host is not None or not exact_in_float32(dtype):
-        deviation = facts_of(dataset.train, dataset.by_column).deviation
+        known = facts_of(dataset.train, dataset.by_column)
+        deviation, varied = known.deviation, ~known.constant
     if deviation is None:
         return
     for name, split in dataset.splits.items():
@@ -37,7 +38,7 @@ def check_digits(dataset: Dataset, host: Affine | None) -> None:
         facts = facts_of(split, dataset.by_column, called)
         lost = facts.lost if host is None else _lost_behind(host, facts)
         lost = np.broadcast_to(lost, np.broadcast_shapes(lost.shape, np.shape(deviation)))
-        bad = ((lost > allowed * deviation) & (deviation > 0)) | ~np.isfinite(lost + deviation)
+        bad = (varied & (lost > allowed * deviation)) | ~np.isfinite(lost + deviation)
         if bad.any():
             column = int(np.argmax(bad))
             raise DataError(

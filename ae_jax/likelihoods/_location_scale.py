@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from ae_jax import losses
 from ae_jax.errors import ConfigError, nearest, require_positive
+from ae_jax.likelihoods._checks import anything
 from ae_jax.losses._precision import at_least_float32
 from ae_jax.types import Array, Likelihood, PRNGKey
 
@@ -86,5 +87,5 @@ def location_scale(
         mean=lambda params, y: split(params, y)[0],
         mode=lambda params, y: split(params, y)[0],
         sample=sample,
-        validate=lambda x: None,
+        validate=anything,
     )
