@@ -103,7 +103,7 @@ class Run:
           extras: conditions, each `[n, …]`, for a model that takes them.
 
         Returns:
-          float32 `[n, *event]`.
+          float32 `[n, *event]`; float64 where the data are centred on the host.
 
         Raises:
           ShapeError: the codes have another shape than the bottleneck's.
@@ -127,7 +127,7 @@ class Run:
           extras: see `encode`.
 
         Returns:
-          float32 `[n, *event]`.
+          float32 `[n, *event]`; float64 where the data are centred on the host.
         """
 
         def through(variables, records):
@@ -154,7 +154,8 @@ class Run:
           extras: conditions, each `[num, …]`, for a model that takes them.
 
         Returns:
-          float32 `[num, *event]`, in the data's units.
+          float32 `[num, *event]`, in the data's units; float64 where the data are centred on the
+          host.
 
         Raises:
           PartError: the model has no prior.

@@ -131,6 +131,9 @@ def scale(low: float, high: float) -> Preprocessing:
 def standardise(mean: float | Sequence[float], std: float | Sequence[float]) -> Preprocessing:
     """(x - mean) / std, with statistics of the training split.
 
+    Done in float64 on the host where the mean is so many deviations from 0 that float32 would lose
+    digits (`ae_jax.data.facts.SHARE`), as is `scale`.
+
     Args:
       mean: one number, or one a feature of the last axis.
       std: likewise, above zero.
