@@ -10,6 +10,7 @@ import numpy as np
 from ae_jax import compiler, keys, likelihoods, networks
 from ae_jax.data import preprocessing
 from ae_jax.data.dataset import Dataset, as_dataset
+from ae_jax.data.declared import Declared
 from ae_jax.data.facts import Facts, facts_of, loses
 from ae_jax.data.intake import take_in
 from ae_jax.data.preprocessing import Preprocessing, on_device
@@ -161,6 +162,33 @@ def _moments(facts: Facts) -> tuple[np.ndarray, np.ndarray]:
     flat = facts.constant | (std <= (0.0 if whole else FLAT * np.abs(mean)))
     mean = np.where(facts.constant & loses(mean, 1.0), facts.low.astype(np.float64), mean)
     return mean, np.where(flat, 1.0, std)
+
+
+def start(likelihood: Likelihood, dataset: Dataset, preprocess: Preprocessing) -> Likelihood:
+    """The likelihood, started at the means of the training split if it has a use for them.
+
+    Args:
+      likelihood: of the model.
+      dataset: of which the training split, if that streams a fixed sample of it, is looked at.
+      preprocess: what the model's data are preprocessed by.
+
+    Returns:
+      A Likelihood. An entry that is 0 throughout counts as half a count among all examples.
+    """
+    if likelihood.started is None or isinstance(dataset.train, Declared):
+        return likelihood
+    train = dataset.train if lies_in_memory(dataset.train) else sampled(dataset.train)
+    total = count = np.zeros(())
+    for piece in pieces(train):
+        x = np.asarray(preprocess.apply(piece.x), np.float64)
+        seen = np.ones(x.shape, bool)
+        if piece.observed is not None:
+            seen = np.array(preprocess.observed(piece.observed), bool)
+        if piece.valid is not None:
+            seen[~np.asarray(piece.valid)] = False
+        total = total + np.where(seen, x, 0).sum(axis=0)
+        count = count + seen.sum(axis=0)
+    return likelihood.started(np.maximum(total, 0.5) / np.maximum(count, 1))
 
 
 def spec_of(data: Any, preprocess: Preprocessing | None = None) -> Spec:

@@ -68,13 +68,13 @@ class Autoencoder(NamedTuple):
         keys = dict(zip(parts, jax.random.split(key, len(parts)), strict=True))
         bottleneck, likelihood = self.bottleneck, self.likelihood
         z = jnp.zeros(bottleneck.latent_shape)
+        emitted, example = likelihood.parameter_shape(jnp.shape(example)), self.seen(example)
         inits = {
             "encoder": _init(self.encoder, keys["encoder"], example, extras),
             "decoder": _init(self.decoder, keys["decoder"], z, extras),
             "bottleneck": bottleneck.init(keys["bottleneck"]),
             "likelihood": (likelihood.init(keys["likelihood"]), {}),
         }
-        emitted = likelihood.parameter_shape(jnp.shape(example))
         for name, coder, x, expected in (
             ("encoder", self.encoder, example, bottleneck.feature_shape),
             ("decoder", self.decoder, z, emitted),
@@ -114,7 +114,10 @@ class Autoencoder(NamedTuple):
             corrupted, info = self.corruption(keys.corruption, x, observed)
             options = {"observed": observed, "extras": extras, "info": info, "train": train}
             features, activations, enc_state = self.encoder.apply(
-                *enc, corrupted, key=fused_random.fold_in(keys.dropout, 0), **options
+                *enc,
+                self.seen(corrupted, observed),
+                key=fused_random.fold_in(keys.dropout, 0),
+                **options,
             )
             posterior = self.bottleneck.posterior(params, state, features)
 
@@ -126,8 +129,9 @@ class Autoencoder(NamedTuple):
                     z,
                     key=fused_random.fold_in(keys.dropout, i + 1),
                     **options,
-                    **self.told(x, posterior),
+                    **self.told(x, posterior, observed),
                 )
+                y = self.given(y, x, observed)
                 log_px = self.likelihood.log_prob(likelihood_params, y, x, observed)
                 log_qz = posterior.log_prob(z)
                 log_pz = None if prior is None or log_qz is None else prior.log_prob(z)
@@ -146,13 +150,25 @@ class Autoencoder(NamedTuple):
         coders = {name: tree for name, tree in coders.items() if jax.tree.leaves(tree)}
         return outputs, {"state": coders, "bottleneck": _sum_valid(stats, batch.valid)}
 
-    def told(self, x: Array, posterior: Distribution) -> dict[str, Array]:
+    def told(
+        self, x: Array, posterior: Distribution, observed: Array | None = None
+    ) -> dict[str, Array]:
         """What a decoder takes beside z, of `target`, the clean x, and `active`, z's units in use.
 
         Autoregressive decoders read the one; the other spares a dense layer the units at 0.
         """
-        offered = {"target": x, "active": getattr(posterior, "active", None)}
+        offered = {"target": self.seen(x, observed), "active": getattr(posterior, "active", None)}
         return accepted(self.decoder.apply, offered)
+
+    def seen(self, x: Array, observed: Array | None = None) -> Array:
+        """What the networks read of x, `[*event]`: of counts their logarithms, of all else x."""
+        view = self.likelihood.view
+        return x if view is None else view(x, observed)
+
+    def given(self, y: Array, x: Array, observed: Array | None) -> Array:
+        """The decoder's output y for an example x that is known, with its library size if any."""
+        given = self.likelihood.given
+        return y if given is None else given(y, x, observed)
 
     def prior(self, variables: Variables) -> Distribution | None:
         """p(z) over one latent, or None."""
@@ -176,7 +192,8 @@ class Autoencoder(NamedTuple):
         enc, own = _part(variables, "encoder"), _part(variables, "bottleneck")
 
         def one(x, observed, extras):
-            features, _, _ = self.encoder.apply(*enc, x, observed=observed, extras=extras)
+            options = {"observed": observed, "extras": extras}
+            features, _, _ = self.encoder.apply(*enc, self.seen(x, observed), **options)
             return self.bottleneck.posterior(*own, features)
 
         return jax.vmap(one, axis_name=BATCH_AXIS)(x, observed, extras or {})
@@ -217,7 +234,12 @@ class Autoencoder(NamedTuple):
         return jax.vmap(one, axis_name=BATCH_AXIS)(z, extras or {})
 
     def decode(
-        self, variables: Variables, z: Array, extras: dict[str, Array] | None = None
+        self,
+        variables: Variables,
+        z: Array,
+        extras: dict[str, Array] | None = None,
+        x: Array | None = None,
+        observed: Array | None = None,
     ) -> Array:
         """The mean of p(x | z) for each z, `[b, *event]`; needs decoder and likelihood only.
 
@@ -225,9 +247,14 @@ class Autoencoder(NamedTuple):
           variables: those two parts' suffice.
           z: `[b, *latent]`.
           extras: each `[b, …]`.
+          x: the examples `[b, *event]` whose codes z are, for a likelihood that takes their library
+            sizes; None: examples that are not known, of the likelihood's reference size.
+          observed: bool `[b, *event]`, which entries of x are known; None: all.
         """
         params = variables.params.get("likelihood", {})
         y = self.decode_parameters(variables, z, extras)
+        if x is not None:
+            y = jax.vmap(self.given)(y, x, observed)
         return jax.vmap(lambda y: self.likelihood.mean(params, y))(y)
 
 

@@ -12,7 +12,7 @@ import optax
 from ae_jax import compiler, optimizers
 from ae_jax import config as config_lib
 from ae_jax import keys as keys_lib
-from ae_jax.choices import KINDS, choose, choose_preprocessing, spec_of
+from ae_jax.choices import KINDS, choose, choose_preprocessing, spec_of, start
 from ae_jax.data.dataset import Dataset, check, of_section
 from ae_jax.data.declared import Declared, declaration
 from ae_jax.data.intake import take_in
@@ -130,6 +130,8 @@ def resolve(
         )
     preprocessing, spec = _preprocess(config, dataset)
     filled = recipe.fill(spec)
+    likelihood: Any = filled.likelihood
+    filled = filled._replace(likelihood=start(likelihood, dataset, preprocessing))
     config = _stored(config, filled, preprocessing)
     if verbose:
         _print_choices(config, recipe, spec)

@@ -132,7 +132,8 @@ class Run:
 
         def through(variables, records):
             z = self._encode_mean(variables, records)
-            return self._decode(variables, z, records.extras)
+            known = self._batch(records)
+            return self._decode(variables, z, records.extras, known.x, known.observed)
 
         records = self._checked(x, observed, extras)
         return self._in_units("reconstruct", through)(self.variables, records)
@@ -229,7 +230,7 @@ class Run:
         engine = choose_engine(section["engine"], {"": split}, section["resident_mib"] * 2**20)
         name = "evaluate", engine, strategy.name, strategy.mesh
         if name not in self._compiled:
-            parts = self.model, self.objective, self.preprocessing
+            decoded = self.model, self.objective, self.preprocessing
             own = parts, self.config, self.num_train, strategy, engine
             self._compiled[name] = evaluation_program(*own)
         how, host = (self.config, strategy), self.preprocessing.host
@@ -329,8 +330,11 @@ class Run:
         own = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, places)
         return jax.vmap(lambda q, k: q.sample(k))(posterior, own)
 
-    def _decode(self, variables: Variables, z: Array, extras: dict[str, Array]) -> Array:
-        return on_device(self.preprocessing).invert(self.model.decode(variables, z, extras))
+    def _decode(
+        self, variables: Variables, z: Array, extras: dict[str, Array], *known: Array | None
+    ) -> Array:
+        decoded = self.model.decode(variables, z, extras, *known)
+        return on_device(self.preprocessing).invert(decoded)
 
     def _sample(
         self, observations: bool, shared: Any, places: Array, extras: dict[str, Array]

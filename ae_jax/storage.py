@@ -10,6 +10,7 @@ from typing import Any
 
 from etils import epath
 
+from ae_jax import config
 from ae_jax.errors import MissingFileError, WorkdirError
 
 CONFIG = "config.json"
@@ -92,7 +93,7 @@ def read_config(workdir: epath.Path) -> dict[str, Any]:
     stored = read_json(file)
     if not isinstance(stored, dict) or not {"config", "spec"} <= stored.keys():
         raise WorkdirError(f"'{file}' is not that of a run: it has no 'config' and 'spec'")
-    return stored
+    return stored | {"config": config.of_older(stored["config"])}
 
 
 def is_local(path: Any) -> bool:

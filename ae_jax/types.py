@@ -217,6 +217,11 @@ class Likelihood(NamedTuple):
       validate: `host_array -> None`; raises DataError with the value and the range.
       score: `(params, y, x, observed) -> {name: (sum, count)}`, what evaluation reports of a
         reconstruction, as sums over entries; None: "mse", the squared error of the mean.
+      view: `(x, observed) -> x`, what the networks read of x; None: x itself.
+      given: `(y, x, observed) -> y`, the decoder's output for an example of which more is known
+        than z tells, such as its library size; None: y itself.
+      started: `means -> Likelihood`, the same one started at the means of the training data,
+        `[*event]`; None: it has no use for them.
       node: what rebuilds it, or None.
     """
 
@@ -228,6 +233,9 @@ class Likelihood(NamedTuple):
     sample: Callable[[Tree, Array, PRNGKey], Array]
     validate: Callable[[np.ndarray], None]
     score: Callable[..., dict[str, tuple[Array, Array]]] | None = None
+    view: Callable[[Array, Array | None], Array] | None = None
+    given: Callable[[Array, Array, Array | None], Array] | None = None
+    started: Callable[[np.ndarray], Any] | None = None
     node: Node | None = None
 
 

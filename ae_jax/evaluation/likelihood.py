@@ -44,9 +44,11 @@ def log_likelihood(
     def one(x, observed, extras, posterior, key):
         def log_weight(i):
             z = model.bottleneck.latent(*part("bottleneck"), posterior, jax.random.fold_in(key, i))
+            told = model.told(x, posterior, observed)
             y, _, _ = model.decoder.apply(
-                *part("decoder"), z, observed=observed, extras=extras, **model.told(x, posterior)
+                *part("decoder"), z, observed=observed, extras=extras, **told
             )
+            y = model.given(y, x, observed)
             log_w = model.likelihood.log_prob(likelihood_params, y, x, observed)
             log_q = posterior.log_prob(z)
             if log_q is not None and prior is not None:

@@ -9,6 +9,7 @@ from ae_jax.likelihoods.laplace import laplace
 from ae_jax.likelihoods.mixed import mixed
 from ae_jax.likelihoods.negative_binomial import negative_binomial
 from ae_jax.likelihoods.poisson import poisson
+from ae_jax.likelihoods.zero_inflated_negative_binomial import zero_inflated_negative_binomial
 
 __all__ = [
     "bernoulli",
@@ -20,4 +21,5 @@ __all__ = [
     "mixed",
     "negative_binomial",
     "poisson",
+    "zero_inflated_negative_binomial",
 ]

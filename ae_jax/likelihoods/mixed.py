@@ -106,6 +106,30 @@ def mixed(columns: Sequence[tuple[Any, int]]) -> Likelihood:
                 total[name] = (before[0] + summed, before[1] + count)
         return total
 
+    def view(x, observed):
+        shown = []
+        for group in groups:
+            own = x[group.columns]
+            if group.part.view is not None:
+                seen = None if observed is None else observed[group.columns]
+                own = group.part.view(own, seen)
+            shown.append(own)
+        return jnp.concatenate(at_least_float32(*shown))
+
+    def given(y, x, observed):
+        told = []
+        for group in groups:
+            part, mine = group.part, y[group.outputs].reshape(group.shape)
+            if part.given is not None:
+                seen = None if observed is None else observed[group.columns]
+                mine = part.given(mine, x[group.columns], seen)
+            told.append(mine.reshape(-1))
+        return jnp.concatenate(at_least_float32(*told))
+
+    def started(means: np.ndarray) -> Likelihood:
+        parts = (g.part.started(means[g.columns]) if g.part.started else g.part for g in groups)
+        return mixed([(part, count) for part, (_, count) in zip(parts, columns, strict=True)])
+
     def validate(x: np.ndarray) -> None:
         if x.shape[-1] != width:
             raise DataError(
@@ -114,6 +138,7 @@ def mixed(columns: Sequence[tuple[Any, int]]) -> Likelihood:
         for group in groups:
             _validate(group, x[..., group.columns])
 
+    some = lambda field: any(getattr(group.part, field) is not None for group in groups)
     return Likelihood(
         parameter_shape=parameter_shape,
         init=init,
@@ -125,6 +150,9 @@ def mixed(columns: Sequence[tuple[Any, int]]) -> Likelihood:
         ),
         validate=validate,
         score=score,
+        view=view if some("view") else None,
+        given=given if some("given") else None,
+        started=started if some("started") else None,
     )
 
 

@@ -68,6 +68,7 @@ def _doubly_reparameterized(outputs: Outputs, context: Context, samples: int) ->
             y, _, _ = model.decoder.apply(
                 *part(context, "decoder"), z, observed=observed, extras=extras, info=info
             )
+            y = model.given(y, x, observed)
             log_px = model.likelihood.log_prob(likelihood, y, x, observed)
             return log_px + prior.log_prob(z) - frozen.log_prob(z)
 

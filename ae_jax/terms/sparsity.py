@@ -141,7 +141,7 @@ def dead_units(outputs: Outputs, context: Context, k: int = 64) -> Array:
             y, _, _ = model.decoder.apply(
                 *part(context, "decoder"), z, observed=observed, extras=extras, info=info
             )
-            return model.likelihood.mean(likelihood, y)
+            return model.likelihood.mean(likelihood, model.given(y, x, observed))
 
         units, dead = posterior.units.reshape(-1), posterior.dead.reshape(-1)
         chosen = losses.top_k_of_dead(units, dead, k).reshape(posterior.units.shape)

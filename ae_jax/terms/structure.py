@@ -41,7 +41,11 @@ def contractive(outputs: Outputs, context: Context, probes: int | None = None) -
     def one(x, observed, extras, info, key):
         def code(x):
             features, _, _ = model.encoder.apply(
-                *part(context, "encoder"), x, observed=observed, extras=extras, info=info
+                *part(context, "encoder"),
+                model.seen(x, observed),
+                observed=observed,
+                extras=extras,
+                info=info,
             )
             return model.bottleneck.posterior(*part(context, "bottleneck"), features).mean
 
@@ -60,17 +64,18 @@ def decoder_gradient(outputs: Outputs, context: Context, probes: int | None = 1)
     model, batch = context.model, context.batch
     likelihood, _ = part(context, "likelihood")
 
-    def one(z, observed, extras, info, key):
+    def one(z, x, observed, extras, info, key):
         def reconstructed(z):
             y, _, _ = model.decoder.apply(
                 *part(context, "decoder"), z, observed=observed, extras=extras, info=info
             )
-            return model.likelihood.mean(likelihood, y)
+            return model.likelihood.mean(likelihood, model.given(y, x, observed))
 
         return _jacobian_norm(reconstructed, z, key, probes)
 
     extras, info = dict(batch.extras), dict(outputs.info)
-    return jax.vmap(one)(outputs.z[:, 0], batch.observed, extras, info, _probe_keys(context))
+    known = batch.x, batch.observed, extras, info
+    return jax.vmap(one)(outputs.z[:, 0], *known, _probe_keys(context))
 
 
 @registered(units="squared code units")

@@ -144,6 +144,22 @@ CASES = [
         total(np.arange(4000.0)), ([[0, 3], [-1, 2]], "-1", (1, 0)),
     ),
     Case(
+        "zero_inflated_negative_binomial", "zero_inflated_negative_binomial", {}, counts,
+        (0, 1, 700), total(np.arange(4000.0)), ([[0, 3], [1, 0.25]], "0.25", (1, 1)),
+    ),
+    Case(
+        "zero_inflated_negative_binomial-mean", "zero_inflated_negative_binomial", {"mean": 0.25},
+        counts, (0, 1, 700), total(np.arange(2000.0)), ([[0], [-2]], "-2", (1, 0)),
+    ),
+    Case(
+        "negative_binomial-means", "negative_binomial", {"mean": (0.5, 2.0, 7.5)}, counts,
+        (0, 1, 700), None, ([[0, 3, 1], [1, 2, 0.5]], "0.5", (1, 2)), shapes=((3,), (4, 3)),
+    ),
+    Case(
+        "poisson-means", "poisson", {"mean": (0.5, 2.0, 7.5)}, counts, (0, 700), None,
+        ([[0, 3, 1], [-1, 2, 5]], "-1", (1, 0)), shapes=((3,),),
+    ),
+    Case(
         "discretized_logistic_mixture", "discretized_logistic_mixture", {"num_mixtures": 3},
         grey, (0, 0.6, 1), total(np.arange(256) / 255), ([[0.0, 1.0], [0.5, 1.0]], "0.5", (1, 0)),
     ),

@@ -55,16 +55,29 @@ def categorical(params, y, x, num_classes):
     return picked - total, np.abs(picked) + np.abs(total)
 
 
-def poisson(params, y, x):
-    log_rate = bounded(y, 30)
+def poisson(params, y, x, mean=1.0):
+    log_rate = bounded(y + np.log(mean), 30)
     rate = np.exp(log_rate)
     magnitude = rate + np.abs(x * log_rate) + special.gammaln(x + 1)
     return x * log_rate - rate - special.gammaln(x + 1), magnitude
 
 
-def negative_binomial(params, y, x):
+def negative_binomial(params, y, x, mean=1.0):
     log_mean, log_dispersion = np.split(y, 2, axis=-1)
-    return negative_binomial_by_size(x, bounded(log_mean, 30), -bounded(log_dispersion, 20))
+    log_mean = bounded(log_mean + np.log(mean), 30)
+    return negative_binomial_by_size(x, log_mean, -bounded(log_dispersion, 20))
+
+
+def zero_inflated_negative_binomial(params, y, x, mean=1.0):
+    log_mean, log_dispersion, logit = np.split(y, 3, axis=-1)
+    log_mean = bounded(log_mean + np.log(mean), 30)
+    log_one, log_other = special.log_expit(logit), special.log_expit(-logit)
+    counted, magnitude = negative_binomial_by_size(x, log_mean, -bounded(log_dispersion, 20))
+    others = -np.expm1(counted) * special.expit(-logit)  # of a 0: the probability of the rest
+    zero = np.logaddexp(log_one, log_other + counted)
+    zero = np.where(others < 0.5, np.log1p(-np.minimum(others, 0.5)), zero)
+    total = np.where(x == 0, zero, log_other + counted)
+    return total, np.where(x == 0, 0, magnitude - log_other) + np.abs(total)
 
 
 def negative_binomial_by_size(x, log_mean, log_size):
