@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 
 from ae_jax import losses
@@ -14,12 +15,16 @@ from ae_jax.types import Array, Likelihood, PRNGKey
 STRETCH = 10.0
 
 
-def _fixed(scale):
+def _fixed(scale, least):
+    _refuse(least, "fixed")
     log_var = 2 * math.log(scale)
     return lambda key: {}, lambda params, y: (y, jnp.full_like(y, log_var)), 1
 
 
-def _global(scale):
+def _global(scale, least):
+    if least is not None:
+        return _bounded(scale, least)
+
     # Adam moves a parameter by its learning rate a step, whatever the gradient: stretched, so that
     # one number keeps up with the networks.
     def split(params, y):
@@ -29,7 +34,32 @@ def _global(scale):
     return lambda key: {"shift": jnp.zeros(())}, split, 1
 
 
-def _predicted(scale):
+def _bounded(scale, least):
+    require_positive(least=least)
+    if not least < scale:
+        raise ConfigError(
+            f"least must be below the scale {scale:g} from which σ starts, got {least!r}"
+        )
+    lowest = 2 * math.log(least)
+    start = math.log(math.expm1(2 * math.log(scale) - lowest))  # softplus⁻¹
+
+    def split(params, y):
+        raw = lowest + jax.nn.softplus(start + params["shift"])
+        return y, jnp.full_like(y, losses.bounded_log_var(raw))
+
+    return lambda key: {"shift": jnp.zeros(())}, split, 1
+
+
+def _refuse(least, variance):
+    if least is not None:
+        raise ConfigError(
+            f"least is of the variance 'global', got least={least!r} for {variance!r}"
+        )
+
+
+def _predicted(scale, least):
+    _refuse(least, "predicted")
+
     def split(params, y):
         mean, raw = jnp.split(y, 2, axis=-1)
         return mean, losses.bounded_log_var(raw + 2 * math.log(scale))
@@ -45,6 +75,7 @@ def location_scale(
     scale: float,
     nll: Callable[[Array, Array, Array, Array | None], Array],
     noise: Callable[[PRNGKey, tuple[int, ...], jnp.dtype], Array],
+    least: float | None = None,
 ) -> Likelihood:
     """A symmetric likelihood of x = location + scale · noise.
 
@@ -54,17 +85,20 @@ def location_scale(
       scale: the one that is fixed or started from, in the data's units.
       nll: `(x, location, 2 log scale, observed) -> ` nats, of one event.
       noise: `(key, shape, dtype) -> ` draws of location 0 and scale 1.
+      least: the scale that a global one stays above: 2 log scale = 2 log least +
+        softplus(start + shift); None: no such bound.
 
     Returns:
       A Likelihood; the decoder emits the event's shape, its last axis doubled for "predicted".
 
     Raises:
-      ConfigError: an unknown variance, or a scale that is not above zero.
+      ConfigError: an unknown variance, a scale that is not above zero, or a least that is not
+        between the two.
     """
     require_positive(scale=scale)
     if variance not in VARIANCES:
         raise ConfigError(f"variance cannot be {variance!r}{nearest(variance, VARIANCES)}")
-    init, split_promoted, width = VARIANCES[variance](scale)
+    init, split_promoted, width = VARIANCES[variance](scale, least)
 
     def split(params, y):
         return split_promoted(params, *at_least_float32(y))

@@ -9,7 +9,7 @@ from ae_jax.types import Likelihood
 
 
 @LIKELIHOODS.register
-def gaussian(variance: str = "fixed", scale: float = 1.0) -> Likelihood:
+def gaussian(variance: str = "fixed", scale: float = 1.0, least: float | None = None) -> Likelihood:
     """Log p(x | z) = -½ Σ [(x - μ)² / σ² + log σ² + log 2π], constants included.
 
     Args:
@@ -17,11 +17,19 @@ def gaussian(variance: str = "fixed", scale: float = 1.0) -> Likelihood:
         log σ² = 2 log scale + 10 · shift, with shift the parameter) or "predicted" (the
         decoder emits μ and the raw log σ² side by side on the last axis, started around scale).
       scale: the standard deviation σ, in the data's units.
+      least: what a global σ stays above, below scale: log σ² = 2 log least + softplus(c + shift),
+        with c such that it starts at scale. Without, σ follows the error down to any value, and a
+        step of plain SGD, which grows as 1/σ², runs away. None: no such bound.
 
     Returns:
       A Likelihood; the decoder emits the event's shape, its last axis doubled for "predicted".
 
     Raises:
-      ConfigError: an unknown variance, or a scale that is not above zero.
+      ConfigError: an unknown variance, a scale that is not above zero, or a least that is not
+        between zero and scale or whose variance is not global.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> table = ae.likelihoods.gaussian("global", least=0.5)
     """
-    return location_scale(variance, scale, losses.gaussian_nll, jax.random.normal)
+    return location_scale(variance, scale, losses.gaussian_nll, jax.random.normal, least)

@@ -9,7 +9,7 @@ from ae_jax.types import Likelihood
 
 
 @LIKELIHOODS.register
-def laplace(variance: str = "fixed", scale: float = 1.0) -> Likelihood:
+def laplace(variance: str = "fixed", scale: float = 1.0, least: float | None = None) -> Likelihood:
     """Log p(x | z) = -Σ [|x - μ| / b + log b + log 2]: absolute error with its constants.
 
     μ is mean, median and mode; the variance is 2 b². The options are those of `gaussian`, so that
@@ -20,15 +20,17 @@ def laplace(variance: str = "fixed", scale: float = 1.0) -> Likelihood:
         2 log b = 2 log scale + 10 · shift, with shift the parameter) or "predicted" (the
         decoder emits μ and the raw 2 log b side by side on the last axis, started around scale).
       scale: the mean absolute deviation b, in the data's units.
+      least: as for `gaussian`: what a global b stays above, below scale; None: no such bound.
 
     Returns:
       A Likelihood; the decoder emits the event's shape, its last axis doubled for "predicted".
 
     Raises:
-      ConfigError: an unknown variance, or a scale that is not above zero.
+      ConfigError: an unknown variance, a scale that is not above zero, or a least that is not
+        between zero and scale or whose variance is not global.
     """
 
     def nll(x, location, log_square, observed):
         return losses.laplace_nll(x, location, 0.5 * log_square, observed)
 
-    return location_scale(variance, scale, nll, jax.random.laplace)
+    return location_scale(variance, scale, nll, jax.random.laplace, least)

@@ -129,3 +129,70 @@ def test_a_scale_that_is_not_positive_is_refused(scale):
 
 def test_any_finite_data_are_in_range():
     ae.likelihoods.gaussian().validate(np.float32([-1e9, 0, 1e9]))
+
+
+@pytest.mark.parametrize("shift", [-1e3, -2.0, 0.0, 3.0])
+def test_a_global_variance_stays_above_the_least(shift):
+    """Log σ² = 2 log least + softplus(c + shift), at the scale where shift is 0."""
+    likelihood = ae.likelihoods.gaussian("global", scale=2.0, least=0.5)
+    start = np.log(np.expm1(2 * np.log(2.0 / 0.5)))
+    sigma = 0.5 * np.exp(0.5 * np.logaddexp(0, start + shift))
+    got = likelihood.log_prob({"shift": jnp.float32(shift)}, jnp.zeros(1), jnp.ones(1), None)
+    np.testing.assert_allclose(got, stats.norm(0, sigma).logpdf(1), rtol=1e-5)
+    assert sigma >= 0.5
+    assert shift != 0.0 or sigma == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"variance": "global", "least": 1.0}, "least must be below the scale 1 .* got 1.0"),
+        ({"variance": "global", "least": 0}, "least must be a positive number, got 0"),
+        ({"least": 0.1}, "least is of the variance 'global', got least=0.1 for 'fixed'"),
+        ({"variance": "predicted", "least": 0.1}, "for 'predicted'"),
+    ],
+)
+def test_a_least_that_cannot_be_is_refused(options, match):
+    for name in ("gaussian", "laplace"):
+        with pytest.raises(ae.errors.ConfigError, match=match):
+            getattr(ae.likelihoods, name)(**options)
+
+
+def descended(likelihood, rate):
+    """Loss and mean squared error after plain gradient descent on 30 means and σ."""
+    x = 0.6 + 0.1 * np.random.default_rng(0).normal(size=(64, 30)).astype(np.float32)
+
+    def loss(parameters):
+        return -jnp.mean(jax.vmap(lambda row: likelihood.log_prob(*parameters, row, None))(x))
+
+    def step(_, parameters):
+        return jax.tree.map(lambda p, g: p - rate * g, parameters, jax.grad(loss)(parameters))
+
+    start = likelihood.init(jax.random.key(0)), jnp.zeros(30)
+    end = fast.jit(lambda start: jax.lax.fori_loop(0, 300, step, start))(start)
+    return float(loss(end)), float(np.mean((x - np.asarray(end[1])) ** 2))
+
+
+def test_plain_sgd_does_not_run_away_with_a_variance_that_has_a_least():
+    """At a rate of 0.01: both learn the mean, or neither finds it again."""
+    bounded, error = descended(ae.likelihoods.gaussian("global", least=0.5), 0.01)
+    # σ = 0.5, an error of 0.1
+    assert bounded < 30 * (0.5 * np.log(2 * np.pi * 0.25) + 0.02) + 1.5
+    assert error < 0.011
+    unbounded, _ = descended(ae.likelihoods.gaussian("global"), 0.01)
+    assert not unbounded < 100
+
+
+@pytest.mark.slow
+def test_plain_sgd_does_not_run_away_with_the_variance_of_a_table():
+    """At a rate of 0.01 the unbounded one was at a loss of 7e8 after 20 steps."""
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(256, 4)) @ rng.normal(size=(4, 30)) / 2).astype(np.float32)
+    losses = []
+    note = lambda point: losses.append(point.metrics["loss"]) if point.split == "train" else None
+    sgd = {"name": "sgd", "learning_rate": 1e-2}
+    options = {"steps": 150, "log_every": 10, "progress": False, "callbacks": [note]}
+    run = ae.fit(ae.recipes.vae(4), x, test=x, optimizer=sgd, **options)
+    assert max(losses) == losses[0]
+    assert losses[-1] < losses[0] - 5
+    assert run.evaluate(x)["mse"] < 0.5
