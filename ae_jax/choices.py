@@ -23,6 +23,16 @@ HIDDEN = (512,)
 SMALL: dict[str, Any] = {"width": 64, "depth": 1}
 FLAT = 1e-12
 """Numbers whose deviation is at most this share of their mean are taken for a constant."""
+TABLE: dict[str, Any] = {"hidden": (128, 128), "activation": "tanh"}
+"""Of networks for rows of numbers: tanh units, which stay bounded far from the data as well."""
+LEAST = 0.5
+"""The deviation, in those of a standardised column, that the learned one of a table stays above."""
+
+
+def _mlp(spec: Spec) -> Network:
+    """Of a symmetric model; rows of numbers get other units than images and series."""
+    row = len(spec.event_shape) == 1 and spec.kind in ("real", "table", "count")
+    return networks.mlp(**TABLE) if row else networks.mlp(HIDDEN)
 
 
 class Choice(NamedTuple):
@@ -37,8 +47,8 @@ class Choice(NamedTuple):
 
     likelihood: Callable[[Spec], Likelihood]
     point: Callable[[Spec], Likelihood]
-    encoder: Callable[[Spec], Network] = lambda spec: networks.mlp(HIDDEN)
-    decoder: Callable[[Spec], Network] = lambda spec: networks.mlp(HIDDEN[::-1])
+    encoder: Callable[[Spec], Network] = _mlp
+    decoder: Callable[[Spec], Network] = _mlp
 
 
 def _table(spec: Spec) -> Likelihood:
@@ -46,8 +56,18 @@ def _table(spec: Spec) -> Likelihood:
     return likelihoods.mixed([(COLUMN_LIKELIHOOD[c.kind](c), 1) for c in columns])
 
 
+def _table_of_points(spec: Spec) -> Likelihood:
+    kinds = COLUMN_LIKELIHOOD | {"number": lambda column: likelihoods.gaussian()}
+    return likelihoods.mixed([(kinds[c.kind](c), 1) for c in spec.columns or ()])
+
+
+def _real(spec: Spec) -> Likelihood:
+    least = LEAST if len(spec.event_shape) == 1 else None
+    return likelihoods.gaussian(variance="global", least=least)
+
+
 COLUMN_LIKELIHOOD: dict[str, Callable[[Column], Likelihood]] = {
-    "number": lambda column: likelihoods.gaussian(variance="global"),
+    "number": lambda column: likelihoods.gaussian(variance="global", least=LEAST),
     "category": lambda column: likelihoods.categorical(num_classes=len(column.categories)),
     "count": lambda column: likelihoods.negative_binomial(),
 }
@@ -69,7 +89,7 @@ def _tokens(spec: Spec) -> Likelihood:
 
 KINDS = {
     "binary": Choice(lambda spec: likelihoods.bernoulli(), _unit),
-    "real": Choice(lambda spec: likelihoods.gaussian(variance="global"), _unit),
+    "real": Choice(_real, _unit),
     "series": Choice(lambda spec: likelihoods.gaussian(variance="global"), _unit),
     "count": Choice(_count, _count),
     "tokens": Choice(
@@ -80,8 +100,10 @@ KINDS = {
     ),
     "table": Choice(
         _table,
-        _table,
-        encoder=lambda spec: networks.tabular([len(c.categories) for c in spec.columns or ()]),
+        _table_of_points,
+        encoder=lambda spec: networks.tabular(
+            [len(c.categories) for c in spec.columns or ()], **TABLE
+        ),
     ),
 }
 """What is chosen for each kind of data."""
@@ -94,7 +116,9 @@ def choose(spec: Spec, bottleneck: Bottleneck | None = None) -> Mapping[str, Any
     Gaussian with one learned variance, which needs no weight between its terms (Rybkin, Daniilidis
     & Levine 2021, "Simple and effective VAE training with calibrated decoders"), both the Gaussian
     of unit variance where the code is a point; tokens the categorical; counts the negative
-    binomial; tables a likelihood a column.
+    binomial; tables a likelihood a column. The variance of rows of numbers, `[d]`, and of a table's
+    numbers stays above 0.25 of a standardised column's, so that no optimizer runs away with it, and
+    their networks have tanh units.
 
     Args:
       spec: of one example.

@@ -6,6 +6,7 @@ import pytest
 import ae_jax as ae
 from ae_jax.choices import choose, choose_preprocessing, display_range
 from ae_jax.data import Arrays, Dataset, preprocessing
+from ae_jax.types import Column
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (20, 4, 4)).astype(np.uint8)
@@ -113,12 +114,30 @@ def test_the_spec_of_an_array_under_a_given_preprocessing():
 def test_binary_data_get_the_bernoulli_and_real_data_a_learned_gaussian():
     binary, real = (choose(ae.Spec((4,), kind)) for kind in ("binary", "real"))
     assert binary["likelihood"].node.name == "bernoulli"
-    assert real["likelihood"].node.to_dict() == {
-        "name": "gaussian",
-        "variance": "global",
-        "scale": 1.0,
-    }
+    learned = {"name": "gaussian", "variance": "global", "scale": 1.0}
+    assert real["likelihood"].node.to_dict() == learned | {"least": 0.5}
+    image = choose(ae.Spec((4, 4, 1), "real"))
+    assert image["likelihood"].node.to_dict() == learned | {"least": None}
     assert {"encoder", "decoder"} < set(real)
+
+
+def test_rows_of_numbers_get_tanh_networks_and_all_else_what_it_had():
+    table = ae.Spec((2,), "table", None, (Column("a", "number"), Column("b", "count")))
+    for spec in (ae.Spec((4,), "real"), ae.Spec((4,), "count"), table):
+        for part in ("encoder", "decoder"):
+            node = choose(spec)[part].node.to_dict()
+            assert (node["hidden"], node["activation"]) == ((128, 128), "tanh")
+    for spec in (ae.Spec((4, 4, 1), "real"), ae.Spec((4, 2), "series"), ae.Spec((4,), "binary")):
+        for part in ("encoder", "decoder"):
+            node = choose(spec)[part].node.to_dict()
+            assert (node["hidden"], node["activation"]) == ((512,), "relu")
+
+
+def test_numbers_of_a_table_have_unit_variance_where_the_code_is_a_point():
+    table = ae.Spec((2,), "table", None, (Column("a", "number"), Column("b", "count")))
+    number = lambda bottleneck: choose(table, bottleneck)["likelihood"].node.to_dict()["columns"]
+    assert number(ae.bottlenecks.identity(2))[0][0]["variance"] == "fixed"
+    assert number(ae.bottlenecks.gaussian(2))[0][0]["least"] == 0.5
 
 
 @pytest.mark.parametrize(
