@@ -127,7 +127,7 @@ def test_a_recipe_becomes_its_sections():
         "encoder": config.to_plain(ae.networks.mlp((16,), "tanh").node),
         "decoder": None,
         "bottleneck": {"name": "gaussian", "latent_dim": 4, "prior": "standard_normal"},
-        "likelihood": {"name": "gaussian", "variance": "predicted", "scale": 1.0},
+        "likelihood": {"name": "gaussian", "variance": "predicted", "scale": 1.0, "least": None},
     }
     assert sections["corruption"] == {"name": "masking", "rate": 0.25, "value": 0.0}
     assert sections["objective"] == {"reconstruction": {"weight": 1.0}, "kl": {"weight": 1.0}}
