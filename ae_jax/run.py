@@ -230,7 +230,7 @@ class Run:
         engine = choose_engine(section["engine"], {"": split}, section["resident_mib"] * 2**20)
         name = "evaluate", engine, strategy.name, strategy.mesh
         if name not in self._compiled:
-            decoded = self.model, self.objective, self.preprocessing
+            parts = self.model, self.objective, self.preprocessing
             own = parts, self.config, self.num_train, strategy, engine
             self._compiled[name] = evaluation_program(*own)
         how, host = (self.config, strategy), self.preprocessing.host
