@@ -8,7 +8,7 @@ every field; `ae_jax.fields` says what they mean.
 import copy
 import os
 import types
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -204,12 +204,20 @@ def evaluation_batch_size(config: Mapping[str, Any]) -> int:
     return config["evaluation"]["batch_size"] or default
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What two complete configs disagree in, where a resumed run may not: `field: old -> new`."""
+def differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], free: Collection[tuple[str, ...]] = ()
+) -> list[str]:
+    """What two complete configs disagree in, where a resumed run may not: `field: old -> new`.
+
+    Args:
+      old: of the run that is there.
+      new: of the one to go on with.
+      free: paths of further fields that may differ.
+    """
     found: list[str] = []
 
     def walk(a, b, path):
-        if path in FREE_ON_RESUME:
+        if path in FREE_ON_RESUME or path in free:
             return
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             for key in sorted(set(a) | set(b)):

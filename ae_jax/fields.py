@@ -48,6 +48,7 @@ DEFAULTS: dict[str, Any] = {
         "deterministic": False,
         "init_from": None,
         "init_parts": [],
+        "accept_new_data": False,
     },
     "parallel": {"strategy": "pmap", "devices": None, "mesh": {"data": None, "fsdp": None}},
     "evaluation": {"batch_size": None, "images": 16},
@@ -66,7 +67,8 @@ DEFAULTS: dict[str, Any] = {
   `average_decay` of the running average of the parameters that is then evaluated and used;
   `steps_per_dispatch` None adapts to half a second a dispatch or four steps, a number is the most,
   within five seconds; `init_from` is the workdir of a run to start from, `init_parts` which of its
-  parts (none given: all).
+  parts (none given: all); `accept_new_data` goes on with other data than the run began with, which
+  is refused otherwise.
 - `parallel.devices` None takes all; `mesh` is that of the strategy "fsdp".
 - `evaluation.batch_size` None is that of a microbatch.
 - `pod`, for `scripts/compile_for_pod.py` alone, is what it compiles for: under which strategies,
@@ -123,6 +125,7 @@ FREE_ON_RESUME = {
         "deterministic",
         "init_from",
         "init_parts",
+        "accept_new_data",
     )
 } | {("parallel",), ("evaluation",), ("pod",)}
 FREE_ON_RESUME |= {

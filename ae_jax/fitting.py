@@ -163,6 +163,10 @@ def _fit(
     with processes.agreed():
         config = config_lib.complete(config)
         dataset = planning.held(config["data"], dataset)
+        if workdir is not None and config["training"]["accept_new_data"]:
+            from ae_jax import resuming
+
+            config, recipe = resuming.keep_choices(workdir, config, recipe)
         shown = progress and processes.is_first()
         config, recipe, plan, spec = planning.resolve(config, recipe, dataset, optimizer, shown)
     run = Run(

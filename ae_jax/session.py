@@ -15,7 +15,8 @@ from ae_jax import config as config_lib
 from ae_jax import summary as summary_lib
 from ae_jax.data.dataset import Dataset
 from ae_jax.data.source import Source, nbytes
-from ae_jax.errors import Preempted, WorkdirError
+from ae_jax.errors import Preempted
+from ae_jax.fingerprint import fingerprint
 from ae_jax.run import Run
 from ae_jax.starts import Starts
 from ae_jax.training import parallel, processes
@@ -41,7 +42,7 @@ class Session:
         started: float,
         profile: tuple[int, int] | None = None,
     ):
-        """Opens the workdir, if there is one, and refuses that of another config.
+        """Opens the workdir, if there is one, and refuses that of another config or other data.
 
         Of several processes the first writes and shows; all of them read.
         """
@@ -50,19 +51,21 @@ class Session:
         self.callbacks, self.progress = callbacks if self.first else (), progress and self.first
         self.workdir: Any = None
         self.starts: Any = None
-        plain = config_lib.to_plain(plan.config)
-        self.stored = {
+        self.stored: dict[str, Any] = {
             "version": SPEC_VERSION,
-            "config": plain,
+            "config": config_lib.to_plain(plan.config),
             "spec": {**spec_to_dict(run.spec), "data_shape": list(run.data_shape)},
             "num_train": run.num_train,
             "display_range": list(run.display_range),
         }
+        if workdir is not None:
+            with processes.agreed():
+                self.stored["fingerprint"] = fingerprint(plan.dataset)
         if processes.several():
             self._agree(workdir, progress)
         if workdir is not None:
             with processes.agreed():
-                self._open(workdir, plain)
+                self._open(workdir)
             processes.check_shared(self.workdir)
 
     def _agree(self, workdir: Any, progress: bool) -> None:
@@ -74,17 +77,11 @@ class Session:
         own = {"profile": self.profile, "workdir given": workdir is not None}
         processes.check_same({**self.stored, **own, "versions": summary_lib.versions()})
 
-    def _open(self, workdir: Any, plain: dict[str, Any]) -> None:
-        from ae_jax import storage
+    def _open(self, workdir: Any) -> None:
+        from ae_jax import resuming, storage
 
         self.workdir = storage.open_workdir(workdir, probe=self.first)
-        if (self.workdir / storage.CONFIG).exists():
-            old = storage.read_config(self.workdir)["config"]
-            if found := config_lib.differences(old, plain):
-                raise WorkdirError(
-                    f"'{self.workdir}' holds a run of another config: {'; '.join(found)}. Take "
-                    "another workdir, or the same config"
-                )
+        resuming.check_same_run(self.workdir, self.stored)
 
     def run_to_end(self) -> Run:
         """Trains from wherever the workdir stands to the configured number of steps.

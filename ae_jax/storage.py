@@ -96,6 +96,12 @@ def read_config(workdir: epath.Path) -> dict[str, Any]:
     return stored | {"config": config.of_older(stored["config"])}
 
 
+def has_checkpoint(workdir: epath.Path) -> bool:
+    """Whether a run in this workdir has saved anything to go on from."""
+    folder = workdir / CHECKPOINTS
+    return folder.exists() and any(found.name.isdigit() for found in folder.iterdir())
+
+
 def is_local(path: Any) -> bool:
     """Whether the store is a local file system, which can append and rename."""
     return "://" not in os.fspath(path)

@@ -63,6 +63,7 @@ CONFIG = {
     "parallel": ["devices", "mesh", "strategy"],
     "pod": ["batch_per_chip", "strategies"],
     "training": [
+        "accept_new_data",
         "accumulation",
         "average_decay",
         "batch_size",
@@ -164,7 +165,8 @@ def test_the_fields_of_a_config():
 
 def test_the_keys_of_config_json(workdir):
     stored = json.loads((workdir / "config.json").read_text())
-    assert sorted(stored) == ["config", "display_range", "num_train", "spec", "version"]
+    keys = ["config", "display_range", "fingerprint", "num_train", "spec", "version"]
+    assert sorted(stored) == keys
     assert stored["version"] == 1
     assert sorted(stored["config"]) == sorted(CONFIG)
     assert stored["spec"] == {

@@ -1,0 +1,89 @@
+"""What a workdir already holds, held against what is about to be trained there."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ae_jax import config as config_lib
+from ae_jax import fingerprint, registry, storage
+from ae_jax.errors import WorkdirError
+from ae_jax.recipe import Recipe
+
+MOVED = {("data", "source"), ("data", "arguments", "data_dir")}
+"""Where the same data may lie elsewhere."""
+
+KINDS = {
+    "encoder": registry.NETWORKS,
+    "decoder": registry.NETWORKS,
+    "likelihood": registry.LIKELIHOODS,
+}
+
+
+def check_same_run(workdir: Any, stored: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Refuses to go on with other data, or another config, than those of the run in a workdir.
+
+    Args:
+      workdir: `etils.epath.Path`.
+      stored: what config.json is to hold: "config", and the "fingerprint" of the data.
+
+    Returns:
+      The config of the run that is there; None if there is none.
+
+    Raises:
+      WorkdirError: data or config differ in what a resumed run may not; every difference is named.
+    """
+    if not (workdir / storage.CONFIG).exists():
+        return None
+    old = storage.read_config(workdir)
+    before, now = old.get("fingerprint"), stored["fingerprint"]
+    changed = fingerprint.changes(before, now) if before and storage.has_checkpoint(workdir) else []
+    if changed and not stored["config"]["training"]["accept_new_data"]:
+        raise WorkdirError(
+            f"the data are not those that the run in '{workdir}' was trained on: "
+            f"{'; '.join(changed)}. Put the earlier data back, take another workdir, or go on "
+            "with the new data: training.accept_new_data=True "
+            "(--config.training.accept_new_data=true)"
+        )
+    same_data = bool(before) and not changed
+    moved = MOVED if same_data or stored["config"]["training"]["accept_new_data"] else set()
+    if found := config_lib.differences(old["config"], stored["config"], moved):
+        raise WorkdirError(
+            f"'{workdir}' holds a run of another config: {'; '.join(found)}. Take another workdir, "
+            f"or the same config; training.init_from='{workdir}' in another workdir starts with "
+            "the parameters learned here"
+        )
+    return old["config"]
+
+
+def keep_choices(
+    workdir: Any, config: dict[str, Any], recipe: Recipe
+) -> tuple[dict[str, Any], Recipe]:
+    """What was chosen from the earlier data, kept for new data that a run goes on with.
+
+    Preprocessing and parts left unset are those of config.json, since the parameters were learned
+    with them: the means and deviations of new data would be others.
+
+    Args:
+      workdir: of the run, local or `gs://`; it may not exist yet.
+      config: complete.
+      recipe: of its model sections.
+
+    Returns:
+      Both, with what is unset filled in from the workdir.
+    """
+    from etils import epath
+
+    path = epath.Path(workdir).expanduser()
+    if not (path / storage.CONFIG).exists():
+        return config, recipe
+    old = storage.read_config(path)["config"]
+    if config["data"]["preprocessing"] is None:
+        preprocessing = old["data"]["preprocessing"]
+        config = {**config, "data": {**config["data"], "preprocessing": preprocessing}}
+    unset = [part for part in KINDS if getattr(recipe, part) is None]
+    known = {part: old["model"][part] for part in unset}
+    built = {
+        part: KINDS[part].build(node)
+        for part, node in known.items()
+        if node not in (None, config_lib.CUSTOM)
+    }
+    return config, recipe._replace(**built)
