@@ -16,7 +16,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from ae_jax import config as config_lib
-from ae_jax import storage
+from ae_jax import storage, summary
 from ae_jax.errors import ConfigError
 
 FILE = "queue.json"
@@ -174,8 +174,7 @@ class Queue:
         return child.returncode, [line for line in last if line]
 
     def _is_finished(self, name: str) -> bool:
-        file = self.root / name / storage.SUMMARY
-        return file.exists() and storage.read_json(file).get("status") == "finished"
+        return summary.read(self.root / name).get("status") == "finished"
 
     def _stop(self, number: int, frame: Any) -> None:
         del frame

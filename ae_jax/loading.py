@@ -3,6 +3,7 @@
 from typing import Any
 
 from ae_jax import config as config_lib
+from ae_jax import summary
 from ae_jax.data import preprocessing
 from ae_jax.errors import CheckpointError
 from ae_jax.model import Autoencoder
@@ -58,7 +59,6 @@ def load(
         restored = checkpoints.restore(wanted)
     if restored is None:
         raise CheckpointError(f"'{path}' holds no finished checkpoint yet")
-    summary = path / storage.SUMMARY
     return Run(
         built,
         objective if objective.terms else None,
@@ -69,5 +69,5 @@ def load(
         data_shape,
         stored["num_train"],
         tuple(stored["display_range"]),
-        storage.read_json(summary) if summary.exists() else {},
+        summary.read(path),
     )

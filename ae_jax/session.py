@@ -16,6 +16,7 @@ from ae_jax import summary as summary_lib
 from ae_jax.data.dataset import Dataset
 from ae_jax.data.source import Source, nbytes
 from ae_jax.errors import Preempted
+from ae_jax.fields import VERSION
 from ae_jax.fingerprint import fingerprint
 from ae_jax.run import Run
 from ae_jax.starts import Starts
@@ -25,8 +26,6 @@ from ae_jax.training.profiling import FOLDER, Profiler
 from ae_jax.training.reporting import Reporter
 from ae_jax.training.state import TrainState, init_state
 from ae_jax.types import Variables, spec_to_dict
-
-SPEC_VERSION = 1
 
 
 class Session:
@@ -42,17 +41,18 @@ class Session:
         started: float,
         profile: tuple[int, int] | None = None,
     ):
-        """Opens the workdir, if there is one, and refuses that of another config or other data.
+        """Makes sure that several processes are about to do the same.
 
         Of several processes the first writes and shows; all of them read.
         """
         self.plan, self.run, self.started, self.profile = plan, run, started, profile
         self.first = processes.is_first()
         self.callbacks, self.progress = callbacks if self.first else (), progress and self.first
+        self.given: Any = workdir
         self.workdir: Any = None
         self.starts: Any = None
         self.stored: dict[str, Any] = {
-            "version": SPEC_VERSION,
+            "version": VERSION,
             "config": config_lib.to_plain(plan.config),
             "spec": {**spec_to_dict(run.spec), "data_shape": list(run.data_shape)},
             "num_train": run.num_train,
@@ -63,10 +63,6 @@ class Session:
                 self.stored["fingerprint"] = fingerprint(plan.dataset)
         if processes.several():
             self._agree(workdir, progress)
-        if workdir is not None:
-            with processes.agreed():
-                self._open(workdir)
-            processes.check_shared(self.workdir)
 
     def _agree(self, workdir: Any, progress: bool) -> None:
         """Makes sure that all processes are about to do the same."""
@@ -77,26 +73,33 @@ class Session:
         own = {"profile": self.profile, "workdir given": workdir is not None}
         processes.check_same({**self.stored, **own, "versions": summary_lib.versions()})
 
-    def _open(self, workdir: Any) -> None:
-        from ae_jax import resuming, storage
+    def _open(self, stack: contextlib.ExitStack) -> Any:
+        """Takes the workdir for this run alone, and opens its checkpoints; None without one."""
+        if self.given is None:
+            return None
+        from ae_jax import lock, resuming, storage
+        from ae_jax.training.checkpoint import Checkpoints
 
-        self.workdir = storage.open_workdir(workdir, probe=self.first)
-        resuming.check_same_run(self.workdir, self.stored)
+        with processes.agreed():
+            self.workdir = storage.open_workdir(self.given, probe=self.first)
+            if self.first:
+                stack.enter_context(lock.held(self.workdir, self._say))
+            resuming.check_same_run(self.workdir, self.stored)
+        processes.check_shared(self.workdir)
+        keep = self.plan.config["training"]["keep_checkpoints"]
+        return stack.enter_context(Checkpoints(self.workdir, keep, read_only=not self.first))
 
     def run_to_end(self) -> Run:
         """Trains from wherever the workdir stands to the configured number of steps.
 
         Returns:
           The trained Run.
+
+        Raises:
+          WorkdirError: the workdir is another run's, in use, or cannot be written.
         """
         with contextlib.ExitStack() as stack:
-            checkpoints = None
-            if self.workdir is not None:
-                from ae_jax.training.checkpoint import Checkpoints
-
-                keep = self.plan.config["training"]["keep_checkpoints"]
-                checkpoints = Checkpoints(self.workdir, keep, read_only=not self.first)
-                stack.enter_context(checkpoints)
+            checkpoints = self._open(stack)
             with processes.agreed():
                 state, examples_seen = self._start(checkpoints)
                 finished = self._is_finished(int(state.step))
@@ -245,20 +248,15 @@ class Session:
 
     def _is_finished(self, step: int) -> bool:
         """Whether nothing is left to do: a kill may come between last checkpoint and summary."""
-        from ae_jax import storage
-
         if self.workdir is None or step < self.plan.config["training"]["steps"]:
             return False
-        file = self.workdir / storage.SUMMARY
-        found = storage.read_json(file) if file.exists() else {}
+        found = summary_lib.read(self.workdir)
         return found.get("status") == "finished" and found["steps"] >= step
 
     def _already_finished(self, state: TrainState) -> Run:
-        from ae_jax import storage
-
         self._say(f"already finished at step {int(state.step):,}; raise training.steps to go on")
         self.run.variables = Variables(*parallel.fetch(tuple(state.evaluated)))
-        self.run.summary = storage.read_json(self.workdir / storage.SUMMARY)
+        self.run.summary = summary_lib.read(self.workdir)
         return self.run
 
     def _pictures(self, loop: Loop) -> None:

@@ -6,12 +6,14 @@ written whole.
 
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from etils import epath
 
 from ae_jax import config
 from ae_jax.errors import MissingFileError, WorkdirError
+from ae_jax.fields import VERSION
 
 CONFIG = "config.json"
 SUMMARY = "summary.json"
@@ -87,13 +89,24 @@ def read_config(workdir: epath.Path) -> dict[str, Any]:
     """What the config.json of a run holds.
 
     Raises:
-      WorkdirError: it is damaged, or that of something else.
+      WorkdirError: it is damaged, that of something else, or of a newer ae_jax.
     """
     file = workdir / CONFIG
     stored = read_json(file)
     if not isinstance(stored, dict) or not {"config", "spec"} <= stored.keys():
         raise WorkdirError(f"'{file}' is not that of a run: it has no 'config' and 'spec'")
+    check_version(file, stored, VERSION)
     return stored | {"config": config.of_older(stored["config"])}
+
+
+def check_version(file: epath.Path, stored: Mapping[str, Any], known: int) -> None:
+    """Raises WorkdirError if a file was written in a format that came after the known one."""
+    version = stored.get("version", known)
+    if not isinstance(version, int) or version > known:
+        raise WorkdirError(
+            f"'{file}' has version {version!r} and this ae_jax reads up to {known}: it is of a "
+            "newer one, install that"
+        )
 
 
 def has_checkpoint(workdir: epath.Path) -> bool:

@@ -15,6 +15,25 @@ VERSION = 1
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
+def read(workdir: Any) -> dict[str, Any]:
+    """The contents of a workdir's summary.json; empty if the run there never ended.
+
+    Args:
+      workdir: `etils.epath.Path`.
+
+    Raises:
+      WorkdirError: it is damaged, or of a newer ae_jax.
+    """
+    from ae_jax import storage
+
+    file = workdir / storage.SUMMARY
+    if not file.exists():
+        return {}
+    found = storage.read_json(file)
+    storage.check_version(file, found, VERSION)
+    return found
+
+
 def environment() -> dict[str, Any]:
     """Devices, precision, versions and git revision: what a number needs beside it."""
     devices = jax.devices()

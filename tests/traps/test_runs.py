@@ -1,8 +1,16 @@
 """One test for each trap of other libraries' runs, named after it."""
 
-from tests import test_resuming
+from etils import epath
+
+from tests import test_lock, test_resuming
 
 
 def test_data_changed_before_a_resume(tmp_path):
     """OpenTau #502: a fingerprint, and an error that says how to go on."""
     test_resuming.test_other_data_are_refused_in_one_line_that_says_how_to_go_on(tmp_path)
+
+
+def test_two_processes_in_one_workdir(tmp_path):
+    """Deepinv #525: a lock, held by host and process, and taken over from the dead."""
+    test_lock.test_the_second_is_refused_in_one_line_and_let_in_afterwards(epath.Path(tmp_path))
+    test_lock.test_a_living_process_holds_it_and_a_dead_one_does_not(epath.Path(tmp_path))
