@@ -29,6 +29,7 @@ DEFAULTS: dict[str, Any] = {
         "base_batch_size": None,
         "schedule": "constant",
         "warmup_steps": 0,
+        "restart": None,
         "clip_norm": None,
         "arguments": {},
     },
@@ -61,7 +62,8 @@ DEFAULTS: dict[str, Any] = {
   compiled where the data are not; `data.engine` "auto" keeps the data on the device where all
   splits fit in `resident_mib`, else streams them, read by `workers` processes (0: threads).
 - `optimizer.base_batch_size`: the batch size that `learning_rate` is meant for; it grows in
-  proportion to `training.batch_size` (Goyal et al. 2017).
+  proportion to `training.batch_size` (Goyal et al. 2017); `optimizer.restart` is a step from which
+  warm-up and schedule begin anew, for a run whose steps are raised after its schedule has ended.
 - `training.accumulation`: microbatches that a step's gradients are averaged over, in the memory of
   one; `compute_dtype` of the networks, "float32" or "bfloat16" (`ae_jax.precision`);
   `average_decay` of the running average of the parameters that is then evaluated and used;
@@ -82,6 +84,7 @@ OPTIONAL |= {"test_fraction": float, "validation_fraction": float}
 OPTIONAL |= {
     "average_decay": float,
     "base_batch_size": int,
+    "restart": int,
     "batch_per_chip": int,
     "init_from": str,
     "data": int,
@@ -128,6 +131,7 @@ FREE_ON_RESUME = {
         "accept_new_data",
     )
 } | {("parallel",), ("evaluation",), ("pod",)}
+FREE_ON_RESUME |= {("optimizer", "restart")}
 FREE_ON_RESUME |= {
     ("data", name) for name in ("engine", "resident_mib", "workers", "spec", "stand_in")
 }

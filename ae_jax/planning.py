@@ -145,6 +145,7 @@ def resolve(
     if optimizer is None:
         sizes = training["steps"], training["batch_size"]
         optimizer = optimizers.from_config(config["optimizer"], *sizes)
+        plan = plan._replace(learning_rate=optimizers.rate_of(config["optimizer"], *sizes))
     players = single_player(objective, optimizer, variables)
     return config, filled, plan._replace(players=players), spec
 

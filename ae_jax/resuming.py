@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ae_jax import config as config_lib
-from ae_jax import fingerprint, registry, storage
+from ae_jax import fingerprint, optimizers, registry, storage
 from ae_jax.errors import WorkdirError
 from ae_jax.recipe import Recipe
 
@@ -52,6 +52,41 @@ def check_same_run(workdir: Any, stored: Mapping[str, Any]) -> dict[str, Any] | 
             "the parameters learned here"
         )
     return old["config"]
+
+
+def rate_change(
+    old: Mapping[str, Any], new: Mapping[str, Any], optimizer: Any, step: int
+) -> str | None:
+    """One line if the learning rate jumps where a run goes on, as with more steps it may.
+
+    Args:
+      old: the config of the run so far.
+      new: that of the run from here on.
+      optimizer: its learning rate, see `Plan`; None: unknown.
+      step: where it goes on.
+
+    Returns:
+      The line; None if the rate goes on as before.
+    """
+    if optimizer is None or old["optimizer"] == config_lib.CUSTOM:
+        return None
+    sizes = old["training"]["steps"], old["training"]["batch_size"]
+    before = optimizers.rate_of(config_lib.complete(old)["optimizer"], *sizes)
+    was, now = (optimizers.rate_at(rate, step) for rate in (before, optimizer))
+    peak = new["optimizer"]["learning_rate"]
+    if abs(now - was) < 0.01 * peak:
+        return None
+    said = f"the learning rate at step {step:,} is now {now:.3g}, where it was {was:.3g}"
+    steps = new["training"]["steps"]
+    if steps == sizes[0]:
+        return said
+    stretched = f"training.steps {sizes[0]:,} -> {steps:,} stretches the schedule"
+    if new["optimizer"]["restart"] is not None:
+        return f"{said}: {stretched} and it restarts at {new['optimizer']['restart']:,}"
+    return (
+        f"{said}: {stretched}. To warm up and decay anew from here: "
+        f"--config.optimizer.restart={step}"
+    )
 
 
 def keep_choices(

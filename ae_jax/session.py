@@ -50,6 +50,7 @@ class Session:
         self.callbacks, self.progress = callbacks if self.first else (), progress and self.first
         self.given: Any = workdir
         self.workdir: Any = None
+        self.before: dict[str, Any] | None = None
         self.starts: Any = None
         self.stored: dict[str, Any] = {
             "version": VERSION,
@@ -84,7 +85,7 @@ class Session:
             self.workdir = storage.open_workdir(self.given, probe=self.first)
             if self.first:
                 stack.enter_context(lock.held(self.workdir, self._say))
-            resuming.check_same_run(self.workdir, self.stored)
+            self.before = resuming.check_same_run(self.workdir, self.stored)
         processes.check_shared(self.workdir)
         keep = self.plan.config["training"]["keep_checkpoints"]
         return stack.enter_context(Checkpoints(self.workdir, keep, read_only=not self.first))
@@ -156,6 +157,7 @@ class Session:
         self._count_start(written, first_step)
         if first_step:
             self._say(f"resuming at step {first_step:,}")
+            self._say_rate(first_step)
         steps = self.plan.config["training"]["steps"]
         status = "failed"
         folder = None if written is None else written / FOLDER
@@ -182,6 +184,13 @@ class Session:
         processes.wait_for_all()
         self._say(summary_lib.text(self.run.summary, self.workdir))
         return self.run
+
+    def _say_rate(self, step: int) -> None:
+        from ae_jax import resuming
+
+        plan = self.plan
+        if line := resuming.rate_change(self.before or {}, plan.config, plan.learning_rate, step):
+            self._say(line)
 
     def _saver(self, loop: Loop, checkpoints: Any) -> Callable[..., None]:
         def save(state: TrainState, examples_seen: int, metrics: dict[str, float] | None) -> None:

@@ -12,6 +12,7 @@ import jax
 from ae_jax.precision import matmul_precision
 
 VERSION = 1
+HIDDEN = ("skipped", "grad_norm", "learning_rate")
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -76,7 +77,7 @@ def text(summary: Mapping[str, Any], workdir: Any | None) -> str:
     """
     lines = [f"{summary['status']} at step {summary['steps']:,} of {summary['wanted_steps']:,}"]
     for split, metrics in _numbers(summary).items():
-        shown = (f"{k} {v:.4g}" for k, v in metrics.items() if k not in ("skipped", "grad_norm"))
+        shown = (f"{k} {v:.4g}" for k, v in metrics.items() if k not in HIDDEN)
         lines.append(f"  {split:<5} {', '.join(shown)}")
     rate = summary["examples_per_second"]
     speed = f"{rate:,.0f} examples/s" if rate else "speed not measured"

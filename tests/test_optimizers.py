@@ -31,6 +31,15 @@ def test_the_learning_rate_warms_up_linearly_and_follows_its_shape(schedule, war
         np.testing.assert_allclose(rate(step), expected, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("schedule", sorted(optimizers.SHAPES))
+def test_a_restart_is_two_runs_one_after_the_other(schedule):
+    rate = optimizers.learning_rate(0.3, schedule, 4, STEPS, restart=24)
+    parts = [optimizers.learning_rate(0.3, schedule, 4, length) for length in (24, STEPS - 24)]
+    for step in range(STEPS + 1):
+        expected = parts[0](step) if step < 24 else parts[1](step - 24)
+        np.testing.assert_allclose(rate(step), expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("fields", "match"),
     [
@@ -45,6 +54,9 @@ def test_the_learning_rate_warms_up_linearly_and_follows_its_shape(schedule, war
         ({"arguments": {"b3": 1}}, r"optimizer 'adam' has no argument 'b3'; did you mean 'b"),
         ({"arguments": {"learning_rate": 1}}, "multiple values for argument 'learning_rate'"),
         ({"arguments": 3}, r"optimizer\.arguments is a section, got 3"),
+        ({"restart": 0}, r"optimizer\.restart must lie in \(0, training\.steps=40\), got 0"),
+        ({"restart": 40}, r"optimizer\.restart must lie in \(0, training\.steps=40\), got 40"),
+        ({"restart": 5, "warmup_steps": 5}, r"restart=5 leaves only 5 of 40 steps on one side"),
         ({"clip_norm": -1.0}, r"optimizer\.clip_norm must be a positive number, got -1\.0"),
     ],
 )

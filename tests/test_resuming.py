@@ -1,12 +1,14 @@
 """A workdir goes on with its own data alone, wherever they lie, unless told otherwise."""
 
 import json
+from unittest import mock
 
 import numpy as np
 import pytest
 
 import ae_jax as ae
 from ae_jax.errors import WorkdirError
+from ae_jax.session import Session
 from tests import small
 
 STEPS = {"steps": 2, "log_every": 1, "eval_every": 2, "checkpoint_every": 2}
@@ -87,3 +89,47 @@ def test_another_config_names_the_way_to_start_from_the_parameters(tmp_path):
     lower = {**ae.config.DEFAULTS["optimizer"], "learning_rate": 1e-4}
     with pytest.raises(WorkdirError, match=r"learning_rate: 0.001 -> 0.0001.*init_from='.*/run'"):
         train(tmp_path, steps=4, optimizer=lower)
+
+
+def rates(workdir):
+    """The learning rate at every log point of training."""
+    points = ae.read_metrics(workdir)
+    return [point["learning_rate"] for point in points if point["split"] == "train"]
+
+
+def test_a_learning_rate_that_jumps_is_said_and_logged_and_a_restart_offered(tmp_path, capfd):
+    np.save(tmp_path / "x.npy", table())
+    cosine = {**ae.config.DEFAULTS["optimizer"], "schedule": "cosine"}
+    source = {**ae.config.DEFAULTS["data"], "source": f"npy:{tmp_path / 'x.npy'}"}
+
+    def said(**fields):
+        made = small.config(data=source, **{**STEPS, "optimizer": cosine, **fields})
+        capfd.readouterr()
+        with mock.patch.object(Session, "_figures"):
+            run = ae.fit_config(made, tmp_path / "run")
+        lines = capfd.readouterr().err.splitlines()
+        return run, [line for line in lines if line.startswith("the learning rate")]
+
+    run, lines = said()
+    assert lines == []
+    assert run.summary["metrics"]["train"]["learning_rate"] == pytest.approx(5e-4)
+    run, lines = said(steps=4)
+    assert lines == [
+        "the learning rate at step 2 is now 0.0005, where it was 0: training.steps 2 -> 4 "
+        "stretches the schedule. To warm up and decay anew from here: --config.optimizer.restart=2"
+    ]
+    points = [
+        p["learning_rate"] for p in ae.read_metrics(tmp_path / "run") if p["split"] == "train"
+    ]
+    shape = lambda step, steps: 0.5e-3 * (1 + np.cos(np.pi * step / steps))
+    expected = [shape(0, 2), shape(1, 2), shape(2, 4), shape(3, 4)]
+    np.testing.assert_allclose(points, expected, rtol=1e-6)
+    _, lines = said(steps=8, optimizer={**cosine, "restart": 4})
+    assert lines == [
+        "the learning rate at step 4 is now 0.001, where it was 0: training.steps 4 -> 8 "
+        "stretches the schedule and it restarts at 4"
+    ]
+    points = [
+        p["learning_rate"] for p in ae.read_metrics(tmp_path / "run") if p["split"] == "train"
+    ]
+    np.testing.assert_allclose(points[4:], [shape(i, 4) for i in range(4)], rtol=1e-6)

@@ -1,8 +1,9 @@
 """Training: state, the pure step, its parallel forms, the loop around it, checkpoints."""
 
+from ae_jax.training.averages import averaging
 from ae_jax.training.diagnostics import term_gradient_norms
 from ae_jax.training.state import TrainState, init_state
-from ae_jax.training.step import averaging, make_step, single_player
+from ae_jax.training.step import make_step, single_player
 
 __all__ = [
     "TrainState",

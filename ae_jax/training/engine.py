@@ -18,7 +18,8 @@ from ae_jax.data.streaming import Block
 from ae_jax.evaluation.metrics import evaluation_metrics
 from ae_jax.model import Autoencoder
 from ae_jax.objective import Objective
-from ae_jax.training.step import Step, averaging, make_step
+from ae_jax.training.averages import averaging
+from ae_jax.training.step import Step, make_step
 from ae_jax.training.strategy import Program, Strategy
 from ae_jax.types import Array, Context, Player
 

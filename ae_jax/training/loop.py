@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from ae_jax import optimizers
 from ae_jax.errors import NonFiniteError, Preempted
 from ae_jax.training import parallel, processes
 from ae_jax.training.feeds import ENGINES, choose_engine, evaluation_program, evaluator
@@ -165,10 +166,12 @@ class Loop:
         Raises:
           NonFiniteError: too many updates in a row were skipped.
         """
-        totals, in_a_row = parallel.fetch((self.totals, self.state.skipped_in_a_row))
+        counters = self.state.skipped, self.state.skipped_in_a_row
+        totals, (skipped, in_a_row) = parallel.fetch((self.totals, counters))
         examples, seconds = self.window
         rate = examples / seconds if seconds else None
         self.metrics["train"] = means(totals, self.step - self.window_start, rate)
+        self.metrics["train"] |= self._learning_rate(self.step - int(skipped))
         self.window_start, self.window, self.fresh = self.step, (0, 0.0), True
         self.reporter.log(self.step, "train", self.metrics["train"])
         if in_a_row >= self.training["max_skipped_in_a_row"]:
@@ -177,6 +180,13 @@ class Loop:
                 f"{self.step}; the parameters are those of the last good step. Try a lower "
                 "optimizer.learning_rate, or optimizer.clip_norm=1.0"
             )
+
+    def _learning_rate(self, updates: int) -> dict[str, float]:
+        """That of the last of so many updates, where it is known."""
+        rate = self.plan.learning_rate
+        if rate is None:
+            return {}
+        return {"learning_rate": optimizers.rate_at(rate, max(0, updates - 1))}
 
     def due(self, cadence: str) -> bool:
         """Whether the current step ends a period of `training.CADENCE_every`, or the run."""

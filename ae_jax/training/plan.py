@@ -23,6 +23,7 @@ class Plan(NamedTuple):
       players: trained.
       preprocessing: from the data's units.
       dataset: checked.
+      learning_rate: a number, or a function of the updates made; None: the optimizer's secret.
     """
 
     config: Mapping[str, Any]
@@ -31,6 +32,7 @@ class Plan(NamedTuple):
     players: tuple[Player, ...]
     preprocessing: Preprocessing
     dataset: Dataset
+    learning_rate: Any = None
 
     def example_extras(self) -> dict[str, np.ndarray]:
         """Zeros in place of one example's extras, for their shapes."""

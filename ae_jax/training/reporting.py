@@ -125,7 +125,8 @@ class Reporter:
             self.board.flush()
 
 
-HIDDEN = frozenset({"skipped", "grad_norm"})
+HIDDEN = frozenset({"skipped", "grad_norm", "learning_rate"})
+"""Not shown on the terminal: kept in files, passed on to callbacks."""
 
 
 def means(

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from ae_jax import keys
 from ae_jax.errors import ConfigError, nearest
 from ae_jax.model import Autoencoder
+from ae_jax.training import averages
 from ae_jax.types import Array, Player, PRNGKey, Tree, Variables
 
 
@@ -19,7 +20,7 @@ class TrainState(NamedTuple):
     Attributes:
       variables: params and state.
       optimizer: optax states by player name.
-      average: a running average of the params, or {}; see `averaging`.
+      average: a running average of the params, or {}; see `ae_jax.training.averages`.
       root: the typed key that every stream descends from.
       step: int32, optimizer steps taken.
       skipped: int32, updates skipped because loss or gradients were not finite.
@@ -56,23 +57,32 @@ def init_state(
       example: one preprocessed example, `[*event]`.
       seed: a whole number, or a typed key.
       extras: of the example, for networks that take a condition.
-      averaged: whether to keep a running average of the params, which starts at them.
+      averaged: whether to keep a running average of the params, which starts at them. Schedule-free
+        optimizers have one in any case, see `ae_jax.training.averages`.
 
     Returns:
       A TrainState.
 
     Raises:
       ShapeError: two parts' shapes do not meet.
-      ConfigError: a player moves parameters that the model does not have, or none moves some.
+      ConfigError: a player moves parameters that the model does not have, or none moves some, or
+        two averages are asked for.
     """
     root: Any = jax.random.key(seed) if isinstance(seed, numbers.Integral) else seed  # pyright: ignore
     variables = model.init(keys.stream(root, "init"), example, extras)
     check_players(players, variables)
     own = lambda player: {name: variables.params[name] for name in player.params}
+    optimizer = {player.name: player.optimizer.init(own(player)) for player in players}
+    own_average = averages.keeps_one(optimizer)
+    if averaged and own_average:
+        raise ConfigError(
+            "a schedule-free optimizer keeps an average of the parameters itself; leave "
+            "training.average_decay unset"
+        )
     return TrainState(
         variables=variables,
-        optimizer={player.name: player.optimizer.init(own(player)) for player in players},
-        average=jax.tree.map(jnp.copy, variables.params) if averaged else {},
+        optimizer=optimizer,
+        average=jax.tree.map(jnp.copy, variables.params) if averaged or own_average else {},
         root=root,
         step=jnp.zeros((), jnp.int32),
         skipped=jnp.zeros((), jnp.int32),

@@ -12,6 +12,7 @@ from ae_jax import keys as keys_lib
 from ae_jax.model import Autoencoder
 from ae_jax.objective import Objective
 from ae_jax.precision import cast_networks
+from ae_jax.training import averages
 from ae_jax.training.state import TrainState
 from ae_jax.types import ALONE, Array, Batch, Collectives, Context, Player, Tree, Variables
 
@@ -80,7 +81,12 @@ def make_step(
             good = jnp.isfinite(values["loss"]) & jnp.isfinite(norm)
             due = good if player.every == 1 else good & (state.step % player.every == 0)
             own = {name: variables.params[name] for name in player.params}
-            moved, opt_state = _update_if(due, player, grads, own, optimizer[player.name])
+            told = {
+                "value": values["loss"],
+                "grad": grads,
+                "value_fn": _value(gradients, player, context),
+            }
+            moved, opt_state = _update_if(due, player, grads, own, optimizer[player.name], told)
             new_state = {**variables.state, **collected["state"]}
             variables = Variables(
                 {**variables.params, **moved}, _keep(good, new_state, variables.state)
@@ -95,6 +101,7 @@ def make_step(
         state = state._replace(
             variables=variables,
             optimizer=optimizer,
+            average=averages.moved(state.average, optimizer, variables.params),
             step=state.step + 1,
             skipped=state.skipped + skipped,
             skipped_in_a_row=(state.skipped_in_a_row + 1) * skipped,
@@ -102,31 +109,6 @@ def make_step(
         return state, metrics | {"skipped": skipped.astype(jnp.float32)}
 
     return step
-
-
-def averaging(step: Step, decay: float) -> Step:
-    """The step with a running average of the parameters beside them (Polyak & Juditsky 1992).
-
-    average ← d · average + (1 - d) · params with d = min(decay, (1 + step) / (10 + step)), so that
-    the first parameters are soon forgotten. Skipped updates leave it alone.
-
-    Args:
-      step: of `make_step`; its state begins with an average, see `init_state`.
-      decay: below 1; about 1 / (1 - decay) steps are averaged over.
-
-    Returns:
-      A step.
-    """
-
-    def averaged(state: TrainState, *args: Any) -> tuple[TrainState, dict[str, Array]]:
-        new, metrics = step(state, *args)
-        kept = jnp.minimum(decay, (1 + state.step) / (10 + state.step))
-        kept = jnp.where(metrics["skipped"] > 0, 1.0, kept)
-        move = lambda a, p: (kept * a + (1 - kept) * p).astype(a.dtype)
-        average = jax.tree.map(move, state.average, new.variables.params)
-        return new._replace(average=average), metrics
-
-    return averaged
 
 
 def _norm(tree: Tree) -> Array:
@@ -192,12 +174,36 @@ def _accumulated_gradients(player: Player, context: Context) -> tuple[Tree, Tree
     return *across.mean(means), collected
 
 
-def _update_if(due: Array, player: Player, grads: Tree, own: Tree, opt_state: Tree) -> tuple:
-    """The player's parameters and optimizer state after the update if it is due, else before it."""
+def _value(gradients: Callable[..., Any], player: Player, context: Context) -> Callable[..., Array]:
+    """The player's loss of this batch, over all devices, as a function of its parameters.
+
+    Its gradient is the global one as well, as line searches take it. Nothing is traced unless the
+    optimizer calls it.
+    """
+
+    def at(own):
+        variables = context.variables
+        variables = variables._replace(params={**variables.params, **own})
+        grads, values, _ = gradients(player, context._replace(variables=variables))
+        return values["loss"], grads
+
+    value = jax.custom_vjp(lambda own: at(own)[0])
+    value.defvjp(at, lambda grads, ct: (jax.tree.map(lambda g: (ct * g).astype(g.dtype), grads),))
+    return value
+
+
+def _update_if(
+    due: Array, player: Player, grads: Tree, own: Tree, opt_state: Tree, told: dict[str, Any]
+) -> tuple:
+    """The player's parameters and optimizer state after the update if it is due, else before it.
+
+    Optimizers that need more than gradients are `told` the loss: optax's extra arguments.
+    """
+    optimizer = optax.with_extra_args_support(player.optimizer)
 
     def update(old):
         own, opt_state = old
-        updates, opt_state = player.optimizer.update(grads, opt_state, own)
+        updates, opt_state = optimizer.update(grads, opt_state, own, **told)
         return optax.apply_updates(own, updates), opt_state
 
     # To select entry by entry, XLA:CPU copies the state; to branch, TPU and GPU stop and wait.

@@ -7,8 +7,7 @@ import optax
 import pytest
 
 import ae_jax as ae
-from ae_jax.training import make_step
-from ae_jax.training.step import averaging
+from ae_jax.training import averaging, make_step
 from tests import fast, small
 from tests.training.test_step import BATCH, by_hand, linear_autoencoder, players_of
 
