@@ -71,6 +71,20 @@ def _plain(error: BaseException) -> str:
     return str(error.args[0]) if isinstance(error, KeyError) else str(error)
 
 
+def define_config(**options: Any) -> None:
+    """Defines the flag --config and its overrides, `--config.path.to.field=value`.
+
+    An override may name what the file does not set, e.g. `--config.data.arguments.size=16`; fields
+    that do not exist are refused when the config is completed.
+
+    Args:
+      **options: of ml_collections' `DEFINE_config_file`.
+    """
+    text = "A file in configs/, or FILE:variant."
+    options |= {"lock_config": False, "accept_new_attributes": True}
+    config_flags.DEFINE_config_file("config", None, text, **options)
+
+
 def define_processes() -> None:
     """Defines the flags by which a script is one of several processes."""
     flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, to run as several.")

@@ -13,10 +13,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from absl import flags
-from ml_collections import config_flags
 
+from ae_jax import commands, storage, summary
 from ae_jax import config as config_lib
-from ae_jax import storage, summary
 from ae_jax.errors import ConfigError
 
 FILE = "queue.json"
@@ -67,7 +66,7 @@ def read(lines: Iterable[str], overrides: Sequence[str] = ()) -> list[Job]:
 def _job(config: str, overrides: tuple[str, ...]) -> Job:
     values = flags.FlagValues()
     argv = ["run_queue", f"--config={config}", *overrides]
-    config_flags.DEFINE_config_file("config", None, "", flag_values=values, sys_argv=argv)
+    commands.define_config(flag_values=values, sys_argv=argv)
     try:
         rest = values(argv)[1:]
         if rest:

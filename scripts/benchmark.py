@@ -13,12 +13,11 @@ import sys
 import jax
 from absl import flags
 from etils import epath
-from ml_collections import config_flags
 
 from ae_jax import benchmarking, commands
 from ae_jax.errors import ConfigError
 
-config_flags.DEFINE_config_file("config", None, "A file in configs/, or FILE:variant.")
+commands.define_config()
 ENGINES = flags.DEFINE_list("engines", None, "Data engines to compare; the config's by default.")
 STRATEGIES = flags.DEFINE_list("strategies", None, "Strategies to compare; the config's own.")
 DEVICES = flags.DEFINE_list("devices", None, "Numbers of devices to compare; the config's own.")

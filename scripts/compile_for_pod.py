@@ -18,7 +18,7 @@ from ml_collections import config_flags
 from ae_jax import benchmarking, commands
 from ae_jax import config as config_lib
 
-config_flags.DEFINE_config_file("config", None, "A file in configs/, or FILE:variant.")
+commands.define_config()
 TOPOLOGY = flags.DEFINE_string(
     "topology", "v5e:16x16", "Slice: v4, v5e, v5p or v6e, and its shape."
 )

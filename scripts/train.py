@@ -11,11 +11,10 @@ import time
 STARTED = time.time()
 
 from absl import flags  # noqa: E402
-from ml_collections import config_flags  # noqa: E402
 
 from ae_jax import commands, fit_config  # noqa: E402
 
-config_flags.DEFINE_config_file("config", None, "A file in configs/, or FILE:variant.")
+commands.define_config()
 WORKDIR = flags.DEFINE_string("workdir", None, "Where the run is kept, local or gs://.")
 PROFILE = flags.DEFINE_string("profile", None, "FIRST:LAST steps to trace into workdir/profile.")
 commands.define_processes()

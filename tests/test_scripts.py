@@ -177,7 +177,10 @@ MISTAKES = {
     "no flag": ([], "--config"),
     "no such config": (["--config=configs/vae_digit.py"], "did you mean 'configs/vae_digits.py'?"),
     "no such variant": (["--config=configs/vae_digits.py:smok"], "did you mean 'smoke'?"),
-    "no such field": ([*SMALL, "--config.training.step=5"], 'Did you mean "steps"'),
+    "no such field": (
+        [*SMALL, "--config.training.step=5"],
+        "training has no field 'step'; did you mean 'steps'",
+    ),
     "no such flag": ([*SMALL, "--workdr=x"], "workdr"),
     "a wrong value": ([*SMALL, "--config.training.steps=0"], "training.steps must be a positive"),
     "a wrong type": ([*SMALL, "--config.training.steps=many"], "many"),

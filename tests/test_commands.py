@@ -1,0 +1,53 @@
+"""Overrides on the command line: whatever a section may hold can be set."""
+
+import pytest
+from absl import flags
+
+import ae_jax as ae
+from ae_jax import commands
+
+pytestmark = pytest.mark.filterwarnings("ignore:the load_module")  # ml_collections'
+
+
+def parsed(*arguments):
+    """The complete config of a command line."""
+    values = flags.FlagValues()
+    argv = ["train", "--config=configs/vae_digits.py:smoke", *arguments]
+    commands.define_config(flag_values=values, sys_argv=argv)
+    values(argv)
+    given = values["config"].value.copy_and_resolve_references()  # pyright: ignore[reportOptionalMemberAccess]
+    return ae.config.complete(given)
+
+
+@pytest.mark.parametrize(
+    ("argument", "section", "expected"),
+    [
+        ("data.arguments.size=16", ("data", "arguments"), {"size": 16}),
+        ("data.arguments.mode=RGB", ("data", "arguments"), {"mode": "RGB"}),
+        ("data.arguments.sizes=(1,2)", ("data", "arguments"), {"sizes": [1, 2]}),
+        ("data.arguments={'size': 16}", ("data", "arguments"), {"size": 16}),
+        ("optimizer.arguments.b1=0.5", ("optimizer", "arguments"), {"b1": 0.5}),
+    ],
+)
+def test_arguments_that_the_file_does_not_set(argument, section, expected):
+    found = parsed(f"--config.{argument}")
+    assert found[section[0]][section[1]] == expected
+
+
+def test_a_part_takes_a_further_argument():
+    made = parsed("--config.model.encoder.normalization=layer", "--config.training.steps=3")
+    assert made["model"]["encoder"]["normalization"] == "layer"
+    assert made["training"]["steps"] == 3
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ("training.step", "steps"),
+        ("optimizer.arguments_.b1", "arguments"),
+        ("trainin.a", "trainin"),
+    ],
+)
+def test_fields_that_do_not_exist_are_still_refused(field, said):
+    with pytest.raises((ae.errors.ConfigError, KeyError), match=said):
+        parsed(f"--config.{field}=5")
