@@ -10,7 +10,9 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from ae_jax import terminal
 from ae_jax.errors import AeJaxError, ConfigError, MissingFileError, nearest
+from ae_jax.precision import compiled_in_float32
 from ae_jax.training import processes
 
 BAD_USAGE = 2
@@ -36,11 +38,17 @@ def main(run: Callable[[], None], required: Sequence[str] = (), joins: bool = Tr
             use_compilation_cache()
             if joins:
                 _join()
-            run()
+            with compiled_in_float32():
+                run()
+            sys.stdout.flush()
         except AeJaxError as error:
             bad_usage = isinstance(error, ConfigError | MissingFileError)
-            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            terminal.say(f"{type(error).__name__}: {error}")
             processes.leave(BAD_USAGE if bad_usage else 1, error)
+        except BrokenPipeError as error:  # whoever read what the script prints has gone
+            terminal.silence(sys.stdout)
+            terminal.silence(sys.stderr)
+            processes.leave(1, error)
         except Exception as error:
             if not processes.joined():
                 raise
@@ -69,6 +77,16 @@ def _plain(error: BaseException) -> str:
     if ours is not None:
         return f"{type(ours).__name__}: {ours}"
     return str(error.args[0]) if isinstance(error, KeyError) else str(error)
+
+
+def _user_cache() -> str | None:
+    """The folder for compiled programs; None where a user has no home, in a container say."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    try:
+        cache = pathlib.Path(home) if home else pathlib.Path.home() / ".cache"
+    except RuntimeError:
+        return None
+    return str(cache / "ae_jax" / "compiled")
 
 
 def define_config(**options: Any) -> None:
@@ -110,10 +128,9 @@ def use_compilation_cache() -> None:
     """Keeps compiled programs between processes: `$JAX_COMPILATION_CACHE_DIR`, or a user cache."""
     import jax
 
-    home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    folder = os.environ.get(CACHE) or str(pathlib.Path(home) / "ae_jax" / "compiled")
-    jax.config.update("jax_compilation_cache_dir", folder)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    if (folder := os.environ.get(CACHE) or _user_cache()) is not None:
+        jax.config.update("jax_compilation_cache_dir", folder)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     logging.set_verbosity(logging.WARNING)
 
 

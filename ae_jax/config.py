@@ -165,6 +165,8 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(
             f"training.average_decay must lie between 0 and 1, e.g. 0.999, got {decay}"
         )
+    if (images := result["evaluation"]["images"]) < 0:
+        raise ConfigError(f"evaluation.images must not be negative, got {images}; 0 draws none")
     if training["seed"] < 0:
         raise ConfigError(f"training.seed must not be negative, got {training['seed']}")
     return result

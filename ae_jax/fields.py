@@ -72,7 +72,8 @@ DEFAULTS: dict[str, Any] = {
   parts (none given: all); `accept_new_data` goes on with other data than the run began with, which
   is refused otherwise.
 - `parallel.devices` None takes all; `mesh` is that of the strategy "fsdp".
-- `evaluation.batch_size` None is that of a microbatch.
+- `evaluation.batch_size` None is that of a microbatch; `images` are the examples shown in figures,
+  0 draws none.
 - `pod`, for `scripts/compile_for_pod.py` alone, is what it compiles for: under which strategies,
   and how many examples a step on each chip, None: `training.batch_size`.
 """
@@ -111,7 +112,6 @@ POSITIVE = {
         "keep_checkpoints",
         "max_skipped_in_a_row",
     ),
-    "evaluation": ("images",),
     "data": ("resident_mib",),
 }
 FREE_ON_RESUME = {

@@ -1,7 +1,10 @@
 """Pictures of a run: reconstructions beside inputs, samples, curves."""
 
+import contextlib
 import io
 import math
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -195,13 +198,31 @@ def _line_sheet(path: epath.Path, sets: Mapping[str, np.ndarray], title: str) ->
     save(figure, path)
 
 
+def figure_class() -> Any:
+    """Matplotlib's Figure, without pyplot: no global state, no display, no backend.
+
+    `MPLBACKEND` names one for programs that show figures; it need not be installed here.
+    """
+    if "matplotlib" not in sys.modules:
+        backend = os.environ.pop("MPLBACKEND", None)
+        try:
+            import matplotlib
+        finally:
+            if backend is not None:
+                os.environ["MPLBACKEND"] = backend
+        if backend is not None:
+            with contextlib.suppress(ValueError):
+                matplotlib.rcParams["backend"] = backend
+    from matplotlib.figure import Figure
+
+    return Figure
+
+
 def subplots(
     rows: int, columns: int, width: float, height: float, **shared: Any
 ) -> tuple[Any, Any]:
     """A Matplotlib figure of panels, each so wide and high in inches, and its `[rows, columns]`."""
-    from matplotlib.figure import Figure  # no pyplot: no global state, no display
-
-    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    figure = figure_class()(figsize=(width * columns, height * rows), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **shared)
 
 

@@ -12,6 +12,7 @@ from ae_jax.choices import display_range
 from ae_jax.data.dataset import Dataset, as_dataset, of_section
 from ae_jax.data.preprocessing import build as build_preprocessing
 from ae_jax.errors import ConfigError, PartError
+from ae_jax.precision import compiled_in_float32
 from ae_jax.recipe import Recipe, as_recipe
 from ae_jax.run import Run
 from ae_jax.training import processes
@@ -19,6 +20,7 @@ from ae_jax.training.profiling import Profiler
 from ae_jax.types import Variables
 
 
+@compiled_in_float32()
 def fit(
     model: Any,
     data: Any,
@@ -110,6 +112,7 @@ def fit(
     return _fit(config, recipe, dataset, custom, workdir, callbacks, progress, time.time())
 
 
+@compiled_in_float32()
 def fit_config(
     config: Mapping[str, Any],
     workdir: Any = None,

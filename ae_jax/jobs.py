@@ -17,6 +17,7 @@ from absl import flags
 from ae_jax import commands, storage, summary
 from ae_jax import config as config_lib
 from ae_jax.errors import ConfigError
+from ae_jax.training.preemption import taken
 
 FILE = "queue.json"
 VERSION = 1
@@ -119,7 +120,7 @@ class Queue:
           0 if all are finished, 1 if one has failed, 143 if SIGTERM or Ctrl-C came: the job that
           was running has saved, and the same command goes on.
         """
-        before = {n: signal.signal(n, self._stop) for n in (signal.SIGTERM, signal.SIGINT)}
+        before = {n: signal.signal(n, self._stop) for n in taken()}
         try:
             for job, record in zip(self.jobs, self.records, strict=True):
                 self._one(job, record)
@@ -178,7 +179,7 @@ class Queue:
     def _stop(self, number: int, frame: Any) -> None:
         del frame
         self.stopped = True
-        if self.child is not None and number == signal.SIGTERM:  # a terminal sends Ctrl-C to both
+        if self.child is not None and number != signal.SIGINT:  # a terminal sends Ctrl-C to both
             self.child.terminate()
 
     def _write(self) -> None:

@@ -8,12 +8,13 @@ from ae_jax.data import preprocessing
 from ae_jax.errors import CheckpointError
 from ae_jax.model import Autoencoder
 from ae_jax.objective import Objective
-from ae_jax.precision import with_compute_dtype
+from ae_jax.precision import compiled_in_float32, with_compute_dtype
 from ae_jax.recipe import Recipe, as_recipe
 from ae_jax.run import Run
 from ae_jax.types import spec_from_dict
 
 
+@compiled_in_float32()
 def load(
     workdir: Any,
     model: tuple[Autoencoder, Objective] | Recipe | None = None,

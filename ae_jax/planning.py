@@ -1,6 +1,5 @@
 """From a config to a Plan: what is unset chosen, everything checked, all parts built."""
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ae_jax import compiler, optimizers
+from ae_jax import compiler, optimizers, terminal
 from ae_jax import config as config_lib
 from ae_jax import keys as keys_lib
 from ae_jax.choices import KINDS, choose, choose_preprocessing, spec_of, start
@@ -196,4 +195,4 @@ def _print_choices(config: Mapping[str, Any], recipe: Recipe, spec: Spec) -> Non
     for name, node in chosen.items():
         given = ((k, v) for k, v in node.items() if k != "name" and v is not None)
         arguments = ", ".join(f"{k}={v!r:.60}" for k, v in given)
-        print(f"from the data: {name} = {node['name']}({arguments})", file=sys.stderr)
+        terminal.say(f"from the data: {name} = {node['name']}({arguments})")

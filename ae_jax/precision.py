@@ -13,8 +13,9 @@ of an MLP under 1% of the elements then differed between one and eight devices, 
 of the largest (2^-7 of it); of small convolutions and transformers none did.
 """
 
+import contextlib
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -72,6 +73,20 @@ def cast(tree: Tree, dtype: Any) -> Tree:
     """The tree with its floats in another type; numbers, masks and keys as they are."""
     floating = lambda x: jnp.issubdtype(jnp.asarray(x).dtype, jnp.floating)
     return jax.tree.map(lambda x: jnp.asarray(x, dtype) if floating(x) else x, tree)
+
+
+@contextlib.contextmanager
+def compiled_in_float32() -> Iterator[None]:
+    """Within it, programs are compiled, in float32, whatever `JAX_ENABLE_X64` and the like say.
+
+    Runs are that by definition: their types are the config's, and their loops are on the device.
+    """
+    with contextlib.ExitStack() as stack:
+        if jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
+            stack.enter_context(jax.enable_x64(False))
+        if jax.config.jax_disable_jit:  # pyright: ignore[reportAttributeAccessIssue]
+            stack.enter_context(jax.disable_jit(False))
+        yield
 
 
 def matmul_precision() -> str:

@@ -23,6 +23,7 @@ from ae_jax.errors import (
 )
 from ae_jax.model import Autoencoder
 from ae_jax.objective import Objective
+from ae_jax.precision import compiled_in_float32
 from ae_jax.training import parallel
 from ae_jax.training.feeds import choose_engine, evaluation_program, evaluator
 from ae_jax.training.strategy import Strategy
@@ -66,6 +67,7 @@ class Run:
         self.summary = dict(summary or {})
         self._compiled: dict[Any, Any] = {}
 
+    @compiled_in_float32()
     def encode(
         self,
         x: Any,
@@ -95,6 +97,7 @@ class Run:
         shared = (self.variables, jax.random.key_data(key))
         return self._over("encode sample", self._encode_sample)(shared, records, _places(records.x))
 
+    @compiled_in_float32()
     def decode(self, z: Any, *, extras: Mapping[str, Any] | None = None) -> np.ndarray:
         """The mean of p(x | z) for each code, in the data's units.
 
@@ -116,6 +119,7 @@ class Run:
             )
         return self._in_units("decode", self._decode)(self.variables, z, _fields(extras, len(z)))
 
+    @compiled_in_float32()
     def reconstruct(
         self, x: Any, *, observed: Any = None, extras: Mapping[str, Any] | None = None
     ) -> np.ndarray:
@@ -138,6 +142,7 @@ class Run:
         records = self._checked(x, observed, extras)
         return self._in_units("reconstruct", through)(self.variables, records)
 
+    @compiled_in_float32()
     def sample(
         self,
         num: int,
@@ -173,6 +178,7 @@ class Run:
         places = np.arange(num, dtype=np.uint32)
         return self._in_units(f"sample {observations}", draw)(shared, places, _fields(extras, num))
 
+    @compiled_in_float32()
     def log_likelihood(
         self,
         x: Any,
@@ -208,6 +214,7 @@ class Run:
         shared = (self.variables, jax.random.key_data(key))
         return self._over(f"likelihood {samples}", bound)(shared, records, _places(records.x))
 
+    @compiled_in_float32()
     def evaluate(self, data: Any = None) -> dict[str, float]:
         """The objective's terms and `ae.evaluation.evaluation_metrics`, means over a split.
 
@@ -240,6 +247,7 @@ class Run:
         place = strategy.place
         return run(strategy.place_state(self.variables), place(root), place(step))
 
+    @compiled_in_float32()
     def latent_usage(self, data: Any = None) -> evaluation.Usage:
         """Active units, KL by dimension and mutual information; see `ae.evaluation.latent_usage`.
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,12 +9,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from ae_jax import compiler, precision
+from ae_jax import compiler, precision, terminal
 from ae_jax import config as config_lib
 from ae_jax import summary as summary_lib
 from ae_jax.data.dataset import Dataset
 from ae_jax.data.source import Source, nbytes
-from ae_jax.errors import Preempted
+from ae_jax.errors import Preempted, WorkdirError
 from ae_jax.fields import VERSION
 from ae_jax.fingerprint import fingerprint
 from ae_jax.run import Run
@@ -26,6 +25,9 @@ from ae_jax.training.profiling import FOLDER, Profiler
 from ae_jax.training.reporting import Reporter
 from ae_jax.training.state import TrainState, init_state
 from ae_jax.types import Variables, spec_to_dict
+
+UNFINISHED = ".unfinished"
+"""Lies beside figures until all of them are drawn: the same command draws them again."""
 
 
 class Session:
@@ -70,7 +72,7 @@ class Session:
         strategy = parallel.from_config(self.plan.config["parallel"])
         processes.check_devices(strategy.devices)
         if progress:
-            print(processes.describe(strategy), file=sys.stderr, flush=True)
+            terminal.say(processes.describe(strategy))
         own = {"profile": self.profile, "workdir given": workdir is not None}
         processes.check_same({**self.stored, **own, "versions": summary_lib.versions()})
 
@@ -173,9 +175,7 @@ class Session:
                 raise
             finally:
                 loop.close()
-                if checkpoints is not None:
-                    checkpoints.wait()
-                self._close(loop, status)
+                self._end(loop, status, checkpoints)
                 if status != "failed":  # an exit must not end the first one's writing
                     processes.wait_for_all()
         self.run.variables = progress.state.evaluated
@@ -210,6 +210,18 @@ class Session:
 
     def _note(self, loop: Loop) -> None:
         self.starts.note(loop.step, loop.step_seconds, time.time() - self.started)
+
+    def _end(self, loop: Loop, status: str, checkpoints: Any) -> None:
+        """Waits for the disk, then writes the summary; a run not written has failed."""
+        try:
+            if checkpoints is not None:
+                checkpoints.wait()
+        except WorkdirError:
+            status = "failed"
+            raise
+        finally:
+            with contextlib.suppress(*[WorkdirError] * (status == "failed")):
+                self._close(loop, status)
 
     def _close(self, loop: Loop, status: str) -> None:
         now = time.time()
@@ -266,12 +278,14 @@ class Session:
         self._say(f"already finished at step {int(state.step):,}; raise training.steps to go on")
         self.run.variables = Variables(*parallel.fetch(tuple(state.evaluated)))
         self.run.summary = summary_lib.read(self.workdir)
+        if self.first and self._figures_missing():
+            self._figures()
         return self.run
 
     def _pictures(self, loop: Loop) -> None:
         from ae_jax import figures, gallery
 
-        if self.workdir is None or not gallery.is_image(self.run):
+        if self.workdir is None or not self._shown()[1] or not gallery.is_image(self.run):
             return
         self.run.variables = loop.state.evaluated
         if processes.several():
@@ -285,13 +299,23 @@ class Session:
             loop.reporter.image(loop.step, name, figures.grid(pictures))
 
     def _figures(self) -> None:
-        if self.workdir is None:
+        if self.workdir is None or not self._shown()[1]:
             return
         from ae_jax import gallery, storage
 
         folder = self.workdir / storage.FIGURES
-        folder.mkdir(parents=True, exist_ok=True)
-        gallery.draw(self.run, folder, *self._shown(), storage.read_metrics(self.workdir))
+        with storage.writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / UNFINISHED).write_text("")
+            gallery.draw(self.run, folder, *self._shown(), storage.read_metrics(self.workdir))
+            (folder / UNFINISHED).unlink()
+
+    def _figures_missing(self) -> bool:
+        """Whether the figures of a finished run were never drawn to the end."""
+        from ae_jax import storage
+
+        folder = self.workdir / storage.FIGURES
+        return not folder.exists() or (folder / UNFINISHED).exists()
 
     def _shown(self) -> tuple[Source, int]:
         """The last split that holds examples, and how many of them to show."""
@@ -300,7 +324,7 @@ class Session:
 
     def _say(self, text: str) -> None:
         if self.progress:
-            print(text, file=sys.stderr, flush=True)
+            terminal.say(text)
 
 
 def _sizes(dataset: Dataset) -> str:

@@ -4,15 +4,16 @@ Nothing is appended to or renamed into place on a store that cannot do it: there
 written whole.
 """
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from etils import epath
 
 from ae_jax import config
-from ae_jax.errors import MissingFileError, WorkdirError
+from ae_jax.errors import AeJaxError, ConfigError, MissingFileError, WorkdirError
 from ae_jax.fields import VERSION
 
 CONFIG = "config.json"
@@ -24,6 +25,27 @@ CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
 
 
+@contextlib.contextmanager
+def writing(path: Any) -> Iterator[None]:
+    """What the system says of a failed write within it, in one line of our own.
+
+    Args:
+      path: of what is written.
+
+    Raises:
+      WorkdirError: the disk is full, read-only, gone.
+    """
+    try:
+        yield
+    except AeJaxError:
+        raise
+    except OSError as error:
+        raise WorkdirError(
+            f"'{path}' cannot be written: {error}. Checkpoints finished before are whole; once "
+            "there is room, the same command goes on"
+        ) from error
+
+
 def open_workdir(workdir: Any, probe: bool = True) -> epath.Path:
     """The workdir as a path, created and proven writable.
 
@@ -32,9 +54,17 @@ def open_workdir(workdir: Any, probe: bool = True) -> epath.Path:
       probe: False for a process that only reads there; another creates it.
 
     Raises:
+      ConfigError: it is a file, or has a name that this locale cannot encode.
       WorkdirError: it cannot be written.
     """
     path = epath.Path(workdir).expanduser()
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"the workdir '{workdir}' is a file; a run is kept in a folder")
+    if any("\ud800" <= letter <= "\udfff" for letter in os.fspath(path)):
+        raise ConfigError(
+            f"the name of the workdir {os.fspath(path)!r} cannot be written in this locale; set "
+            "PYTHONUTF8=1"
+        )
     if not probe:
         return path
     mark = path / f".writable.{os.getpid()}"
@@ -60,14 +90,24 @@ def existing_workdir(workdir: Any) -> epath.Path:
 
 
 def write_json(path: epath.Path, value: Any) -> None:
-    """Writes a small file in one go; locally through a rename, so that a reader never sees half."""
+    """Writes a small file in one go; locally through a rename, so that a reader never sees half.
+
+    Raises:
+      WorkdirError: it cannot be written.
+    """
     text = json.dumps(value, indent=2, allow_nan=True, default=_plain) + "\n"
     if is_local(path):
         temporary = path.parent / f".{path.name}.{os.getpid()}"
-        temporary.write_text(text)
-        os.replace(temporary, path)
+        with writing(path):
+            try:
+                temporary.write_text(text)
+                os.replace(temporary, path)
+            except OSError:
+                temporary.unlink(missing_ok=True)
+                raise
     else:
-        path.write_text(text)
+        with writing(path):
+            path.write_text(text)
 
 
 def read_json(path: epath.Path) -> Any:
@@ -129,32 +169,36 @@ class MetricsSegment:
         A start goes back behind an earlier one when a checkpoint could not be read.
         """
         self.path = workdir / METRICS / f"{first_step}.jsonl"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        for other in _segments(self.path.parent):
-            if int(other.stem) > first_step:
-                other.unlink()
         self.lines: list[str] = []
-        self.file = self.path.open("w") if is_local(self.path) else None
+        with writing(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            for other in _segments(self.path.parent):
+                if int(other.stem) > first_step:
+                    other.unlink()
+            self.file = self.path.open("w") if is_local(self.path) else None
 
     def write(self, step: int, split: str, values: dict[str, float]) -> None:
         """Adds one log point."""
         line = json.dumps({"step": step, "split": split, **values}) + "\n"
         if self.file is not None:
-            self.file.write(line)
-            self.file.flush()
+            with writing(self.path):
+                self.file.write(line)
+                self.file.flush()
         else:
             self.lines.append(line)
 
     def flush(self) -> None:
         """On a store that cannot append, writes the segment whole."""
         if self.file is None and self.lines:
-            self.path.write_text("".join(self.lines))
+            with writing(self.path):
+                self.path.write_text("".join(self.lines))
 
     def close(self) -> None:
         """Flushes and closes."""
         self.flush()
         if self.file is not None:
-            self.file.close()
+            with writing(self.path):
+                self.file.close()
 
 
 def read_metrics(workdir: Any) -> list[dict[str, Any]]:

@@ -16,9 +16,9 @@ import numpy as np
 from absl import flags
 
 import ae_jax as ae
-from ae_jax import commands, config, evaluation, figures, storage
+from ae_jax import commands, config, evaluation, figures, storage, terminal
 from ae_jax.data.source import pieces
-from ae_jax.errors import PartError
+from ae_jax.errors import PartError, WorkdirError
 
 WORKDIR = flags.DEFINE_string("workdir", None, "The run.")
 SAMPLES = flags.DEFINE_integer("samples", 64, "Importance samples of the bound on log p(x).")
@@ -80,7 +80,6 @@ def main() -> None:
         own = latents.to_dict()
         metrics.setdefault("kl", own["kl"])
         metrics |= {name: own[name] for name in ("active_units", "units", "mutual_information")}
-        figures.usage_figure(workdir / storage.FIGURES / "latents.png", latents.kl, latents.active)
     notes = {"mutual_information": latents and latents.information_note}
     for name, value in metrics.items():
         note = f"  {notes[name]}" if notes.get(name) else ""
@@ -94,8 +93,16 @@ def main() -> None:
         "metrics": metrics,
         "latents": None if latents is None else latents.to_dict(),
     }
-    storage.write_json(path, result)
-    print(f"{path}")
+    try:
+        with storage.writing(path):
+            if latents is not None:
+                picture = workdir / storage.FIGURES / "latents.png"
+                figures.usage_figure(picture, latents.kl, latents.active)
+            storage.write_json(path, result)
+    except WorkdirError as error:  # of a run that others keep, say: the table is what was asked for
+        terminal.say(f"nothing is kept: {error}")
+    else:
+        print(f"{path}")
 
 
 if __name__ == "__main__":

@@ -206,13 +206,47 @@ def test_bad_usage_exits_2_and_names_the_mistake(tmp_path, mistake):
 @pytest.mark.slow
 def test_failures_exit_1_with_one_line(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    output = scripts.run("train.py", *SMALL, f"--workdir={tmp_path / 'file'}", code=1)
+    output = scripts.run("train.py", *SMALL, f"--workdir={tmp_path / 'file'}", code=2)
+    assert "is a file; a run is kept in a folder" in output
+    assert "Traceback" not in output
+    output = scripts.run("train.py", *SMALL, f"--workdir={tmp_path / 'file' / 'a'}", code=1)
     assert "WorkdirError" in output
     assert "Traceback" not in output
     for script in ("evaluate.py", "sample.py"):
         output = scripts.run(script, f"--workdir={tmp_path / 'nowhere'}", code=2)
         assert "MissingFileError" in output
         assert "Traceback" not in output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"MPLBACKEND": "module://no_such.backend"},
+        {"MPLBACKEND": "nonsense"},
+        {"JAX_ENABLE_X64": "1"},
+        {"JAX_DISABLE_JIT": "1"},
+        {"LC_ALL": "C"},
+        {"HOME": ""},
+    ],
+    ids=str,
+)
+def test_surroundings_that_are_not_ours_do_not_matter(tmp_path, environment):
+    workdir = tmp_path / "Autokodierer, früh"
+    scripts.run("train.py", *SMALL, f"--workdir={workdir}", **environment)
+    assert scripts.read_json(workdir / "summary.json")["status"] == "finished"
+    assert is_png(workdir / "figures" / "reconstructions.png")
+    scripts.run("evaluate.py", f"--workdir={workdir}", **environment)
+
+
+@pytest.mark.slow
+def test_a_reader_who_goes_leaves_a_saved_run(tmp_path):
+    with scripts.start("train.py", *LONG, f"--workdir={tmp_path}") as process:
+        scripts.wait_for(process, tmp_path / "metrics")
+        process.stdout.close()
+        assert process.wait(timeout=scripts.LIMIT) == 143
+    assert scripts.read_json(tmp_path / "summary.json")["status"] == "preempted"
+    assert small.steps_of(tmp_path)
 
 
 @pytest.mark.slow

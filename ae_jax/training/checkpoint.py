@@ -18,12 +18,13 @@ import orbax.checkpoint as ocp
 from etils import epath
 from orbax.checkpoint.checkpoint_managers import preservation_policy as preservation
 
-from ae_jax.errors import CheckpointError
+from ae_jax.errors import CheckpointError, WorkdirError
 from ae_jax.storage import CHECKPOINTS, is_local
 from ae_jax.training.state import TrainState
 from ae_jax.types import Tree, Variables
 
 VERSION = 1
+FULL = "No space left on device"
 log = logging.getLogger("ae_jax")
 
 
@@ -69,7 +70,7 @@ class Checkpoints:
             "state": ocp.StandardCheckpointHandler(multiprocessing_options=alone),
             "meta": ocp.JsonCheckpointHandler(multiprocessing_options=alone),
         }
-        self.folder = workdir / CHECKPOINTS
+        self.folder, self.quiet = workdir / CHECKPOINTS, contextlib.ExitStack()
         if is_local(self.folder):
             self.folder = self.folder.resolve()  # Orbax refuses relative paths
         if not read_only:
@@ -92,11 +93,17 @@ class Checkpoints:
 
     def __enter__(self) -> "Checkpoints":
         """The open checkpoints."""
+        self.quiet.enter_context(_quiet())  # its threads log what they raise here as well
         return self
 
     def __exit__(self, *error: Any) -> None:
         """Waits for what is being written, and closes."""
-        self.manager.close()
+        try:
+            with self.quiet:
+                self.manager.close()
+        except Exception as found:
+            if error[0] is None:
+                raise self._unwritten(found) from found
 
     def save(
         self, state: TrainState, examples_seen: int, metrics: dict[str, float] | None = None
@@ -108,6 +115,9 @@ class Checkpoints:
           examples_seen: since the start of the run.
           metrics: of the split to choose by at this step, by which the best is kept; None if not
             evaluated.
+
+        Raises:
+          WorkdirError: it, or the one before, cannot be written.
         """
         step, tree = int(state.step), to_tree(state)
         if step in self.manager.all_steps():
@@ -116,12 +126,28 @@ class Checkpoints:
         args = ocp.args.Composite(state=ocp.args.StandardSave(tree), meta=ocp.args.JsonSave(meta))
         loss = math.nan if metrics is None else metrics["loss"]
         scored = {"loss": loss} if math.isfinite(loss) else None
-        with _quiet():  # it also warns of every checkpoint that has no metrics
+        with self._writing(), _quiet():  # it also warns of every checkpoint that has no metrics
             self.manager.save(step, args=args, metrics=scored)
 
     def wait(self) -> None:
         """Returns once everything started is durable."""
-        self.manager.wait_until_finished()
+        with self._writing():
+            self.manager.wait_until_finished()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # Orbax, TensorStore and the OS each raise their own
+            raise self._unwritten(error) from error
+
+    def _unwritten(self, error: Exception) -> WorkdirError:
+        said = (str(error).strip() or repr(error)).splitlines()[0][:200]
+        said = FULL if FULL in str(error) else said
+        return WorkdirError(
+            f"a checkpoint in '{self.folder}' cannot be written: {said}. Those finished before are "
+            "whole; once there is room, the same command goes on"
+        )
 
     def steps(self) -> list[int]:
         """Steps of the finished checkpoints, ascending."""
@@ -191,7 +217,7 @@ def _alone() -> ocp.options.MultiprocessingOptions:
 def _quiet() -> Iterator[None]:
     logger = logging.getLogger("absl")
     level = logger.level
-    logger.setLevel(logging.ERROR)
+    logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:

@@ -238,8 +238,9 @@ def train(
       The Progress at the end.
 
     Raises:
-      Preempted: SIGTERM arrived; `save` has been called.
-      KeyboardInterrupt: likewise for Ctrl-C.
+      Preempted: a signal arrived, or nobody is left to read what is shown; `save` has been called.
+      KeyboardInterrupt: Ctrl-C came; `save` has been called.
+      Exception: that of a callback, once `save` has been called.
       NonFiniteError: too many updates in a row were skipped; nothing was saved.
     """
     saved = -1
@@ -260,10 +261,13 @@ def train(
                 loop.evaluate()
                 judged = loop.metrics.get(loop.chosen_by)
                 if on_evaluation is not None:
-                    on_evaluation(loop)
-            stops = preemption.stops()
+                    loop.reporter.attempt(on_evaluation, loop)
+            failure = loop.reporter.failure
+            stops = preemption.stops(failure is not None or loop.reporter.gone)
             if loop.due("checkpoint") or stops:
                 checkpoint(judged)
+            if stops and failure is not None:
+                raise failure
             if stops and preemption.signal == signal.SIGINT:
                 raise KeyboardInterrupt
             if stops and not loop.finished:

@@ -271,8 +271,9 @@ def leave(code: int, error: BaseException) -> None:
     An orderly exit waits for the other processes, which is right where all of them have the same
     error; where this one is alone, they wait for it, and notice within `HEARTBEAT_SECONDS`.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
     if joined() and not getattr(error, "shared", False):
         os._exit(code)
     sys.exit(code)

@@ -1,5 +1,6 @@
 """Where a run's numbers go: progress bar, metrics segment, TensorBoard, callbacks."""
 
+import contextlib
 import math
 import sys
 import time
@@ -9,7 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from ae_jax.storage import TENSORBOARD, MetricsSegment
+from ae_jax import terminal
+from ae_jax.errors import WorkdirError
+from ae_jax.storage import MetricsSegment
+from ae_jax.training.board import Board
 
 
 class LogPoint(NamedTuple):
@@ -31,7 +35,12 @@ Callback = Callable[[LogPoint], None]
 
 
 class Reporter:
-    """Everything that shows or stores a number while training; use it as a context manager."""
+    """Everything that shows or stores a number while training; use it as a context manager.
+
+    Attributes:
+      failure: the first exception of a callback, after which none is called; None: none yet.
+      gone: whether the terminal, or whoever reads what is shown, is.
+    """
 
     def __init__(
         self,
@@ -53,10 +62,8 @@ class Reporter:
         self.callbacks, self.points = tuple(callbacks), []
         self.segment = self.board = None
         if workdir is not None:
-            from tensorboardX import SummaryWriter
-
             self.segment = MetricsSegment(workdir, first_step)
-            self.board = SummaryWriter(str(workdir / TENSORBOARD))
+            self.board = Board(workdir, first_step)
         self.shown = progress
         interactive = progress and sys.stderr.isatty()
         self.bar = tqdm(
@@ -68,6 +75,8 @@ class Reporter:
         )
         self.lines = progress and not interactive
         self.last = (time.perf_counter(), first_step)
+        self.failure: BaseException | None = None
+        self.gone = False
 
     def __enter__(self) -> "Reporter":
         """The open reporter."""
@@ -75,15 +84,34 @@ class Reporter:
 
     def __exit__(self, *error: Any) -> None:
         """Closes files and bar."""
-        self.bar.close()
-        if self.segment is not None:
-            self.segment.close()
-        if self.board is not None:
-            self.board.close()
+        self._show(self.bar.close)
+        failing = contextlib.suppress(WorkdirError) if error[0] else contextlib.nullcontext()
+        for file in (self.segment, self.board):
+            if file is not None:
+                with failing:
+                    file.close()
 
     def advance(self, step: int) -> None:
         """Moves the bar."""
-        self.bar.update(step - self.bar.n)
+        self._show(self.bar.update, step - self.bar.n)
+
+    def attempt(self, function: Callable[..., Any], *args: Any) -> None:
+        """Calls what may fail without ending the run unsaved: `failure` is the first exception."""
+        if self.failure is None:
+            try:
+                function(*args)
+            except BaseException as error:
+                self.failure = error
+
+    def _show(self, function: Callable[..., Any], *args: Any, **options: Any) -> None:
+        """Calls what writes to the terminal; one that is gone is noted, too."""
+        if self.gone:
+            return
+        try:
+            function(*args, **options)
+        except OSError:
+            self.gone, self.bar.disable = True, True
+            terminal.silence(sys.stderr)
 
     def log(self, step: int, split: str, metrics: dict[str, float]) -> None:
         """Stores and shows one log point.
@@ -99,23 +127,24 @@ class Reporter:
             self.segment.write(step, split, metrics)
         if self.board is not None:
             for name, value in metrics.items():
-                self.board.add_scalar(f"{split}/{name}", value, step)
+                self.board.scalar(f"{split}/{name}", value, step)
         for callback in self.callbacks:
-            callback(point)
+            self.attempt(callback, point)
         text = " ".join(
             f"{name}={value:.4g}" for name, value in metrics.items() if name not in HIDDEN
         )
         if self.lines:
-            print(f"step {step:>7} {split:<5} {text}", file=sys.stderr, flush=True)
+            line = f"step {step:>7} {split:<5} {text}"
+            self._show(print, line, file=sys.stderr, flush=True)
         elif split == "train":
-            self.bar.set_postfix_str(text)
+            self._show(self.bar.set_postfix_str, text)
         elif self.shown:
-            self.bar.write(f"step {step:>7} {split:<5} {text}", file=sys.stderr)
+            self._show(self.bar.write, f"step {step:>7} {split:<5} {text}", file=sys.stderr)
 
     def image(self, step: int, name: str, picture: np.ndarray) -> None:
         """Stores a picture `[h, w, 3]` in [0, 1] for TensorBoard."""
         if self.board is not None:
-            self.board.add_image(name, picture, step, dataformats="HWC")
+            self.board.image(name, picture, step)
 
     def flush(self) -> None:
         """Makes everything written so far durable."""

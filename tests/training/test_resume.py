@@ -1,16 +1,24 @@
 """A run that was stopped, whatever stopped it, ends as if it had never been."""
 
+import contextlib
+import errno
 import functools
+import io
 import json
 import os
 import pathlib
+import pkgutil
 import signal
+from unittest import mock
 
 import pytest
 
 import ae_jax as ae
 from ae_jax.errors import Preempted
+from ae_jax.session import Session
 from ae_jax.training import parallel
+from ae_jax.training.preemption import Preemption
+from ae_jax.training.reporting import Reporter
 from tests import small
 
 CHECKPOINTED, STEPS = 10, small.DEFAULTS["steps"]
@@ -46,8 +54,28 @@ def at(step, action):
     return callback
 
 
-def crash():
+def fail():
     raise Crash
+
+
+@contextlib.contextmanager
+def crash(step):
+    """Within it, a process dies at the first dispatch that ends at this step or later."""
+    stops = Preemption.stops
+
+    def dying(self, *wanted):
+        if reached and reached[-1] >= step:
+            raise Crash
+        return stops(self, *wanted)
+
+    reached = []
+    advance = lambda self, to: reached.append(to)
+    with (
+        mock.patch.object(Preemption, "stops", dying),
+        mock.patch.object(Reporter, "advance", advance),
+        pytest.raises(Crash),
+    ):
+        yield
 
 
 def stop(number):
@@ -66,8 +94,8 @@ def contents(workdir):
 
 @pytest.mark.parametrize("step", [7, 14, 28])
 def test_a_crashed_run_goes_on_from_its_last_checkpoint(whole, tmp_path, step):
-    with pytest.raises(Crash):
-        small.train(tmp_path, [at(step, crash)], log_every=7)
+    with crash(step):
+        small.train(tmp_path, log_every=7)
     assert (summary(tmp_path)["status"], summary(tmp_path)["steps"]) == ("failed", step)
     first = []
     run = small.train(tmp_path, [lambda point: first.append(point.step)], log_every=7)
@@ -88,6 +116,93 @@ def test_sigterm_saves_says_so_and_resumes_where_it_stopped(whole, tmp_path):
     run = small.train(tmp_path, log_every=7)
     assert (run.summary["status"], run.summary["lost_steps"]) == ("finished", 0)
     small.assert_identical(small.newest(tmp_path), small.newest(whole))
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR1", "SIGUSR2"])
+def test_a_warning_saves_as_sigterm_does_however_often_it_comes(whole, tmp_path, name):
+    number = getattr(signal, name)
+    with pytest.raises(Preempted) as caught:
+        small.train(tmp_path, [at(14, lambda: [stop(number)() for _ in range(3)])], log_every=7)
+    assert (caught.value.code, caught.value.step) == (143, 14)
+    assert signal.getsignal(number) == signal.SIG_DFL
+    assert (summary(tmp_path)["status"], small.steps_of(tmp_path)[-1]) == ("preempted", 14)
+    if name == "SIGHUP":
+        small.train(tmp_path, log_every=7)
+        small.assert_identical(small.newest(tmp_path), small.newest(whole))
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda *_: None])
+def test_a_warning_that_is_ignored_or_handled_already_is_left_alone(handler):
+    before = signal.signal(signal.SIGHUP, handler)
+    try:
+        run = small.train(callbacks=[at(7, stop(signal.SIGHUP))])
+        assert run.summary["status"] == "finished"
+        assert signal.getsignal(signal.SIGHUP) is handler
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("error", [Crash, SystemExit, OSError])
+def test_a_callback_that_fails_is_raised_once_the_run_is_saved(whole, tmp_path, error):
+    called = []
+
+    def failing(point):
+        called.append(point.step)
+        if point.step >= 14:
+            raise error("of the user")
+
+    with pytest.raises(error, match="of the user"):
+        small.train(tmp_path, [failing], log_every=7)
+    assert called[-1] == 14
+    assert (summary(tmp_path)["status"], small.steps_of(tmp_path)[-1]) == ("failed", 14)
+    if error is Crash:
+        run = small.train(tmp_path, log_every=7)
+        assert run.summary["lost_steps"] == 0
+        small.assert_identical(small.newest(tmp_path), small.newest(whole))
+
+
+class Closed(io.StringIO):
+    """A terminal that somebody closes after some lines."""
+
+    def write(self, text):
+        if "step      14" in self.getvalue() + text:
+            raise BrokenPipeError(32, "Broken pipe")
+        return super().write(text)
+
+
+def test_a_broken_pipe_saves_as_sigterm_does(tmp_path, monkeypatch):
+    made = small.config(log_every=7)
+    with monkeypatch.context() as patch, mock.patch.object(Session, "_figures"):
+        patch.setattr("sys.stderr", Closed())
+        with pytest.raises(Preempted) as caught:
+            ae.fit_config(made, tmp_path)
+    assert (caught.value.code, caught.value.step) == (143, 14)
+    assert (summary(tmp_path)["status"], small.steps_of(tmp_path)[-1]) == ("preempted", 14)
+
+
+@pytest.mark.parametrize("what", ["checkpoint", "json", "board"])
+def test_a_full_disk_is_one_line_and_earlier_checkpoints_are_whole(tmp_path, monkeypatch, what):
+    place = {
+        "checkpoint": "orbax.checkpoint.CheckpointManager.save",
+        "json": "ae_jax.storage.os.replace",
+        "board": "tensorboardX.event_file_writer.EventsWriter.write_event",
+    }[what]
+    original = pkgutil.resolve_name(place)
+    full = []
+
+    def write(*args, **options):
+        if full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return original(*args, **options)
+
+    monkeypatch.setattr(place, write)
+    with pytest.raises(ae.errors.WorkdirError, match="cannot be written: .*No space") as caught:
+        small.train(tmp_path, [at(14, lambda: full.append(1))], log_every=7)
+    assert "\n" not in str(caught.value)
+    monkeypatch.undo()
+    assert small.steps_of(tmp_path) == ([10, 20] if what == "json" else [10])
+    assert small.newest(tmp_path)["step"] == small.steps_of(tmp_path)[-1]
+    assert not (tmp_path / "lock.json").exists()
 
 
 def test_a_run_stopped_again_and_again_ends_the_same(whole, tmp_path):
@@ -171,8 +286,8 @@ def test_a_kill_between_the_last_checkpoint_and_the_summary_is_made_good(whole, 
 
 def test_metrics_of_all_starts_are_read_as_one_run(whole, tmp_path):
     for step in (14, 28):
-        with pytest.raises(Crash):
-            small.train(tmp_path, [at(step, crash)], log_every=7)
+        with crash(step):
+            small.train(tmp_path, log_every=7)
     small.train(tmp_path, log_every=7)
     assert {path.name for path in (tmp_path / "metrics").iterdir()} == {
         "0.jsonl",

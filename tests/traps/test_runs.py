@@ -3,7 +3,7 @@
 from etils import epath
 
 from tests import test_lock, test_resuming
-from tests.training import test_told
+from tests.training import test_resume, test_told
 
 
 def test_data_changed_before_a_resume(tmp_path):
@@ -21,3 +21,8 @@ def test_optimizers_that_need_the_loss_or_an_average_and_do_not_get_it():
     """They would fail in the first step, or be judged at the point where gradients are taken."""
     test_told.test_the_step_of_polyak_is_the_loss_over_the_squared_gradient()
     test_told.test_the_averaged_point_is_the_mean_of_the_iterates()
+
+
+def test_a_broken_pipe_that_ends_the_run_unsaved(tmp_path, monkeypatch):
+    """It ends once it is saved, as on SIGTERM; so do failing callbacks and other signals."""
+    test_resume.test_a_broken_pipe_saves_as_sigterm_does(tmp_path / "pipe", monkeypatch)

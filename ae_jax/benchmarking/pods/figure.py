@@ -18,9 +18,10 @@ def draw(path: Any, reports: Sequence[Mapping[str, Any]]) -> None:
       reports: of `compile_for_pod`; of those that do not fit only memory is shown.
     """
     from etils import epath
-    from matplotlib.figure import Figure  # no pyplot: no global state, no display
 
-    figure = Figure(figsize=(14.0, 2.0 + 0.4 * max(3, len(reports))), layout="constrained")
+    from ae_jax.figures import figure_class
+
+    figure = figure_class()(figsize=(14.0, 2.0 + 0.4 * max(3, len(reports))), layout="constrained")
     memory, times, scaling = figure.subplots(1, 3)
     _memory(memory, reports)
     fitting = [report for report in reports if "roofline" in report]

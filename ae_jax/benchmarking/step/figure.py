@@ -18,11 +18,12 @@ def draw(path: Any, report: Mapping[str, Any]) -> None:
       report: of `sweep`; variants that failed are left out.
     """
     from etils import epath
-    from matplotlib.figure import Figure  # no pyplot: no global state, no display
+
+    from ae_jax.figures import figure_class
 
     results = [result for result in report["results"] if "error" not in result]
     height = 1.5 + 0.45 * max(2, len(results))
-    figure = Figure(figsize=(8.0, height), layout="constrained")
+    figure = figure_class()(figsize=(8.0, height), layout="constrained")
     axes = figure.subplots()
     for row, result in enumerate(results):
         _bar(axes, row, result)
