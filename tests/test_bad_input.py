@@ -62,7 +62,7 @@ BAD_FIELDS = [
     ("training.steps_per_dispatch", 0, "training.steps_per_dispatch must be a positive"),
     ("training.max_skipped_in_a_row", 0, "training.max_skipped_in_a_row must be a positive"),
     ("training.seed", -1, "training.seed must not be negative, got -1"),
-    ("evaluation.images", 0, "evaluation.images must be a positive whole number, got 0"),
+    ("evaluation.images", -1, "evaluation.images must not be negative, got -1; 0 draws none"),
     ("evaluation.batch_size", 0, "evaluation.batch_size must be a positive whole number, got 0"),
     ("pod.batch_per_chip", 0, "pod.batch_per_chip must be a positive whole number, got 0"),
     ("data.spec", {"shape": [4]}, "data.spec must say dtype, num_train, got"),
@@ -229,7 +229,8 @@ def test_labels_of_another_length_are_refused():
 def test_a_workdir_that_cannot_be_written_is_refused(tmp_path, below):
     (tmp_path / "file").write_text("in the way")
     workdir = tmp_path / "file" / "run" if below else tmp_path / "file"
-    with pytest.raises(WorkdirError, match="cannot be written"):
+    error, said = (WorkdirError, "cannot be written") if below else (ConfigError, "is a file")
+    with pytest.raises(error, match=said):
         fit(workdir=workdir)
     assert (tmp_path / "file").read_text() == "in the way"
 
