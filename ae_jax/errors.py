@@ -96,6 +96,17 @@ def require_positive(**values: float) -> None:
             raise ConfigError(f"{name} must be a positive number, got {value!r}")
 
 
+def require_seed(**values: int) -> None:
+    """Raises ConfigError for the first value that is no whole number in [0, 2³²), by its name.
+
+    JAX folds larger seeds to 32 bits without a word, so that 2³² would be 0 again.
+    """
+    for name, value in values.items():
+        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        if not whole or not 0 <= value < 2**32:
+            raise ConfigError(f"{name} must be a whole number from 0 to 2**32 - 1, got {value!r}")
+
+
 def require_positive_ints(**values: int) -> None:
     """Raises ConfigError for the first value that is not a whole number above zero, by its name."""
     for name, value in values.items():

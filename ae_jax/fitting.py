@@ -51,7 +51,7 @@ def fit(
         Adam at 1e-3.
       workdir: where everything is kept, local or `gs://`; the same call again resumes. None keeps
         nothing.
-      seed: of parameters, noise and data order.
+      seed: of parameters, noise and data order; a whole number below 2³².
       preprocessing: an `ae.data.preprocessing` part, its config node, or a list of these; None:
         chosen from the data, see `ae.choices.choose_preprocessing`.
       engine: "resident" (data on the device), "streaming", or "auto": resident if all splits fit

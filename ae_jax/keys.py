@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import fused_random
+from ae_jax.errors import require_seed
 
 STREAMS = {
     "init": 0,
@@ -49,11 +50,28 @@ class Draws(NamedTuple):
     example: chex.PRNGKey
 
 
+def root(seed: int) -> chex.PRNGKey:
+    """The typed key that everything random of a run is drawn from.
+
+    Args:
+      seed: a whole number from 0 to 2³² - 1, Python's or NumPy's.
+
+    Raises:
+      ConfigError: another seed.
+
+    Example:
+      >>> jax.random.key_data(root(7)).tolist()
+      [0, 7]
+    """
+    require_seed(seed=seed)
+    return jax.random.key(int(seed))
+
+
 def stream(root: chex.PRNGKey, name: str) -> chex.PRNGKey:
     """The key of one named stream.
 
     Args:
-      root: the run's typed key, `jax.random.key(seed)`.
+      root: the run's typed key, see `root`.
       name: one of `STREAMS`.
 
     Returns:

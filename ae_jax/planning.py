@@ -20,7 +20,7 @@ from ae_jax.data.preprocessing import Preprocessing
 from ae_jax.data.preprocessing import build as build_preprocessing
 from ae_jax.data.resident import to_batch
 from ae_jax.data.source import in_memory, lies_in_memory, pieces, sampled
-from ae_jax.errors import ConfigError, nearest
+from ae_jax.errors import ConfigError, nearest, require_seed
 from ae_jax.likelihoods._checks import anything
 from ae_jax.model import Autoencoder
 from ae_jax.precision import with_compute_dtype
@@ -117,6 +117,7 @@ def resolve(
       DataError: data outside the likelihood's range.
     """
     training, size = config["training"], len(dataset.train)
+    require_seed(**{"training.seed": training["seed"]})
     devices = devices or len(parallel.from_config(config["parallel"]).devices)
     accumulation = training["accumulation"]
     parallel.check_batch(training["batch_size"], devices, accumulation=accumulation)

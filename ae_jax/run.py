@@ -155,7 +155,7 @@ class Run:
 
         Args:
           num: how many.
-          seed: the same seed gives the same examples on any number of devices.
+          seed: below 2³²; the same gives the same examples on any number of devices.
           observations: draw x from p(x | z) in place of its mean.
           extras: conditions, each `[num, …]`, for a model that takes them.
 
@@ -172,7 +172,7 @@ class Run:
                 "this model has no prior to sample from: it was built with a bottleneck without "
                 "one (use ae.recipes.vae, or decode codes of your own)"
             )
-        key = keys.stream(jax.random.key(seed), "sample")
+        key = keys.stream(keys.root(seed), "sample")
         shared = (self.variables, jax.random.key_data(key))
         draw = functools.partial(self._sample, observations)
         places = np.arange(num, dtype=np.uint32)
@@ -210,7 +210,7 @@ class Run:
             own = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, places)
             return evaluation.log_likelihood(self.model, variables, batch, own, samples)
 
-        key = keys.stream(jax.random.key(seed), "evaluation")
+        key = keys.stream(keys.root(seed), "evaluation")
         shared = (self.variables, jax.random.key_data(key))
         return self._over(f"likelihood {samples}", bound)(shared, records, _places(records.x))
 

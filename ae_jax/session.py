@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ae_jax import compiler, precision, terminal
+from ae_jax import compiler, keys, precision, terminal
 from ae_jax import config as config_lib
 from ae_jax import summary as summary_lib
 from ae_jax.data.dataset import Dataset
@@ -117,7 +117,7 @@ class Session:
         init = compiler.jit(
             lambda key, x, extras: init_state(plan.model, plan.players, x, key, extras, averaged)
         )
-        given = jax.random.key(seed), np.zeros(shape, np.float32), plan.example_extras()
+        given = keys.root(seed), np.zeros(shape, np.float32), plan.example_extras()
         restored = None if checkpoints is None else self._restored(checkpoints)
         if checkpoints is None or restored is None:
             return self._warm(init(*given)), 0

@@ -16,7 +16,7 @@ from ae_jax import commands, gallery, latents, storage
 
 WORKDIR = flags.DEFINE_string("workdir", None, "The run.")
 NUM = flags.DEFINE_integer("num", 64, "How many samples.")
-SEED = flags.DEFINE_integer("seed", 0, "Of the samples.")
+SEED = flags.DEFINE_integer("seed", 0, "Of the samples.", 0, 2**32 - 1)
 
 WALKS = 8  # interpolations
 

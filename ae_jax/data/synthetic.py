@@ -13,7 +13,7 @@ import numpy as np
 from ae_jax import keys
 from ae_jax.data.dataset import Dataset
 from ae_jax.data.source import Records
-from ae_jax.errors import ConfigError, require_positive_ints
+from ae_jax.errors import ConfigError, require_positive_ints, require_seed
 from ae_jax.registry import SOURCES
 
 TABLE = 1024
@@ -55,6 +55,7 @@ def synthetic(
     """
     event = _event_shape(shape)
     require_positive_ints(size=size)
+    require_seed(seed=seed)
     if test_size:
         require_positive_ints(test_size=test_size)
     try:

@@ -10,7 +10,7 @@ import numpy as np
 from ae_jax import keys
 from ae_jax.data.dataset import Dataset
 from ae_jax.data.source import Records
-from ae_jax.errors import ConfigError, require_positive_ints
+from ae_jax.errors import ConfigError, require_positive_ints, require_seed
 from ae_jax.registry import SOURCES
 
 NOISE = 2**20
@@ -56,6 +56,7 @@ def waves(
             f"length must be {2 * SLOWEST} or more and noise not negative, got length={length}, "
             f"noise={noise!r}"
         )
+    require_seed(seed=seed)
     if test_size:
         require_positive_ints(test_size=test_size)
     part = lambda first, count: Waves(

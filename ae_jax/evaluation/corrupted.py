@@ -33,7 +33,7 @@ def corrupt(run: Any, records: Records, corruption: Any = None, seed: int = 0) -
         return on_device(run.preprocessing).invert(x)
 
     which = corruption if callable(corruption) else str(corruption)
-    places, root = np.arange(len(records.x), dtype=np.uint32), jax.random.key(seed)
+    places, root = np.arange(len(records.x), dtype=np.uint32), keys.root(seed)
     own = jax.tree.map(np.asarray, records._replace(extras={}))
     return run._in_units(("corrupt", which), seen)(jax.random.key_data(root), own, places)
 
@@ -76,7 +76,7 @@ def denoising(run: Any, source: Source, corruption: Any = None, seed: int = 0) -
     """
     found: dict[str, list[np.ndarray]] = {"psnr_corrupted": [], "psnr_denoised": []}
     for i, piece in enumerate(pieces(source)):
-        seen = corrupt(run, piece, corruption, seed=seed + i)
+        seen = corrupt(run, piece, corruption, seed=(seed + i) % 2**32)
         again = run.reconstruct(seen, observed=piece.observed, extras=piece.extras)
         found["psnr_corrupted"].append(psnr(piece.x, seen, *run.display_range))
         found["psnr_denoised"].append(psnr(piece.x, again, *run.display_range))

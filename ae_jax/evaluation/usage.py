@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ae_jax.distributions import DiagonalGaussian
-from ae_jax.errors import PartError
+from ae_jax.errors import PartError, require_seed
 
 ACTIVE = 0.01
 """The variance of a latent's posterior mean above which it is active (Burda et al. 2016)."""
@@ -88,6 +88,7 @@ def latent_usage(posterior: Any, prior: Any, seed: int = 0) -> Usage:
     Raises:
       PartError: one of them is not a diagonal Gaussian.
     """
+    require_seed(seed=seed)
     for name, found in (("posterior", posterior), ("prior", prior)):
         if not isinstance(found, DiagonalGaussian):
             raise PartError(

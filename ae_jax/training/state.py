@@ -1,6 +1,5 @@
 """Everything that changes while training, as one pytree."""
 
-import numbers
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -68,7 +67,7 @@ def init_state(
       ConfigError: a player moves parameters that the model does not have, or none moves some, or
         two averages are asked for.
     """
-    root: Any = jax.random.key(seed) if isinstance(seed, numbers.Integral) else seed  # pyright: ignore
+    root: Any = seed if isinstance(seed, jax.Array) else keys.root(seed)
     variables = model.init(keys.stream(root, "init"), example, extras)
     check_players(players, variables)
     own = lambda player: {name: variables.params[name] for name in player.params}
