@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import compiler, keys, likelihoods, networks
-from ae_jax.data import preprocessing
+from ae_jax.data import kinds, preprocessing
 from ae_jax.data.dataset import Dataset, as_dataset
 from ae_jax.data.declared import Declared
 from ae_jax.data.facts import Facts, facts_of, loses
@@ -124,6 +124,7 @@ def choose(spec: Spec, bottleneck: Bottleneck | None = None) -> Mapping[str, Any
       spec: of one example.
       bottleneck: of the recipe; None: one whose code has a density.
     """
+    kinds.require_kind(spec.kind)
     choice = KINDS[spec.kind]
     point = bottleneck is not None and _is_point(bottleneck)
     return {
@@ -150,7 +151,7 @@ def choose_preprocessing(dataset: Dataset) -> Preprocessing:
     - tokens and counts: as they are; tables: `standardise` their numbers alone;
     - a source that declares its range, and uint8 data: `scale` to [0, 1] (uint8 holding only 0 and
       1 is taken as binary);
-    - booleans, and floats all within [0, 1] that float32 can tell apart: as they are;
+    - booleans, what is declared binary, and floats all within [0, 1] that float32 can tell apart: as they are;
     - everything else: `standardise`, one mean and deviation a feature for `[n, d]` data and for a
       data set of kind "series", one in all otherwise; features without spread keep deviation 1.
       Missing entries count for nothing.
@@ -164,6 +165,8 @@ def choose_preprocessing(dataset: Dataset) -> Preprocessing:
     if dataset.kind != "table":
         if dtype == np.uint8:
             return preprocessing.scale(0.0, 255.0 if high > 1 else 1.0)
+        if dataset.kind == "binary":
+            return preprocessing.none()
         if dtype == np.bool_ or (low >= 0 and high <= 1 and not facts.loses_in_float32):
             return preprocessing.none()
     mean, std = _moments(facts)
@@ -229,10 +232,12 @@ def spec_of(data: Any, preprocess: Preprocessing | None = None) -> Spec:
     dataset = data if isinstance(data, Dataset) else as_dataset(data)
     preprocess = choose_preprocessing(dataset) if preprocess is None else preprocess
     shape = preprocess.event_shape(tuple(dataset.train.spec.x.shape))
-    if dataset.kind in KINDS:
+    if dataset.kind is not None:
+        kinds.require_kind(dataset.kind)
         return Spec(shape, dataset.kind, dataset.num_classes, dataset.columns)
     binary = _all_binary if preprocess.affine is None else _affine_binary
-    return Spec(shape, "binary" if binary(dataset, preprocess) else "real")
+    kind = "binary" if binary(dataset, preprocess) else "real"
+    return Spec(shape, kind, columns=dataset.columns)
 
 
 def _affine_binary(dataset: Dataset, preprocess: Preprocessing) -> bool:

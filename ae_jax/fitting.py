@@ -43,8 +43,11 @@ def fit(
 
     Args:
       model: a recipe (`ae.recipes.vae(latent_dim=32)`) or a pair `(model, objective)`.
-      data: an array `[n, *event]`, an `ae.data.Dataset`, or a source's name such as "digits".
-      test: an array to evaluate on; None holds out a tenth of the data, always the same.
+      data: an array `[n, *event]`, a masked array, a table of numbers with named columns, a pair
+        `(x, extras)`, an `ae.data.Dataset`, or a source's name such as "digits".
+      test: what to evaluate on in place of the data's own test split: an array, a pair
+        `(x, extras)`, or a split such as `ae.data.load("digits").test`; None: the data's own, or of
+        an array a tenth, always the same.
       steps: optimizer steps in all.
       batch_size: of the global batch, over all devices.
       optimizer: an optax optimizer, or the config section `{"name": …, "learning_rate": …}`; None:

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ae_jax import compiler, optimizers, terminal
+from ae_jax import compiler, conditions, optimizers, terminal
 from ae_jax import config as config_lib
 from ae_jax import keys as keys_lib
 from ae_jax.choices import KINDS, choose, choose_preprocessing, spec_of, start
+from ae_jax.data import kinds
 from ae_jax.data.dataset import Dataset, check, of_section
 from ae_jax.data.declared import Declared, declaration
 from ae_jax.data.intake import take_in
@@ -31,6 +32,9 @@ from ae_jax.training.feeds import choose_engine
 from ae_jax.training.plan import Plan
 from ae_jax.training.step import single_player
 from ae_jax.types import Spec
+
+SPLITS = {"train": "training", "validation": "validation", "test": "test"}
+"""What messages call them."""
 
 
 def prepare(config: Mapping[str, Any]) -> tuple[Plan, Spec]:
@@ -137,7 +141,8 @@ def resolve(
         _print_choices(config, recipe, spec)
     model, objective = filled.build(spec)
     model = with_compute_dtype(model, training["compute_dtype"], spec)
-    _validate(model, preprocessing, dataset)
+    _validate(model, preprocessing, dataset, spec)
+    dataset = _conditioned(dataset, model)
     plan = Plan(config, model, objective, (), preprocessing, dataset)
     example = np.zeros(spec.event_shape, np.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), example, plan.example_extras())
@@ -150,12 +155,23 @@ def resolve(
     return config, filled, plan._replace(players=players), spec
 
 
-def _validate(model: Autoencoder, preprocessing: Preprocessing, dataset: Dataset) -> None:
-    """Checks the support of the likelihood on all arrays, on a sample of what is streamed.
+def _conditioned(dataset: Dataset, model: Autoencoder) -> Dataset:
+    """The data set whose splits hold the conditions that the model takes."""
+    wanted = conditions.of_model(model)
+    guard = lambda name, split: conditions.guarded(split, wanted, f"the {SPLITS[name]} split")
+    named = {name: guard(name, split) for name, split in dataset.splits.items()}
+    return dataset._replace(**named)
+
+
+def _validate(
+    model: Autoencoder, preprocessing: Preprocessing, dataset: Dataset, spec: Spec
+) -> None:
+    """Checks kind and support of the likelihood on all arrays, on a sample of what is streamed.
 
     It is the one further sweep over data whose facts are known, as a user's own likelihood may need
     every value; where all numbers are supported, one piece is preprocessed to see that it can be.
     """
+    declared = dataset.kind is not None and kinds.VALUES[spec.kind] is not kinds.anything
 
     @compiler.jit
     def preprocessed(records):
@@ -163,18 +179,25 @@ def _validate(model: Autoencoder, preprocessing: Preprocessing, dataset: Dataset
         draws = keys_lib.any_draws(count)
         return to_batch(records, jnp.zeros(count, jnp.uint32), preprocessing, draws).x
 
-    for part in dataset.splits.values():
+    for name, part in dataset.splits.items():
         if isinstance(part, Declared):
             continue
-        looked_at = part if lies_in_memory(part) else sampled(part)
-        for piece in pieces(take_in(looked_at, preprocessing.host)):
-            model.likelihood.validate(np.asarray(preprocessed(piece._replace(extras={}))))
-            if model.likelihood.validate is anything:
+        whole = lies_in_memory(part)
+        first = 0 if whole else None
+        for piece in pieces(take_in(part if whole else sampled(part), preprocessing.host)):
+            x = np.asarray(preprocessed(piece._replace(extras={})))
+            if declared:
+                kinds.check_values(x, spec, SPLITS[name], first, piece.valid, piece.x)
+            model.likelihood.validate(x)
+            if model.likelihood.validate is anything and not declared:
                 break
+            first = None if first is None else first + len(x)
 
 
 def _preprocess(config, dataset):
     node = config["data"]["preprocessing"]
+    shape = dataset.train.spec.x.shape
+    kinds.check_kind(dataset.kind, dataset.num_classes, dataset.columns, shape)
     chosen = choose_preprocessing(dataset) if node is None else build_preprocessing(node)
     if not isinstance(dataset.train, Declared):
         check_digits(dataset, chosen.host)

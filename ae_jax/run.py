@@ -7,8 +7,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from ae_jax import conditions, evaluation, keys
 from ae_jax import config as config_lib
-from ae_jax import evaluation, keys
+from ae_jax.data import given, matching
 from ae_jax.data.dataset import Dataset, checked_input, of_section
 from ae_jax.data.intake import take_in_records
 from ae_jax.data.preprocessing import Preprocessing, on_device
@@ -16,7 +17,6 @@ from ae_jax.data.resident import to_batch
 from ae_jax.data.source import Arrays, Records, Source, sampled
 from ae_jax.errors import (
     ConfigError,
-    DataError,
     PartError,
     ShapeError,
     require_positive_ints,
@@ -79,17 +79,20 @@ class Run:
         """The code of each example: the posterior mean, or a sample with a key.
 
         Args:
-          x: `[n, *event]`, in the data's units.
+          x: `[n, *event]`, in the data's units: an array, a masked one, a pair `(x, extras)`, a
+            source, or a table with named columns, which are put into the order of training.
           key: a typed key, e.g. `jax.random.key(0)`.
-          observed: bool, of x's shape, False where an entry is missing; None: none is.
-          extras: conditions, lengths, each `[n, …]`, for a model that takes them.
+          observed: bool, of x's shape, False where an entry is missing; None: none is but what x
+            itself says.
+          extras: conditions (a label of -1 is none), lengths, each `[n, …]`, for a model that
+            takes them.
 
         Returns:
           float32 `[n, *latent]`.
 
         Raises:
           ShapeError: the examples have another shape than the training data's.
-          DataError: they are empty or not finite.
+          DataError: they are empty or not finite, columns are missing, or a label is no class.
         """
         records = self._checked(x, observed, extras)
         if key is None:
@@ -117,7 +120,9 @@ class Run:
                 f"codes must be [n, {', '.join(map(str, self.model.bottleneck.latent_shape))}], "
                 f"got {z.shape}"
             )
-        return self._in_units("decode", self._decode)(self.variables, z, _fields(extras, len(z)))
+        return self._in_units("decode", self._decode)(
+            self.variables, z, self._fields(extras, len(z))
+        )
 
     @compiled_in_float32()
     def reconstruct(
@@ -176,7 +181,9 @@ class Run:
         shared = (self.variables, jax.random.key_data(key))
         draw = functools.partial(self._sample, observations)
         places = np.arange(num, dtype=np.uint32)
-        return self._in_units(f"sample {observations}", draw)(shared, places, _fields(extras, num))
+        return self._in_units(f"sample {observations}", draw)(
+            shared, places, self._fields(extras, num)
+        )
 
     @compiled_in_float32()
     def log_likelihood(
@@ -219,8 +226,9 @@ class Run:
         """The objective's terms and `ae.evaluation.evaluation_metrics`, means over a split.
 
         Args:
-          data: `[n, *event]`, a source such as `ae.data.load(…).test`, or None: the test split of
-            the run's own data source.
+          data: `[n, *event]`, a pair `(x, extras)`, a source such as `ae.data.load(…).test`, whose
+            columns are put into the order of training, or None: the test split of the run's own
+            data source.
 
         Returns:
           Plain floats by name.
@@ -230,9 +238,7 @@ class Run:
         """
         if self.objective is None:
             raise ConfigError("this run's objective came as Python objects; pass it to ae.load")
-        if data is None:
-            data = self.dataset().test
-        split: Source = data if hasattr(data, "read") else Arrays(*self._checked(data))
+        split = self._split(data)
         strategy, section = self._strategy(jax.devices()), self.config["data"]
         engine = choose_engine(section["engine"], {"": split}, section["resident_mib"] * 2**20)
         name = "evaluate", engine, strategy.name, strategy.mesh
@@ -262,8 +268,7 @@ class Run:
           ConfigError: the data came from memory.
           PartError: posterior or prior is no diagonal Gaussian.
         """
-        data = self.dataset().test if data is None else data
-        split: Source = data if hasattr(data, "read") else Arrays(*self._checked(data))
+        split = self._split(data, parts=("encoder",))
         posterior = self._over("posterior", self._posterior)(self.variables, sampled(split).records)
         return evaluation.latent_usage(posterior, self.model.prior(self.variables))
 
@@ -293,12 +298,29 @@ class Run:
     def _checked(
         self, x: Any, observed: Any = None, extras: Mapping[str, Any] | None = None
     ) -> Records:
-        x = np.asarray(x)
-        if x.shape[1:] != self.data_shape:
-            raise ShapeError(
-                f"examples must be [n, {', '.join(map(str, self.data_shape))}], got {x.shape}"
-            )
-        return checked_input(x, observed, extras)
+        records = checked_input(x, observed, extras, self.spec.columns, self.data_shape)
+        conditions.require_values(conditions.of_model(self.model), records.extras, "the input")
+        return records
+
+    def _fields(self, extras: Mapping[str, Any] | None, num: int) -> dict[str, np.ndarray]:
+        fields = given.extras(extras, num, "input")
+        conditions.require_values(conditions.of_model(self.model), fields, "the input")
+        return fields
+
+    def _split(self, data: Any, parts: tuple[str, ...] = ("encoder", "decoder")) -> Source:
+        """What is evaluated, its columns in the order and its conditions in the range of the run's.
+
+        Args:
+          data: see `evaluate`.
+          parts: that will see it, whose conditions it must hold.
+        """
+        data = self.dataset().test if data is None else data
+        if not hasattr(data, "read"):
+            return Arrays(*self._checked(data))
+        data = matching.matched(data, self.spec.columns)
+        matching.require_shape((len(data), *data.spec.x.shape), self.data_shape)
+        wanted = conditions.of_model(self.model)
+        return conditions.guarded(data, tuple(c for c in wanted if c.part in parts), "the data")
 
     def _over(self, name: Any, fn: Callable[..., Any]) -> Callable[..., Any]:
         if name not in self._compiled:
@@ -367,11 +389,3 @@ class Run:
 
 def _places(x: np.ndarray) -> np.ndarray:
     return np.arange(len(x), dtype=np.uint32)
-
-
-def _fields(extras: Mapping[str, Any] | None, num: int) -> dict[str, np.ndarray]:
-    fields = {name: np.asarray(value) for name, value in (extras or {}).items()}
-    for name, value in fields.items():
-        if value.shape[:1] != (num,):
-            raise DataError(f"extras['{name}'] must be [{num}, …], got shape {value.shape}")
-    return fields

@@ -9,7 +9,7 @@ from ae_jax import keys
 from ae_jax.errors import ConfigError
 from ae_jax.evaluation import corrupted
 from ae_jax.training.state import init_state
-from tests import fast, small
+from tests import small, untrained
 
 BAD = (2**32, -1, True, 1.0, "0", None, np.float32(2))
 
@@ -26,19 +26,9 @@ def test_another_seed_has_no_key(seed):
         keys.root(seed)
 
 
-def untrained():
-    """A Run of `small.vae` at its first parameters."""
-    model, objective = small.vae().build(ae.Spec((small.WIDTH,), "real"))
-    variables = fast.jit(model.init)(keys.root(0), np.zeros(small.WIDTH, np.float32))
-    config = ae.config.complete(small.config())
-    none = ae.data.preprocessing.none()
-    spec, shape = ae.Spec((small.WIDTH,), "real"), (small.WIDTH,)
-    return ae.Run(model, objective, variables, config, none, spec, shape, 61, (0.0, 1.0))
-
-
 @pytest.fixture(scope="module")
 def run():
-    return untrained()
+    return untrained.run_of(small.vae(), small.arrays())
 
 
 USES = {

@@ -1,5 +1,6 @@
 """Data sets, their fixed splits, and the checks that come before any compilation."""
 
+import dataclasses
 import numbers
 import os
 from collections.abc import Mapping
@@ -8,10 +9,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ae_jax import keys
+from ae_jax.data import given, kinds, matching, suggestions
 from ae_jax.data.declared import check_declared
 from ae_jax.data.facts import look
-from ae_jax.data.numbers import as_numbers
-from ae_jax.data.source import Arrays, Records, Source, Subset, check_records, lies_in_memory
+from ae_jax.data.source import (
+    Arrays,
+    Records,
+    Source,
+    Subset,
+    check_records,
+    in_memory,
+    lies_in_memory,
+)
 from ae_jax.errors import ConfigError, DataError, UnknownNameError, nearest
 from ae_jax.registry import SOURCES
 from ae_jax.types import Column
@@ -146,6 +155,7 @@ def load(
     """
     name = os.fspath(source)
     kind, _, path = name.partition(":")
+    suggestions.refuse_bare_path(name)
     options = dict(arguments)
     if test_fraction is not None:
         options["test_fraction"] = test_fraction
@@ -201,10 +211,11 @@ def from_arrays(
     """A Dataset from arrays in memory.
 
     Args:
-      x: `[n, *event]`.
-      test: an array to evaluate on; None holds out `test_fraction` by `split_mask`.
+      x: `[n, *event]`: an array, a masked one (what is masked is missing), or a table of numbers
+        with named columns, such as pandas' DataFrame.
+      test: what to evaluate on, see `fit`; None holds out `test_fraction` by `split_mask`.
       observed: bool, of x's shape: False where an entry is missing (its value is not looked at).
-      extras: labels, conditions, lengths, each `[n, …]`.
+      extras: labels (-1: none), conditions, lengths, each `[n, …]`.
       test_fraction: the share held out.
       copy: False: the splits are views of the arrays, which must not change while they are in use.
 
@@ -222,40 +233,97 @@ def from_arrays(
       100
     """
     whole = _whole(x, observed, extras)
-    if test is not None:
-        return check(Dataset(whole, Arrays(_as_array(test))))
-    return check(Dataset(*split(whole, fraction=test_fraction, copy=copy)))
+    train, held_out = (
+        (whole, Arrays(whole.x[:0]))
+        if test is not None
+        else split(whole, fraction=test_fraction, copy=copy)
+    )
+    dataset = Dataset(train, held_out, columns=whole.columns)
+    return check(dataset) if test is None else with_test(dataset, test)
 
 
-def checked_input(x: Any, observed: Any = None, extras: Any = None) -> Records:
-    """Examples for a Run, checked as those of `from_arrays`, whose arguments these are."""
-    whole = _whole(x, observed, extras)
+def with_test(dataset: Dataset, test: Any) -> Dataset:
+    """The data set with another test split, checked; it has no source to be loaded again from.
+
+    Args:
+      dataset: of which training and validation split are kept.
+      test: an array `[n, *event]`, a pair `(x, extras)`, Records, a source such as
+        `ae.data.load(…).test`, or a Dataset without a test split of its own.
+
+    Raises:
+      DataError: it is none of these, or its examples are not like those of training.
+    """
+    part = matching.matched(_part(test, dataset.columns, "test"), dataset.columns, "test data")
+    return check(dataset._replace(test=part, source=None, options={}))
+
+
+def checked_input(
+    x: Any, observed: Any, extras: Any, columns: Any, event: tuple[int, ...]
+) -> Records:
+    """Examples for a Run, checked as those of `from_arrays`, whose arguments these are.
+
+    Args:
+      x: `[n, *event]`, or a source, which brings `observed` and `extras` along.
+      observed: see `from_arrays`.
+      extras: see `from_arrays`.
+      columns: of the training data, to which those of a table are matched by name.
+      event: the shape of one example.
+    """
+    if observed is None:
+        part = _part(x, columns, "input")
+    else:
+        part = _whole(x, observed, None, columns, "input")
+    whole = dataclasses.replace(in_memory(part), columns=_columns_of(part))
+    if extras is not None:
+        whole = dataclasses.replace(whole, extras=given.extras(extras, len(whole), "input"))
+    whole: Any = matching.matched(whole, columns, "input data")
+    matching.require_shape(whole.x.shape, event)
     _check_spec(whole, "input", allow_empty=False)
     check_records(whole.records, "input")
     return whole.records
 
 
-def _whole(x: Any, observed: Any, extras: Mapping[str, Any] | None) -> Arrays:
-    x = _as_array(x)
-    fields = {key: np.asarray(value) for key, value in (extras or {}).items()}
-    if observed is not None:
-        observed = np.asarray(observed, bool)
-        if observed.shape != x.shape:
-            raise DataError(f"observed has shape {observed.shape}, the data {x.shape}")
-        x = np.where(observed, x, np.zeros((), x.dtype))
-    whole = Arrays(x, fields, observed)
-    _check_extras(whole, "training")
-    return whole
+def _part(data: Any, columns: Any, what: str) -> Source:
+    """A source of whatever one split may be given as; columns as in `given.take`."""
+    if isinstance(data, Dataset):
+        if len(data.splits) > 1:
+            raise DataError(
+                f"the {what} data are a Dataset with the splits {', '.join(data.splits)}: give "
+                "one of them, e.g. data.test, or build it with test_fraction=0"
+            )
+        return data.train
+    if isinstance(data, Records):
+        return _whole(data.x, data.observed, data.extras, columns, what)
+    if hasattr(data, "read") and hasattr(data, "spec"):
+        return data
+    if type(data) is tuple and len(data) == 2 and isinstance(data[1], Mapping):
+        return _whole(data[0], None, data[1], columns, what)
+    return _whole(data, None, None, columns, what)
+
+
+def _whole(
+    x: Any, observed: Any, extras: Any, columns: Any = None, what: str = "training"
+) -> Arrays:
+    taken = given.take(x, observed, columns, "data" if what == "training" else f"{what} data")
+    holder = what if what == "input" else f"{what} split"
+    fields = given.extras(extras, len(taken.x), holder)
+    return Arrays(taken.x, fields, taken.observed, columns=taken.columns)
+
+
+def _columns_of(source: Source) -> tuple[Column, ...] | None:
+    return getattr(source, "columns", None)
 
 
 def as_dataset(
     data: Any, test: Any = None, test_fraction: float | None = None, copy: bool = True
 ) -> Dataset:
-    """A Dataset from whatever `fit` is given: a Dataset, a source's name, or an array.
+    """A Dataset from whatever `fit` is given: a Dataset, a source's name, or examples.
 
     Args:
-      data: `[n, *event]`, a Dataset, or a string for `load`.
-      test: an array to evaluate on; None holds out `test_fraction` of the data by `split_mask`.
+      data: `[n, *event]` as for `from_arrays`, a pair `(x, extras)`, Records, a source, a Dataset,
+        or a string for `load`.
+      test: what to evaluate on in place of the data's own test split, see `with_test`; None holds
+        out `test_fraction` of the data by `split_mask`.
       test_fraction: see `split_mask`; None: a tenth.
       copy: see `from_arrays`.
 
@@ -266,21 +334,17 @@ def as_dataset(
       DataError: the data are empty, not numeric, not finite, or of two shapes.
     """
     if isinstance(data, Dataset):
-        return check(data)
+        return check(data) if test is None else with_test(data, test)
     if isinstance(data, str | os.PathLike):
-        return load(data, test_fraction=test_fraction)
+        dataset = load(data, test_fraction=test_fraction)
+        return dataset if test is None else with_test(dataset, test)
     fraction = TEST_FRACTION if test_fraction is None else test_fraction
-    return from_arrays(data, test=test, test_fraction=fraction, copy=copy)
-
-
-def _as_array(data: Any) -> np.ndarray:
-    try:
-        x = np.asanyarray(data)  # a memory-mapped array stays one
-    except ValueError as error:  # rows of several lengths
-        raise DataError(f"data must be an array [n, *event] of numbers: {error}") from error
-    if x.ndim == 0:
-        raise DataError(f"data must be an array [n, *event] of numbers, got {data!r:.100}")
-    return as_numbers(x)
+    whole = _part(data, None, "training")
+    columns = _columns_of(whole)
+    if test is not None:
+        empty: Any = Subset(whole, np.zeros(0, int))
+        return with_test(Dataset(whole, empty, columns=columns), test)
+    return check(Dataset(*split(whole, fraction=fraction, copy=copy), columns=columns))
 
 
 def check(dataset: Dataset) -> Dataset:
@@ -288,13 +352,17 @@ def check(dataset: Dataset) -> Dataset:
 
     Arrays are looked at whole; sources that read files are checked as they are read.
     """
+    shape = dataset.train.spec.x.shape
+    kinds.check_kind(dataset.kind, dataset.num_classes, dataset.columns, shape)
+    dataset = _named(dataset)
     named = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
     shapes = {}
     for name, part in named.items():
         if part is None:
             continue
         _check_spec(part, name, allow_empty=name != "training")
-        _check_extras(part, name)
+        if isinstance(whole := getattr(part, "whole", part), Arrays):
+            given.check_arrays(whole, name)
         if lies_in_memory(part):
             look(part, dataset.by_column, name)
         shapes[name] = part.spec.x.shape
@@ -303,14 +371,41 @@ def check(dataset: Dataset) -> Dataset:
             raise DataError(
                 f"training examples have shape {shapes['training']}, {name} examples {shape}"
             )
+        if len(named[name]):
+            _check_alike(dataset.train.spec, named[name].spec, name)
     return dataset
 
 
-def _check_extras(part: Source, name: str) -> None:
-    for key, values in part.extras.items() if isinstance(part, Arrays) else ():
-        if len(values) != len(part):
+def _named(dataset: Dataset) -> Dataset:
+    """The data set whose arrays know the names of their columns, to be matched by."""
+    if dataset.columns is None:
+        return dataset
+    columns = tuple(dataset.columns)
+
+    def named(part: Any) -> Any:
+        if isinstance(part, Subset):
+            return dataclasses.replace(part, whole=named(part.whole))
+        return dataclasses.replace(part, columns=columns) if isinstance(part, Arrays) else part
+
+    parts = {name: getattr(dataset, name) for name in ("train", "test", "validation")}
+    bare = {n: p for n, p in parts.items() if p is not None and _columns_of(p) != columns}
+    return dataset._replace(**{name: named(part) for name, part in bare.items()})
+
+
+def _check_alike(train: Records, other: Records, name: str) -> None:
+    """Raises DataError where the fields of two splits cannot mean the same."""
+    if train.x.dtype == np.uint8 and np.issubdtype(other.x.dtype, np.floating):
+        raise DataError(
+            f"training examples are uint8, from 0 to 255, {name} examples {other.x.dtype}: give "
+            "both in the same units and dtype"
+        )
+    is_float = lambda leaf: bool(np.issubdtype(leaf.dtype, np.floating))
+    for key in train.extras.keys() & other.extras.keys():
+        wanted, found = train.extras[key], other.extras[key]
+        if (wanted.shape, is_float(wanted)) != (found.shape, is_float(found)):
             raise DataError(
-                f"the {name} split has {len(part)} examples but {len(values)} of '{key}'"
+                f"extras['{key}'] is {wanted.dtype} {tuple(wanted.shape)} an example in training, "
+                f"but {found.dtype} {tuple(found.shape)} in {name}"
             )
 
 

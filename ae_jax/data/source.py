@@ -11,6 +11,7 @@ import numpy as np
 
 from ae_jax import keys
 from ae_jax.errors import DataError
+from ae_jax.types import Column
 
 PIECE = 8192
 PIECE_BYTES = 64 * 2**20
@@ -67,12 +68,25 @@ class Arrays:
       extras: labels and other fields, each `[n, …]`.
       observed: bool `[n, *event]`, False where an entry is missing; None: none is.
       valid: bool `[n]`, False for examples to pass over; None: all count.
+      columns: of a table, from left to right; None: they have no names.
+
+    Raises:
+      DataError: x is a masked array, of which NumPy would drop the mask.
     """
 
     x: np.ndarray
     extras: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     observed: np.ndarray | None = None
     valid: np.ndarray | None = None
+    columns: tuple[Column, ...] | None = None
+
+    def __post_init__(self):
+        """Refuses what would be read wrong."""
+        if isinstance(self.x, np.ma.MaskedArray):
+            raise DataError(
+                "ae.data.Arrays takes no masked array: ae.data.from_arrays(x) does, or "
+                "Arrays(x.filled(0), observed=~np.ma.getmaskarray(x))"
+            )
 
     @property
     def spec(self) -> Records:
@@ -114,6 +128,11 @@ class Subset(View):
     """
 
     index: np.ndarray
+
+    @property
+    def columns(self) -> tuple[Column, ...] | None:
+        """Those of the whole; see `Arrays`."""
+        return getattr(self.whole, "columns", None)
 
     @property
     def spec(self) -> Records:
