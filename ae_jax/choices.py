@@ -151,7 +151,8 @@ def choose_preprocessing(dataset: Dataset) -> Preprocessing:
     - tokens and counts: as they are; tables: `standardise` their numbers alone;
     - a source that declares its range, and uint8 data: `scale` to [0, 1] (uint8 holding only 0 and
       1 is taken as binary);
-    - booleans, what is declared binary, and floats all within [0, 1] that float32 can tell apart: as they are;
+    - booleans, what is declared binary, and floats all within [0, 1] that float32 can tell apart:
+      as they are;
     - everything else: `standardise`, one mean and deviation a feature for `[n, d]` data and for a
       data set of kind "series", one in all otherwise; features without spread keep deviation 1.
       Missing entries count for nothing.

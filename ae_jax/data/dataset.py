@@ -12,6 +12,7 @@ from ae_jax import keys
 from ae_jax.data import given, kinds, matching, suggestions
 from ae_jax.data.declared import check_declared
 from ae_jax.data.facts import look
+from ae_jax.data.parts import arrays_of, columns_of, source_of
 from ae_jax.data.source import (
     Arrays,
     Records,
@@ -232,7 +233,7 @@ def from_arrays(
       >>> len(data.train) + len(data.test)
       100
     """
-    whole = _whole(x, observed, extras)
+    whole = arrays_of(x, observed, extras)
     train, held_out = (
         (whole, Arrays(whole.x[:0]))
         if test is not None
@@ -253,7 +254,7 @@ def with_test(dataset: Dataset, test: Any) -> Dataset:
     Raises:
       DataError: it is none of these, or its examples are not like those of training.
     """
-    part = matching.matched(_part(test, dataset.columns, "test"), dataset.columns, "test data")
+    part = matching.matched(source_of(test, dataset.columns, "test"), dataset.columns, "test data")
     return check(dataset._replace(test=part, source=None, options={}))
 
 
@@ -270,10 +271,10 @@ def checked_input(
       event: the shape of one example.
     """
     if observed is None:
-        part = _part(x, columns, "input")
+        part = source_of(x, columns, "input")
     else:
-        part = _whole(x, observed, None, columns, "input")
-    whole = dataclasses.replace(in_memory(part), columns=_columns_of(part))
+        part = arrays_of(x, observed, None, columns, "input")
+    whole = dataclasses.replace(in_memory(part), columns=columns_of(part))
     if extras is not None:
         whole = dataclasses.replace(whole, extras=given.extras(extras, len(whole), "input"))
     whole: Any = matching.matched(whole, columns, "input data")
@@ -281,37 +282,6 @@ def checked_input(
     _check_spec(whole, "input", allow_empty=False)
     check_records(whole.records, "input")
     return whole.records
-
-
-def _part(data: Any, columns: Any, what: str) -> Source:
-    """A source of whatever one split may be given as; columns as in `given.take`."""
-    if isinstance(data, Dataset):
-        if len(data.splits) > 1:
-            raise DataError(
-                f"the {what} data are a Dataset with the splits {', '.join(data.splits)}: give "
-                "one of them, e.g. data.test, or build it with test_fraction=0"
-            )
-        return data.train
-    if isinstance(data, Records):
-        return _whole(data.x, data.observed, data.extras, columns, what)
-    if hasattr(data, "read") and hasattr(data, "spec"):
-        return data
-    if type(data) is tuple and len(data) == 2 and isinstance(data[1], Mapping):
-        return _whole(data[0], None, data[1], columns, what)
-    return _whole(data, None, None, columns, what)
-
-
-def _whole(
-    x: Any, observed: Any, extras: Any, columns: Any = None, what: str = "training"
-) -> Arrays:
-    taken = given.take(x, observed, columns, "data" if what == "training" else f"{what} data")
-    holder = what if what == "input" else f"{what} split"
-    fields = given.extras(extras, len(taken.x), holder)
-    return Arrays(taken.x, fields, taken.observed, columns=taken.columns)
-
-
-def _columns_of(source: Source) -> tuple[Column, ...] | None:
-    return getattr(source, "columns", None)
 
 
 def as_dataset(
@@ -339,8 +309,8 @@ def as_dataset(
         dataset = load(data, test_fraction=test_fraction)
         return dataset if test is None else with_test(dataset, test)
     fraction = TEST_FRACTION if test_fraction is None else test_fraction
-    whole = _part(data, None, "training")
-    columns = _columns_of(whole)
+    whole = source_of(data, None, "training")
+    columns = columns_of(whole)
     if test is not None:
         empty: Any = Subset(whole, np.zeros(0, int))
         return with_test(Dataset(whole, empty, columns=columns), test)
@@ -354,7 +324,7 @@ def check(dataset: Dataset) -> Dataset:
     """
     shape = dataset.train.spec.x.shape
     kinds.check_kind(dataset.kind, dataset.num_classes, dataset.columns, shape)
-    dataset = _named(dataset)
+    dataset = matching.named(dataset)
     named = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
     shapes = {}
     for name, part in named.items():
@@ -372,41 +342,8 @@ def check(dataset: Dataset) -> Dataset:
                 f"training examples have shape {shapes['training']}, {name} examples {shape}"
             )
         if len(named[name]):
-            _check_alike(dataset.train.spec, named[name].spec, name)
+            matching.check_alike(dataset.train.spec, named[name].spec, name)
     return dataset
-
-
-def _named(dataset: Dataset) -> Dataset:
-    """The data set whose arrays know the names of their columns, to be matched by."""
-    if dataset.columns is None:
-        return dataset
-    columns = tuple(dataset.columns)
-
-    def named(part: Any) -> Any:
-        if isinstance(part, Subset):
-            return dataclasses.replace(part, whole=named(part.whole))
-        return dataclasses.replace(part, columns=columns) if isinstance(part, Arrays) else part
-
-    parts = {name: getattr(dataset, name) for name in ("train", "test", "validation")}
-    bare = {n: p for n, p in parts.items() if p is not None and _columns_of(p) != columns}
-    return dataset._replace(**{name: named(part) for name, part in bare.items()})
-
-
-def _check_alike(train: Records, other: Records, name: str) -> None:
-    """Raises DataError where the fields of two splits cannot mean the same."""
-    if train.x.dtype == np.uint8 and np.issubdtype(other.x.dtype, np.floating):
-        raise DataError(
-            f"training examples are uint8, from 0 to 255, {name} examples {other.x.dtype}: give "
-            "both in the same units and dtype"
-        )
-    is_float = lambda leaf: bool(np.issubdtype(leaf.dtype, np.floating))
-    for key in train.extras.keys() & other.extras.keys():
-        wanted, found = train.extras[key], other.extras[key]
-        if (wanted.shape, is_float(wanted)) != (found.shape, is_float(found)):
-            raise DataError(
-                f"extras['{key}'] is {wanted.dtype} {tuple(wanted.shape)} an example in training, "
-                f"but {found.dtype} {tuple(found.shape)} in {name}"
-            )
 
 
 def _check_spec(part: Source, name: str, allow_empty: bool) -> None:

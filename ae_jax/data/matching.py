@@ -1,10 +1,12 @@
 """Columns brought into the order, and codes into the numbering, that a run was trained on."""
 
+import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from ae_jax.data.source import Arrays, Source, in_memory
+from ae_jax.data.source import Arrays, Records, Source, Subset, in_memory
 from ae_jax.errors import DataError, ShapeError, nearest
 from ae_jax.types import Column
 
@@ -90,3 +92,38 @@ def _recoded(
             )
     table = np.array([code.get(word, 0) for word in found.categories], values.dtype)
     return np.where(seen, table[np.where(seen, values, 0).astype(int)], 0)
+
+
+def named(dataset: Any) -> Any:
+    """The data set whose arrays know the names of their columns, to be matched by."""
+    if dataset.columns is None:
+        return dataset
+    columns = tuple(dataset.columns)
+
+    def with_names(part: Any) -> Any:
+        if isinstance(part, Subset):
+            return dataclasses.replace(part, whole=with_names(part.whole))
+        return dataclasses.replace(part, columns=columns) if isinstance(part, Arrays) else part
+
+    parts = {name: getattr(dataset, name) for name in ("train", "test", "validation")}
+    bare = {
+        n: p for n, p in parts.items() if p is not None and getattr(p, "columns", None) != columns
+    }
+    return dataset._replace(**{name: with_names(part) for name, part in bare.items()})
+
+
+def check_alike(train: Records, other: Records, name: str) -> None:
+    """Raises DataError where the fields of two splits cannot mean the same."""
+    if train.x.dtype == np.uint8 and np.issubdtype(other.x.dtype, np.floating):
+        raise DataError(
+            f"training examples are uint8, from 0 to 255, {name} examples {other.x.dtype}: give "
+            "both in the same units and dtype"
+        )
+    is_float = lambda leaf: bool(np.issubdtype(leaf.dtype, np.floating))
+    for key in train.extras.keys() & other.extras.keys():
+        wanted, found = train.extras[key], other.extras[key]
+        if (wanted.shape, is_float(wanted)) != (found.shape, is_float(found)):
+            raise DataError(
+                f"extras['{key}'] is {wanted.dtype} {tuple(wanted.shape)} an example in training, "
+                f"but {found.dtype} {tuple(found.shape)} in {name}"
+            )

@@ -74,8 +74,9 @@ def condition_vector(
     Args:
       extras: of the example.
       condition: the entry's name.
-      num_classes: K for a label, which becomes a one-hot vector (zeros outside 0 … K - 1); None for
-        a vector, which is flattened.
+      num_classes: K for a label, which becomes a one-hot vector (zeros for -1, no label, and
+        for all outside 0 … K - 1, which `fit` and Run refuse); None for a vector, which is
+        flattened.
 
     Returns:
       float `[K]` or `[n]`.

@@ -189,7 +189,7 @@ def conv(
       dropout: the rate after each activation.
       dtype: computed in, e.g. "bfloat16"; parameters and output are float32. None: float32.
       condition: the entry of `extras` appended to what the dense layer sees.
-      num_classes: if that is a label, how many there are.
+      num_classes: if that is a label, how many there are; a label of -1 is none.
 
     Returns:
       A Network.
@@ -232,7 +232,7 @@ def deconv(
       dropout: the rate after each activation.
       dtype: computed in, e.g. "bfloat16"; parameters and output are float32. None: float32.
       condition: the entry of `extras` appended to z.
-      num_classes: if that is a label, how many there are.
+      num_classes: if that is a label, how many there are; a label of -1 is none.
 
     Returns:
       A Network.

@@ -200,7 +200,7 @@ def gru(
       dropout: the rate before each layer.
       dtype: computed in, e.g. "bfloat16"; parameters and output are float32. None: float32.
       condition: the entry of `extras` appended to the last states.
-      num_classes: if that is a label, how many there are.
+      num_classes: if that is a label, how many there are; a label of -1 is none.
 
     Returns:
       A Network.
@@ -248,7 +248,7 @@ def gru_decoder(
       dropout: the rate before each layer.
       dtype: computed in, e.g. "bfloat16"; parameters and output are float32. None: float32.
       condition: the entry of `extras` appended to z.
-      num_classes: if that is a label, how many there are.
+      num_classes: if that is a label, how many there are; a label of -1 is none.
 
     Returns:
       A Network.

@@ -106,7 +106,8 @@ def mlp(
       dtype: computed in, e.g. "bfloat16"; parameters and output are float32. None: float32.
       condition: the entry of `extras` that is appended to the input: to x in an encoder, to z in a
         decoder.
-      num_classes: if that is a label, how many there are; it enters one-hot.
+      num_classes: if that is a label, how many there are; it enters one-hot. Labels are 0 …
+        num_classes - 1, or -1 for none, which enters as zeros.
 
     Returns:
       A Network.

@@ -185,7 +185,7 @@ def resnet(
       remat: whether blocks are computed again in the backward pass, to save memory.
       dtype: computed in, e.g. "bfloat16"; parameters and output are float32. None: float32.
       condition: the entry of `extras` appended to what the dense layer sees.
-      num_classes: if that is a label, how many there are.
+      num_classes: if that is a label, how many there are; a label of -1 is none.
 
     Returns:
       A Network.
@@ -226,7 +226,7 @@ def resnet_decoder(
       remat: whether blocks are computed again in the backward pass.
       dtype: computed in.
       condition: the entry of `extras` appended to z.
-      num_classes: if that is a label, how many there are.
+      num_classes: if that is a label, how many there are; a label of -1 is none.
 
     Returns:
       A Network.

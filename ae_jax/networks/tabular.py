@@ -87,7 +87,7 @@ def tabular(
       dropout: the rate after each activation.
       dtype: computed in.
       condition: the entry of `extras` appended to the features.
-      num_classes: if that is a label, how many there are.
+      num_classes: if that is a label, how many there are; a label of -1 is none.
 
     Returns:
       A Network.

@@ -218,7 +218,7 @@ def transformer(
       remat: whether blocks are computed again in the backward pass, to save memory.
       dtype: computed in, e.g. "bfloat16"; parameters and output are float32. None: float32.
       condition: the entry of `extras` appended to what is pooled.
-      num_classes: if that is a label, how many there are.
+      num_classes: if that is a label, how many there are; a label of -1 is none.
 
     Returns:
       A Network.
@@ -275,7 +275,7 @@ def transformer_decoder(
       remat: whether blocks are computed again in the backward pass, to save memory.
       dtype: computed in, e.g. "bfloat16"; parameters and output are float32. None: float32.
       condition: the entry of `extras` appended to z.
-      num_classes: if that is a label, how many there are.
+      num_classes: if that is a label, how many there are; a label of -1 is none.
 
     Returns:
       A Network.
