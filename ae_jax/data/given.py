@@ -157,7 +157,7 @@ def _array(data: Any, what: str) -> np.ndarray:
     except (ValueError, TypeError, RuntimeError) as error:  # rows of several lengths, tensors
         raise DataError(f"{wanted}: {str(error).splitlines()[0]}") from error
     if x.ndim == 0:
-        raise DataError(f"{wanted}, got {data!r:.100}")
+        raise DataError(f"{wanted}, got {' '.join(repr(data).split()):.100}")
     return x if isinstance(x, np.memmap | np.ma.MaskedArray) else np.asarray(x)
 
 
