@@ -10,8 +10,9 @@ from ae_jax import fused_random, registry
 from ae_jax import keys as keys_lib
 from ae_jax.corruptions import Corruption, none
 from ae_jax.errors import PartError, ShapeError
-from ae_jax.networks.adapters import BATCH_AXIS, accepted
+from ae_jax.networks.adapters import accepted
 from ae_jax.types import (
+    BATCH_AXIS,
     Array,
     Batch,
     Bottleneck,
@@ -22,11 +23,13 @@ from ae_jax.types import (
     Outputs,
     PRNGKey,
     Shape,
+    Told,
     Tree,
     Variables,
 )
 
 T = TypeVar("T")
+NOTHING = Told()
 
 
 class Autoencoder(NamedTuple):
@@ -105,9 +108,8 @@ class Autoencoder(NamedTuple):
           Outputs, and what training collects on the way: under "state" the coders' new state by
           part, under "bottleneck" the sums of the bottleneck's statistics over valid examples.
         """
-        enc, dec = _part(variables, "encoder"), _part(variables, "decoder")
-        params, state = _part(variables, "bottleneck")
-        likelihood_params = variables.params.get("likelihood", {})
+        enc, (params, state) = _part(variables, "encoder"), _part(variables, "bottleneck")
+        likelihood_params, _ = _part(variables, "likelihood")
         prior = self.prior(variables)
 
         def one(x, observed, extras, keys):
@@ -120,17 +122,14 @@ class Autoencoder(NamedTuple):
                 **options,
             )
             posterior = self.bottleneck.posterior(params, state, features)
+            active = getattr(posterior, "active", None)
+            told = Told(x, observed, extras, info, active=active)
 
             def sampled(i):
                 key = fused_random.fold_in(keys.latent, i)
                 z = self.bottleneck.latent(params, state, posterior, key)
-                y, hidden, dec_state = self.decoder.apply(
-                    *dec,
-                    z,
-                    key=fused_random.fold_in(keys.dropout, i + 1),
-                    **options,
-                    **self.told(x, posterior, observed),
-                )
+                own = told._replace(key=fused_random.fold_in(keys.dropout, i + 1))
+                y, hidden, dec_state = self.decode_one(variables, z, own, train=train)
                 y = self.given(y, x, observed)
                 log_px = self.likelihood.log_prob(likelihood_params, y, x, observed)
                 log_qz = posterior.log_prob(z)
@@ -150,15 +149,30 @@ class Autoencoder(NamedTuple):
         coders = {name: tree for name, tree in coders.items() if jax.tree.leaves(tree)}
         return outputs, {"state": coders, "bottleneck": _sum_valid(stats, batch.valid)}
 
-    def told(
-        self, x: Array, posterior: Distribution, observed: Array | None = None
-    ) -> dict[str, Array]:
-        """What a decoder takes beside z, of `target`, the clean x, and `active`, z's units in use.
+    def decode_one(
+        self, variables: Variables, z: Array, told: Told = NOTHING, *, train: bool = False
+    ) -> tuple[Array, dict[str, Array], Tree]:
+        """The decoder's output for one z: everything that decodes, decodes here.
 
-        Autoregressive decoders read the one; the other spares a dense layer the units at 0.
+        Args:
+          variables: the decoder's suffice.
+          z: `[*latent]`.
+          told: what else the decoder may read.
+          train: whether dropout and batch statistics are those of training; statistics need a map
+            over the batch, as in `forward` and `Context.decoding`.
+
+        Returns:
+          y `[*parameter_shape]`, named activations, and the decoder's new state. A known example's
+          library size is for `given` to add.
         """
-        offered = {"target": self.seen(x, observed), "active": getattr(posterior, "active", None)}
-        return accepted(self.decoder.apply, offered)
+        always, some = told._asdict(), {}
+        for name in ("target", "active"):  # by name where a decoder takes them
+            some[name] = always.pop(name)
+        if told.target is not None:
+            some["target"] = self.seen(told.target, told.observed)
+        always["extras"] = {} if told.extras is None else told.extras
+        options = always | accepted(self.decoder.apply, some)
+        return self.decoder.apply(*_part(variables, "decoder"), z, train=train, **options)
 
     def seen(self, x: Array, observed: Array | None = None) -> Array:
         """What the networks read of x, `[*event]`: of counts their logarithms, of all else x."""
@@ -226,11 +240,7 @@ class Autoencoder(NamedTuple):
         self, variables: Variables, z: Array, extras: dict[str, Array] | None = None
     ) -> Array:
         """The decoder's output for each z, `[b, *parameter_shape]`."""
-        dec = _part(variables, "decoder")
-
-        def one(z, extras):
-            return self.decoder.apply(*dec, z, extras=extras)[0]
-
+        one = lambda z, extras: self.decode_one(variables, z, Told(extras=extras))[0]
         return jax.vmap(one, axis_name=BATCH_AXIS)(z, extras or {})
 
     def decode(
@@ -251,7 +261,7 @@ class Autoencoder(NamedTuple):
             sizes; None: examples that are not known, of the likelihood's reference size.
           observed: bool `[b, *event]`, which entries of x are known; None: all.
         """
-        params = variables.params.get("likelihood", {})
+        params, _ = _part(variables, "likelihood")
         y = self.decode_parameters(variables, z, extras)
         if x is not None:
             y = jax.vmap(self.given)(y, x, observed)
@@ -311,7 +321,9 @@ def autoencoder(
 
 
 def _part(variables: Variables, name: str) -> tuple[Tree, Tree]:
-    return variables.params.get(name, {}), variables.state.get(name, {})
+    """Params and state of a part, empty where it has none; a Run's NumPy as JAX indexes."""
+    found = variables.params.get(name, {}), variables.state.get(name, {})
+    return jax.tree.map(jnp.asarray, found)
 
 
 def _each(sampled: Callable[[Array], T], samples: int) -> T:

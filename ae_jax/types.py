@@ -13,12 +13,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ae_jax import fused_random
 from ae_jax import keys as keys_lib
 
 Array = jax.Array
 Tree = Any  # a pytree of arrays
 PRNGKey = chex.PRNGKey
 Shape = tuple[int, ...]
+BATCH_AXIS = "batch"
+"""The name of the axis of examples where networks are mapped over a batch."""
 
 
 class Node(NamedTuple):
@@ -239,6 +242,27 @@ class Likelihood(NamedTuple):
     node: Node | None = None
 
 
+class Told(NamedTuple):
+    """What a decoder is told of one example beside z, each None where there is none.
+
+    Attributes:
+      target: the clean x, `[*event]`, which autoregressive decoders read; None: x is to be made up.
+      observed: bool `[*event]`.
+      extras: lengths, labels, conditions.
+      info: what the corruption tells, such as the mask of a masked autoencoder.
+      key: of dropout.
+      active: the places of the flattened z that may be other than 0, which spares a dense layer the
+        others; of the z that it belongs to alone.
+    """
+
+    target: Array | None = None
+    observed: Array | None = None
+    extras: Mapping[str, Array] | None = None
+    info: Mapping[str, Array] | None = None
+    key: PRNGKey | None = None
+    active: Array | None = None
+
+
 # ---- the whole batch -----------------------------------------------------------------------------
 
 
@@ -312,6 +336,7 @@ class Context(NamedTuple):
       step: the optimizer step, for schedules.
       num_train: the size of the training set.
       across: reductions over devices.
+      train: whether the forward pass was one of training.
     """
 
     model: Any
@@ -321,6 +346,7 @@ class Context(NamedTuple):
     step: Array
     num_train: int
     across: Collectives = ALONE
+    train: bool = False
 
     def share(self, per_example: Array) -> Array:
         """`size · Σ valid·ℓ / global Σ valid`: the mean over devices of this is the global mean.
@@ -339,6 +365,49 @@ class Context(NamedTuple):
         total = jnp.sum(jnp.where(valid.reshape(shape), per_example, 0), axis=0)
         count = self.across.sum(jnp.sum(valid, dtype=dtype))
         return self.across.size * total / jnp.maximum(count, 1)
+
+    def decoding(self, fn: Callable[..., Any], outputs: Outputs, *per_example: Any) -> Any:
+        """`fn(decode, *row)` of every example: the one way to decode again within a term.
+
+        `decode(z, i)` gives the likelihood's parameters `[*parameter_shape]` for z as the forward
+        pass found them for latent sample i: told the same target, mask, extras and places in use,
+        with the same dropout, and with batch statistics taken as there. `decode(z)` is the decoder
+        as a map, at any z: as in evaluation, told no places in use, since they are another's.
+
+        Args:
+          fn: of one example; `decode` may be differentiated and mapped in it.
+          outputs: of the forward pass.
+          *per_example: what else it takes, leaves `[b, …]`.
+
+        Returns:
+          What `fn` returns, stacked: leaves `[b, …]`.
+
+        Example:
+          >>> import ae_jax as ae, jax.numpy as jnp
+          >>> @ae.term
+          ... def smoothness(outputs, context):
+          ...     def one(decode, z):
+          ...         return jnp.mean((decode(z) - decode(z + 0.01)) ** 2)
+          ...
+          ...     return context.decoding(one, outputs, outputs.z[:, 0])
+        """
+        batch = self.batch
+        active = getattr(outputs.posterior, "active", None)
+        extras, info = dict(batch.extras), dict(outputs.info)
+        told = Told(batch.x, batch.observed, extras, info, self.keys.dropout, active)
+
+        def one(told, *row):
+            def decode(z, sample=None):
+                again = sample is not None
+                key = fused_random.fold_in(told.key, (sample if again else 0) + 1)
+                own = told._replace(key=key, active=told.active if again else None)
+                train = self.train and again
+                y, _, _ = self.model.decode_one(self.variables, z, own, train=train)
+                return self.model.given(y, told.target, told.observed)
+
+            return fn(decode, *row)
+
+        return jax.vmap(one, axis_name=BATCH_AXIS)(told, *per_example)
 
     def mean(self, per_example: Array) -> Array:
         """The mean over all valid examples of the global batch, the same on every device."""

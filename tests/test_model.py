@@ -273,6 +273,19 @@ def test_statistics_of_the_bottleneck_are_summed_over_valid_examples():
     assert everyone["count"] == BATCH
 
 
+@pytest.mark.parametrize("decay", [0.99, None])
+def test_outside_jit_a_models_variables_may_be_numpy(decay):
+    """Those of a Run are: `codebook[numbers]` of a NumPy codebook cannot be mapped."""
+    model = model_of(ae.bottlenecks.vector_quantized((2, 3), 4, decay))
+    variables = jax.tree.map(np.asarray, init(model))
+    posterior = model.posterior(variables, X)
+    codebook = variables.state.get("bottleneck", variables.params.get("bottleneck"))["codebook"]
+    np.testing.assert_array_equal(posterior.codes, codebook[np.asarray(posterior.numbers)])
+    outputs = model.forward(variables, ae.Batch(X), example_keys())[0]
+    np.testing.assert_allclose(outputs.z[:, 0], posterior.codes, atol=1e-6)
+    assert model.prior(variables).sample(jax.random.key(0)).shape == (2, 3)
+
+
 def test_extras_reach_the_networks():
     class Conditioned(nn.Module):
         width: int

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax.model import Autoencoder
-from ae_jax.types import Array, Batch, PRNGKey, Variables
+from ae_jax.types import BATCH_AXIS, Array, Batch, PRNGKey, Told, Variables
 
 CHUNK = 16
 
@@ -42,12 +42,13 @@ def log_likelihood(
     posteriors = model.posterior(variables, batch.x, batch.observed, dict(batch.extras))
 
     def one(x, observed, extras, posterior, key):
+        active = getattr(posterior, "active", None)
+        told = Told(x, observed, extras, active=active)
+
         def log_weight(i):
-            z = model.bottleneck.latent(*part("bottleneck"), posterior, jax.random.fold_in(key, i))
-            told = model.told(x, posterior, observed)
-            y, _, _ = model.decoder.apply(
-                *part("decoder"), z, observed=observed, extras=extras, **told
-            )
+            own = jax.random.fold_in(key, i)
+            z = model.bottleneck.latent(*part("bottleneck"), posterior, own)
+            y, _, _ = model.decode_one(variables, z, told._replace(key=own))
             y = model.given(y, x, observed)
             log_w = model.likelihood.log_prob(likelihood_params, y, x, observed)
             log_q = posterior.log_prob(z)
@@ -62,4 +63,5 @@ def log_likelihood(
         total = jax.lax.fori_loop(0, -(-samples // chunk), body, jnp.array(-jnp.inf))
         return total - math.log(samples)
 
-    return jax.vmap(one)(batch.x, batch.observed, dict(batch.extras), posteriors, keys)
+    rows = batch.x, batch.observed, dict(batch.extras), posteriors, keys
+    return jax.vmap(one, axis_name=BATCH_AXIS)(*rows)

@@ -10,9 +10,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from ae_jax.errors import PartError
-from ae_jax.types import Coder, Tree
+from ae_jax.types import BATCH_AXIS, Coder, Tree
 
-BATCH_AXIS = "batch"
 DEVICE_AXIS = "devices"
 _ACTIVATIONS = "intermediates"
 

@@ -1,6 +1,7 @@
 """Bounds on log p(x) with several latent samples an example; each is a whole objective."""
 
 import jax
+import jax.numpy as jnp
 
 from ae_jax import losses
 from ae_jax.errors import ConfigError, PartError, require_positive_ints
@@ -61,24 +62,15 @@ def _doubly_reparameterized(outputs: Outputs, context: Context, samples: int) ->
     model, batch = context.model, context.batch
     prior, (likelihood, _) = model.prior(context.variables), part(context, "likelihood")
 
-    def one(x, observed, extras, info, posterior, z):
+    def one(decode, x, observed, posterior, z):
         frozen = jax.lax.stop_gradient(posterior)
 
-        def log_weight(z):
-            y, _, _ = model.decoder.apply(
-                *part(context, "decoder"), z, observed=observed, extras=extras, info=info
-            )
-            y = model.given(y, x, observed)
-            log_px = model.likelihood.log_prob(likelihood, y, x, observed)
+        def log_weight(z, i):
+            log_px = model.likelihood.log_prob(likelihood, decode(z, i), x, observed)
             return log_px + prior.log_prob(z) - frozen.log_prob(z)
 
-        return losses.doubly_reparameterized_bound(jax.vmap(log_weight), z)
+        each = lambda z: jax.vmap(log_weight)(z, jnp.arange(samples))
+        return losses.doubly_reparameterized_bound(each, z)
 
-    return jax.vmap(one)(
-        batch.x,
-        batch.observed,
-        dict(batch.extras),
-        dict(outputs.info),
-        outputs.posterior,
-        outputs.z[:, :samples],
-    )
+    rows = batch.x, batch.observed, outputs.posterior, outputs.z[:, :samples]
+    return context.decoding(one, outputs, *rows)

@@ -136,13 +136,8 @@ def dead_units(outputs: Outputs, context: Context, k: int = 64) -> Array:
     model, batch = context.model, context.batch
     likelihood, _ = part(context, "likelihood")
 
-    def one(x, observed, extras, info, posterior, y):
-        def decoded(z):
-            y, _, _ = model.decoder.apply(
-                *part(context, "decoder"), z, observed=observed, extras=extras, info=info
-            )
-            return model.likelihood.mean(likelihood, model.given(y, x, observed))
-
+    def one(decode, x, observed, posterior, y):
+        decoded = lambda z: model.likelihood.mean(likelihood, decode(z))
         units, dead = posterior.units.reshape(-1), posterior.dead.reshape(-1)
         chosen = losses.top_k_of_dead(units, dead, k).reshape(posterior.units.shape)
         revived = decoded(chosen) - decoded(jnp.zeros_like(chosen))
@@ -152,8 +147,8 @@ def dead_units(outputs: Outputs, context: Context, k: int = 64) -> Array:
         loss = losses.dead_unit_auxiliary(residual, revived)
         return jnp.where(jnp.any(dead), loss, jnp.zeros_like(loss))
 
-    extras, info = dict(batch.extras), dict(outputs.info)
-    return jax.vmap(one)(batch.x, batch.observed, extras, info, posterior, outputs.parameters[:, 0])
+    rows = batch.x, batch.observed, posterior, outputs.parameters[:, 0]
+    return context.decoding(one, outputs, *rows)
 
 
 def _running(context: Context, name: str, batch_mean: Array) -> Array:

@@ -59,23 +59,16 @@ def contractive(outputs: Outputs, context: Context, probes: int | None = None) -
 def decoder_gradient(outputs: Outputs, context: Context, probes: int | None = 1) -> Array:
     """‖∂x̂/∂z‖²_F of the likelihood's mean, at the first latent sample (RAE-GP, Ghosh et al. 2020).
 
-    Hutchinson's unbiased estimate, or exact with probes=None.
+    Hutchinson's unbiased estimate, or exact with probes=None. The decoder is taken as in evaluation
+    (the Jacobian is that of the map which is used later) and told the target, if it reads one.
     """
-    model, batch = context.model, context.batch
     likelihood, _ = part(context, "likelihood")
 
-    def one(z, x, observed, extras, info, key):
-        def reconstructed(z):
-            y, _, _ = model.decoder.apply(
-                *part(context, "decoder"), z, observed=observed, extras=extras, info=info
-            )
-            return model.likelihood.mean(likelihood, model.given(y, x, observed))
-
+    def one(decode, z, key):
+        reconstructed = lambda z: context.model.likelihood.mean(likelihood, decode(z))
         return _jacobian_norm(reconstructed, z, key, probes)
 
-    extras, info = dict(batch.extras), dict(outputs.info)
-    known = batch.x, batch.observed, extras, info
-    return jax.vmap(one)(outputs.z[:, 0], *known, _probe_keys(context))
+    return context.decoding(one, outputs, outputs.z[:, 0], _probe_keys(context))
 
 
 @registered(units="squared code units")

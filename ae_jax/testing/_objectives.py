@@ -118,7 +118,8 @@ def _evaluate(
         inner = variables._replace(params=params)
         samples = objective.samples
         outputs, _ = model.forward(inner, batch, keys, samples=samples, train=True)
-        context = Context(model, inner, batch, keys, jnp.int32(STEP), NUM_TRAIN, across)
+        step = jnp.int32(STEP)
+        context = Context(model, inner, batch, keys, step, NUM_TRAIN, across, train=True)
         loss, metrics = objective(outputs, context)
         each = {term.name: term.per_example(outputs, context) for term in objective.terms}
         metrics = {**metrics, "loss": loss}
@@ -187,7 +188,7 @@ def _check_plain(found: Findings, case: _Case, base: _Found) -> None:
     take = functools.partial(jax.tree.map, lambda leaf: jnp.asarray(leaf[rows]))
     outputs, batch, keys = take((base.outputs, case.batch._replace(valid=None), case.keys))
     step = jnp.int32(STEP)
-    context = Context(case.model, case.variables, batch, keys, step, NUM_TRAIN)
+    context = Context(case.model, case.variables, batch, keys, step, NUM_TRAIN, train=True)
     metrics = case.objective(outputs, context)[1]
     found.all_equal("jit, padding left out", metrics, base.metrics, "'{}'")
     if batch.observed is not None:

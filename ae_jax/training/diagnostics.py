@@ -49,7 +49,7 @@ def term_gradient_norms(
         variables = state.variables._replace(params=params)
         samples = objective.samples
         outputs, _ = model.forward(variables, batch, keys, samples=samples, train=True)
-        context = Context(model, variables, batch, keys, state.step, num_train)
+        context = Context(model, variables, batch, keys, state.step, num_train, train=True)
         metrics = objective(outputs, context)[1]
         return {t.name: t.weight(state.step) * metrics[t.name] for t in objective.terms}, None
 

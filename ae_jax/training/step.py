@@ -75,7 +75,9 @@ def make_step(
         metrics, finite, sums = {}, jnp.array(True), {}
         for turn, player in enumerate(players):
             own_keys = keys if turn == 0 else each(_next_turn, (0, None))(keys, turn)
-            context = Context(model, variables, batch, own_keys, state.step, num_train, across)
+            context = Context(
+                model, variables, batch, own_keys, state.step, num_train, across, train=True
+            )
             grads, values, collected = gradients(player, context)
             norm = jax.lax.platform_dependent(grads, cpu=_norm, default=optax.tree.norm)
             good = jnp.isfinite(values["loss"]) & jnp.isfinite(norm)

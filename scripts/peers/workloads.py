@@ -256,7 +256,8 @@ def flops_per_step(workload: str, size: str) -> int:
         state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), own.state)
         own = own._replace(state=state)
         outputs, _ = model.forward(own, batch, draws, train=True)
-        return objective(outputs, Context(model, own, batch, draws, jnp.int32(0), sizes.train))[0]
+        context = Context(model, own, batch, draws, jnp.int32(0), sizes.train, train=True)
+        return objective(outputs, context)[0]
 
     x = jax.ShapeDtypeStruct((sizes.batch_size, *sizes.shape), jnp.float32)
     return flops.count(jax.grad(loss), variables.params, x).total

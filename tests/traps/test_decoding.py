@@ -1,0 +1,10 @@
+"""Traps of decoding: a bound's second pass, sequences drawn one by one, masks forgotten."""
+
+from tests.terms import test_decoding as decoding_terms
+
+
+def test_a_bound_whose_second_decoding_forgets_target_key_and_train():
+    """Moses #7: one way to decode inside terms."""
+    name = "target, key and train"
+    decoding_terms.test_a_bound_that_decodes_again_is_the_bound_of_the_forward_pass(name, True)
+    decoding_terms.test_nothing_but_the_model_applies_a_decoder()
