@@ -48,6 +48,7 @@ class Spec(NamedTuple):
     kind: str  # a key of `ae_jax.choices.KINDS`, e.g. "binary", "real", "tokens"
     num_classes: int | None = None  # of tokens
     columns: tuple["Column", ...] | None = None  # of a table
+    terminator: int | None = None  # the token that ends a sequence; what follows is padding
 
 
 class Column(NamedTuple):
@@ -76,7 +77,7 @@ def spec_from_dict(stored: Mapping[str, Any]) -> Spec:
     if columns is not None:
         columns = tuple(Column(c["name"], c["kind"], tuple(c["categories"])) for c in columns)
     shape = tuple(stored["event_shape"])
-    return Spec(shape, stored["kind"], stored["num_classes"], columns)
+    return Spec(shape, stored["kind"], stored["num_classes"], columns, stored.get("terminator"))
 
 
 # ---- data ----------------------------------------------------------------------------------------

@@ -43,6 +43,7 @@ class Dataset(NamedTuple):
       num_classes: of tokens, how many there may be.
       columns: of a table, from left to right.
       overlapping: whether examples share data, as windows do, so that no split by example is sound.
+      terminator: the token that ends a sequence shorter than the others; None: there is none.
       options: what else of config.json's `data` section loads it again.
     """
 
@@ -56,6 +57,7 @@ class Dataset(NamedTuple):
     columns: tuple[Column, ...] | None = None
     overlapping: bool = False
     options: Mapping[str, Any] = {}
+    terminator: int | None = None
 
     @property
     def splits(self) -> dict[str, Source]:

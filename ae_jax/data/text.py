@@ -18,6 +18,7 @@ from ae_jax.errors import ConfigError, DataError, MissingFileError, require_posi
 from ae_jax.registry import SOURCES
 
 SUFFIXES = (".rst", ".txt")
+LINE_FEED = ord("\n")
 BLOCK = 16
 """How many windows' length of text go to one split together."""
 
@@ -38,8 +39,9 @@ def text(
     out: text appended to a file moves nothing. Files are checked once, then memory-mapped.
 
     Lines are one example each, the empty ones left out: what is longer than `length` is cut off,
-    what is shorter padded with 0 where `observed` is False; the extra "length" says how many bytes
-    count. They are held out by `ae.data.split_mask`.
+    what is shorter ends with a line feed, by which a model learns where lines end, and is padded
+    with 0 where `observed` is False; the extra "length" says how many bytes count, the line feed
+    among them. They are held out by `ae.data.split_mask`.
 
     Args:
       path: of a file, of a folder whose `.txt` and `.rst` files are taken in the order of their
@@ -83,6 +85,7 @@ def text(
         kind="tokens",
         num_classes=256,
         overlapping=stride is not None and stride < length,
+        terminator=LINE_FEED if lines else None,
     )
 
 
@@ -93,7 +96,8 @@ class Passages:
     Attributes:
       files: their bytes, thought of one after the other.
       start: int64 `[n]`, where each stretch begins.
-      size: int32 `[n]`, how many bytes it has, at most `length`; None: all have `length`.
+      size: int32 `[n]`, how many bytes it has, at most `length`; None: all have `length`. A line
+        feed ends those that have fewer.
       length: of an example.
     """
 
@@ -130,8 +134,10 @@ class Passages:
         if self.size is None:
             return Records(x)
         size = self.size[index]
-        observed = within < size[:, None]
-        return Records(np.where(observed, x, np.uint8(0)), {"length": size}, observed)
+        counted = np.minimum(size + 1, self.length, dtype=np.int32)
+        ends = np.where(within == size[:, None], np.uint8(LINE_FEED), np.uint8(0))
+        x = np.where(within < size[:, None], x, ends)
+        return Records(x, {"length": counted}, within < counted[:, None])
 
 
 def _found(path: str | os.PathLike) -> list[tuple[str, pathlib.Path]]:

@@ -103,9 +103,9 @@ def test_lines_are_padded_and_cut(tmp_path):
     train = ae.data.text(folder, length=6, lines=True, test_fraction=0).train
     got = in_memory(train)
     lines = [b"one", "zwölf".encode(), b"longer", b"end", b"next"]
-    expected = np.array([list(line.ljust(6, b"\0")) for line in lines], np.uint8)
-    np.testing.assert_array_equal(got.x, expected)
-    lengths = np.array([3, 6, 6, 3, 4])
+    ended = [(line + b"\n")[:6].ljust(6, b"\0") for line in lines]
+    np.testing.assert_array_equal(got.x, np.array([list(line) for line in ended], np.uint8))
+    lengths = np.array([4, 6, 6, 4, 5])
     np.testing.assert_array_equal(got.extras["length"], lengths)
     np.testing.assert_array_equal(got.observed, np.arange(6) < lengths[:, None])
 
@@ -113,7 +113,7 @@ def test_lines_are_padded_and_cut(tmp_path):
 def test_lines_are_held_out_by_split_mask(tmp_path):
     path = write(tmp_path, a_txt=b"\n".join(b"line %d" % i for i in range(50))) / "a.txt"
     dataset = ae.data.text(path, length=8, lines=True, test_fraction=0.3)
-    held_out = [bytes(row).rstrip(b"\0") for row in windows(dataset.test)]
+    held_out = [bytes(row).rstrip(b"\n\0") for row in windows(dataset.test)]
     assert held_out == [b"line %d" % i for i in np.flatnonzero(ae.data.split_mask(50, 0.3))]
 
 
@@ -122,7 +122,7 @@ def test_lines_are_held_out_by_split_mask(tmp_path):
 def test_lines_of_any_text(tmp_path_factory, lines):
     path = tmp_path_factory.mktemp("lines") / "a.txt"
     path.write_bytes("\n".join(lines).encode())
-    expected = [line.encode()[:12] for line in lines if line]
+    expected = [f"{line}\n".encode()[:12] for line in lines if line]
     if not expected:
         return
     train = ae.data.text(path, length=12, lines=True, test_fraction=0).train
@@ -137,7 +137,7 @@ def test_lines_and_utf8_across_the_pieces_that_files_are_read_in(tmp_path, monke
     for size in range(1, 8):
         monkeypatch.setattr("ae_jax.data.files.CHUNK", size)
         got = in_memory(ae.data.text(path, length=6, lines=True, test_fraction=0).train)
-        np.testing.assert_array_equal(got.extras["length"], [4, 1, 6])
+        np.testing.assert_array_equal(got.extras["length"], [5, 2, 6])
         for at in range(len(data) - 1):
             bad = data[:at] + b"\xff" + data[at:]
             (tmp_path / "b.txt").write_bytes(bad)
