@@ -7,13 +7,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from ae_jax import figures, panels
+from ae_jax import figures, generation, panels
 from ae_jax.data.source import Records, Source
 from ae_jax.evaluation import corrupt
 from ae_jax.run import Run
 
 BYTES = 256
+GREEDY = "each position given the most probable before it"
+DRAWN = "each position drawn given those before it"
 FILTERS = 64
+Sets = Mapping[str, np.ndarray]
 
 
 def is_image(run: Run) -> bool:
@@ -37,7 +40,7 @@ def example_sets(run: Run, source: Source, num: int) -> dict[str, dict[str, np.n
     Returns:
       "reconstructions": "input", "corrupted" (where the model corrupts), "reconstruction" and, for
       numbers, "error" (the absolute difference, shown black at zero); "samples": where the model
-      has a prior. Each `[num, *event]`.
+      has a prior, means, or draws of an autoregressive decoder. Each `[num, *event]`.
     """
     found = source.read(spread(len(source), num))
     again = run.reconstruct(found.x, observed=found.observed, extras=found.extras)
@@ -50,8 +53,24 @@ def example_sets(run: Run, source: Source, num: int) -> dict[str, dict[str, np.n
         sets["error"] = run.display_range[0] + np.abs(again - np.asarray(found.x, np.float32))
     result = {"reconstructions": sets}
     if run.has_prior:
-        result["samples"] = {"sample": run.sample(len(found.x), extras=found.extras)}
+        drawn = is_autoregressive(run, found.extras)
+        sample = run.sample(len(found.x), observations=drawn, extras=found.extras)
+        result["samples"] = {"sample": sample}
     return result
+
+
+def is_autoregressive(run: Run, extras: Mapping[str, Any]) -> bool:
+    """Whether the decoder reads the entries before each; extras, `[n, …]`, are of any examples."""
+    one = {name: np.asarray(value)[0] for name, value in extras.items()}
+    return generation.is_autoregressive(run.model, run.variables, run.spec.event_shape, one)
+
+
+def captions(run: Run, extras: Mapping[str, Any]) -> dict[str, str]:
+    """What an autoregressive decoder read of its own in each figure; of another, nothing."""
+    if not is_autoregressive(run, extras):
+        return {}
+    greedy = ("reconstructions", "interpolations", "traversals")
+    return {name: f"{name}, {GREEDY}" for name in greedy} | {"samples": f"samples, {DRAWN}"}
 
 
 def _corrupted(run: Run, found: Records) -> np.ndarray | None:
@@ -72,14 +91,15 @@ def draw(run: Run, folder: Any, source: Source, num: int, points: list[dict[str,
       points: as `ae_jax.read_metrics` gives them.
     """
     sets = example_sets(run, source, num)
+    titles = captions(run, source.read(np.zeros(1, int)).extras)
     for name, own in sets.items():
-        show(run, folder, name, own)
+        show(run, folder, name, own, titles.get(name))
     figures.curves_figure(folder / "curves.png", points)
     _filters(run, folder, source)
     _activations(run, folder)
 
 
-def show(run: Run, folder: Any, name: str, sets: Mapping[str, np.ndarray]) -> None:
+def show(run: Run, folder: Any, name: str, sets: Sets, title: str | None = None) -> None:
     """Writes `name.png` of examples in the data's units, as their kind of data is best looked at.
 
     Args:
@@ -87,31 +107,33 @@ def show(run: Run, folder: Any, name: str, sets: Mapping[str, np.ndarray]) -> No
       folder: `etils.epath.Path`.
       name: of the file.
       sets: by label, each `[n, *event]`.
+      title: above the picture; None: the name.
     """
-    SHOWN.get(run.spec.kind, _numbers)(run, folder, name, sets)
+    SHOWN.get(run.spec.kind, _numbers)(run, folder, name, sets, title or name)
 
 
-def _numbers(run: Run, folder: Any, name: str, sets: Mapping[str, np.ndarray]) -> None:
-    figures.examples_figure(folder / f"{name}.png", sets, *run.display_range, name)
+def _numbers(run: Run, folder: Any, name: str, sets: Sets, title: str) -> None:
+    figures.examples_figure(folder / f"{name}.png", sets, *run.display_range, title)
 
 
-def _series(run: Run, folder: Any, name: str, sets: Mapping[str, np.ndarray]) -> None:
+def _series(run: Run, folder: Any, name: str, sets: Sets, title: str) -> None:
     del run
-    panels.series_figure(folder / f"{name}.png", sets, name)
+    panels.series_figure(folder / f"{name}.png", sets, title)
 
 
-def _table(run: Run, folder: Any, name: str, sets: Mapping[str, np.ndarray]) -> None:
-    panels.table_figure(folder / f"{name}.png", sets, run.spec.columns or (), name)
+def _table(run: Run, folder: Any, name: str, sets: Sets, title: str) -> None:
+    panels.table_figure(folder / f"{name}.png", sets, run.spec.columns or (), title)
 
 
-def _text(run: Run, folder: Any, name: str, sets: Mapping[str, np.ndarray]) -> None:
+def _text(run: Run, folder: Any, name: str, sets: Sets, title: str) -> None:
     if run.spec.num_classes != BYTES:
-        return _numbers(run, folder, name, sets)
-    lines = {label: list(map(readable, values)) for label, values in sets.items()}
+        return _numbers(run, folder, name, sets, title)
+    end = run.spec.terminator
+    lines = {label: [readable(row, end) for row in values] for label, values in sets.items()}
     if "input" in sets and "reconstruction" in sets:
         wrong = np.rint(sets["reconstruction"]) != np.asarray(sets["input"], np.float32)
         lines["wrong"] = ["".join(" ^"[int(byte)] for byte in row) for row in wrong]
-    figures.text_figure(folder / f"{name}.png", lines, name)
+    figures.text_figure(folder / f"{name}.png", lines, title)
     rows = zip(*lines.values(), strict=True)
     width = max(map(len, lines))
     text = "\n\n".join(
@@ -129,7 +151,12 @@ SHOWN: dict[str, Callable[..., None]] = {"series": _series, "table": _table, "to
 
 
 def show_walk(
-    run: Run, folder: Any, name: str, values: np.ndarray, places: Sequence[float] | np.ndarray
+    run: Run,
+    folder: Any,
+    name: str,
+    values: np.ndarray,
+    places: Sequence[float] | np.ndarray,
+    title: str | None = None,
 ) -> None:
     """Writes `name.png` of walks through the latents, each in its own place.
 
@@ -139,11 +166,12 @@ def show_walk(
       name: of the file.
       values: `[walks * steps, *event]`, in the data's units, walk after walk.
       places: `[steps]`, how far along each step is.
+      title: above the picture; None: the name.
     """
     sets = {name: values}
     if run.spec.kind in WALKED:
         sets = WALKED[run.spec.kind](values, places)
-    show(run, folder, name, sets)
+    show(run, folder, name, sets, title)
 
 
 def _by_step(values: np.ndarray, places: Sequence[float]) -> dict[str, np.ndarray]:
@@ -159,9 +187,11 @@ WALKED: dict[str, Callable[..., dict[str, np.ndarray]]] = {"table": _by_walk, "t
 """How walks are cut into sets for `show`: a walk's steps under each other, or its line."""
 
 
-def readable(tokens: np.ndarray) -> str:
-    """Bytes as one line of text: what is not printable ASCII becomes a middle dot."""
+def readable(tokens: np.ndarray, terminator: int | None = None) -> str:
+    """Bytes up to a terminator as one line: what is not printable ASCII becomes a middle dot."""
     whole = np.clip(np.rint(tokens), 0, 255).astype(int).ravel()
+    ends = np.flatnonzero(whole == terminator)
+    whole = whole[: ends[0]] if len(ends) else whole
     return "".join(chr(value) if 32 <= value < 127 else "·" for value in whole)
 
 

@@ -150,7 +150,13 @@ class Autoencoder(NamedTuple):
         return outputs, {"state": coders, "bottleneck": _sum_valid(stats, batch.valid)}
 
     def decode_one(
-        self, variables: Variables, z: Array, told: Told = NOTHING, *, train: bool = False
+        self,
+        variables: Variables,
+        z: Array,
+        told: Told = NOTHING,
+        *,
+        train: bool = False,
+        draw: Callable[[Array, Array], Array] | None = None,
     ) -> tuple[Array, dict[str, Array], Tree]:
         """The decoder's output for one z: everything that decodes, decodes here.
 
@@ -160,12 +166,14 @@ class Autoencoder(NamedTuple):
           told: what else the decoder may read.
           train: whether dropout and batch statistics are those of training; statistics need a map
             over the batch, as in `forward` and `Context.decoding`.
+          draw: what an autoregressive decoder without target makes of each position's parameters;
+            None: its guess, the most probable token or the location. See `ae_jax.generation`.
 
         Returns:
           y `[*parameter_shape]`, named activations, and the decoder's new state. A known example's
           library size is for `given` to add.
         """
-        always, some = told._asdict(), {}
+        always, some = told._asdict(), {} if draw is None else {"draw": draw}
         for name in ("target", "active"):  # by name where a decoder takes them
             some[name] = always.pop(name)
         if told.target is not None:

@@ -107,7 +107,7 @@ def _computing_in(coder: Coder, dtype: Any, exact: tuple[str, ...]) -> Coder:
     @functools.wraps(coder.apply)  # which arguments it takes shows in its signature
     def apply(params, state, x, *, key=None, **options):
         floats = {"x": x, **options}
-        kept = {name: floats.pop(name) for name in exact if name in floats}
+        kept = {name: floats.pop(name) for name in (*exact, "draw") if name in floats}
         floats = cast(floats, dtype) | kept
         y, activations, new = coder.apply(
             cast(params, dtype), state, floats.pop("x"), key=key, **floats

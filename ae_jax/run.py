@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ae_jax import conditions, evaluation, keys
+from ae_jax import conditions, evaluation, generation, keys
 from ae_jax import config as config_lib
 from ae_jax.data import given, matching
 from ae_jax.data.dataset import Dataset, checked_input, of_section
@@ -104,6 +104,9 @@ class Run:
     def decode(self, z: Any, *, extras: Mapping[str, Any] | None = None) -> np.ndarray:
         """The mean of p(x | z) for each code, in the data's units.
 
+        An autoregressive decoder is read greedily: each position given the most probable tokens (of
+        a series: the locations) found before it. Behind the end of a sequence stands padding, 0.
+
         Args:
           z: `[n, *latent]`.
           extras: conditions, each `[n, …]`, for a model that takes them.
@@ -129,6 +132,8 @@ class Run:
         self, x: Any, *, observed: Any = None, extras: Mapping[str, Any] | None = None
     ) -> np.ndarray:
         """`decode(encode(x))`: deterministic, uncorrupted, in the data's units.
+
+        An autoregressive decoder is not told x but reads its own guesses, as in `decode`.
 
         Args:
           x: `[n, *event]`, in the data's units.
@@ -156,7 +161,11 @@ class Run:
         *,
         extras: Mapping[str, Any] | None = None,
     ) -> np.ndarray:
-        """New examples: z from the prior, then the mean of p(x | z).
+        """New examples: z from the prior, then the mean of p(x | z), or a draw from it.
+
+        Of an autoregressive decoder, `observations` are ancestral samples: each position is drawn
+        from p(x_t | x_<t, z) given those drawn before it. Without, each is the mean given the means
+        before it, as in `decode`: a greedy reading, of less variety than the data's.
 
         Args:
           num: how many.
@@ -363,28 +372,28 @@ class Run:
     def _decode(
         self, variables: Variables, z: Array, extras: dict[str, Array], *known: Array | None
     ) -> Array:
-        decoded = self.model.decode(variables, z, extras, *known)
-        return on_device(self.preprocessing).invert(decoded)
+        return self._undone(self.model.decode(variables, z, extras, *known))
 
     def _sample(
         self, observations: bool, shared: Any, places: Array, extras: dict[str, Array]
     ) -> Array:
         variables, key = shared[0], jax.random.wrap_key_data(shared[1])
         prior: Any = self.model.prior(variables)
-        params = variables.params.get("likelihood", {})
 
         def one(place):
             own = jax.random.fold_in(key, place)
             return prior.sample(jax.random.fold_in(own, 0)), jax.random.fold_in(own, 1)
 
         z, own = jax.vmap(one)(places)
-        y = self.model.decode_parameters(variables, z, extras)
-        likelihood = self.model.likelihood
-        if observations:
-            x = jax.vmap(lambda y, k: likelihood.sample(params, y, k))(y, own)
-        else:
-            x = jax.vmap(lambda y: likelihood.mean(params, y))(y)
-        return on_device(self.preprocessing).invert(x)
+        if not observations:
+            return self._decode(variables, z, extras)
+        shape = self.spec.event_shape
+        drawn = lambda z, k, e: generation.observation(self.model, variables, z, k, shape, e)
+        return self._undone(jax.vmap(drawn)(z, own, extras))
+
+    def _undone(self, x: Array) -> Array:
+        """The model's x in the data's units but for what the host does; sequences ended."""
+        return generation.ended(on_device(self.preprocessing).invert(x), self.spec.terminator)
 
 
 def _places(x: np.ndarray) -> np.ndarray:

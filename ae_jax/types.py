@@ -22,6 +22,8 @@ PRNGKey = chex.PRNGKey
 Shape = tuple[int, ...]
 BATCH_AXIS = "batch"
 """The name of the axis of examples where networks are mapped over a batch."""
+ENTRIES = "entries"
+"""The activation by which a decoder tells what `draw` made up."""
 
 
 class Node(NamedTuple):
@@ -147,7 +149,9 @@ class Coder(NamedTuple):
       apply: `(params, state, x, *, observed, extras, info, key, train) -> (y, activations, state)`,
         everything after x with a default. A decoder that takes `target` too is given the clean x
         where there is one (autoregressive decoders read it; `decode` has none), one that takes
-        `active` the places of the flattened z that may be other than 0, or None.
+        `active` the places of the flattened z that may be other than 0, or None. One that takes
+        `draw`, `(y of a position, position) -> entry`, where there is no target, feeds that back in
+        place of its own guess and gives all entries as the activation "entries".
       node: what rebuilds it, or None.
     """
 

@@ -2,7 +2,9 @@
 
 python scripts/sample.py --workdir=runs/vae_digits --num=64 --seed=0
 
-A model that takes a condition samples under those of test examples, class by class.
+A model that takes a condition samples under those of test examples, class by class. Samples are
+means of p(x | z) or, with --observations, draws from it; of a decoder that reads its own past, as
+one of text may, they are draws, position by position, unless --noobservations asks otherwise.
 """
 
 import io
@@ -17,6 +19,9 @@ from ae_jax import commands, gallery, latents, storage
 WORKDIR = flags.DEFINE_string("workdir", None, "The run.")
 NUM = flags.DEFINE_integer("num", 64, "How many samples.")
 SEED = flags.DEFINE_integer("seed", 0, "Of the samples.", 0, 2**32 - 1)
+OBSERVATIONS = flags.DEFINE_bool(
+    "observations", None, "Whether samples are draws from p(x | z) rather than its means."
+)
 
 WALKS = 8  # interpolations
 
@@ -40,8 +45,15 @@ def main() -> None:
         "interpolations": latents.interpolations(run, first.x, last.x, extras=ends),
         "traversals": latents.traversals(run, one.x[0], extras=own),
     }
+    titles, drawn = gallery.captions(run, one.extras), OBSERVATIONS.value
+    if drawn is None:
+        drawn = gallery.is_autoregressive(run, one.extras)
+    elif titles and not drawn:
+        titles["samples"] = f"samples, {gallery.GREEDY}"
     if run.has_prior:
-        sets["samples"] = run.sample(NUM.value, seed=SEED.value, extras=conditions(test))
+        sets["samples"] = run.sample(
+            NUM.value, seed=SEED.value, observations=drawn, extras=conditions(test)
+        )
     else:
         print("no samples: this model has no prior to draw codes from", file=sys.stderr)
     folder = storage.existing_workdir(WORKDIR.value) / storage.FIGURES
@@ -51,9 +63,9 @@ def main() -> None:
     }
     for name, values in sets.items():
         if name in along:
-            gallery.show_walk(run, folder, name, values, along[name])
+            gallery.show_walk(run, folder, name, values, along[name], titles.get(name))
         else:
-            gallery.show(run, folder, name, {name: values})
+            gallery.show(run, folder, name, {name: values}, titles.get(name))
         buffer = io.BytesIO()
         np.savez_compressed(buffer, values)
         (folder / f"{name}.npz").write_bytes(buffer.getvalue())

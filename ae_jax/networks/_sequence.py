@@ -20,6 +20,7 @@ from ae_jax.networks.adapters import from_linen
 from ae_jax.types import Array, Network, Shape
 
 LENGTH = "length"
+Draw = Callable[[Array, Array], Array]  # (y of a position, position) -> entry
 
 
 def check_event(shape: Shape, vocabulary: int | None, what: str) -> None:
@@ -122,6 +123,13 @@ def next_entry(
     if vocabulary is not None:
         return jnp.argmax(y, axis=-1).astype(jnp.int32)
     return feedback(y[: y.shape[0] // per_entry])
+
+
+def chosen(module: Any, y: Array, position: Array, draw: Draw | None) -> Array:
+    """The entry that a decoder goes on from: drawn, or its guess."""
+    if draw is None:
+        return next_entry(y, module.vocabulary, module.per_entry, module.feedback)
+    return draw(y, position)
 
 
 def require_options(options: Mapping[str, Any]) -> None:

@@ -100,10 +100,10 @@ def from_linen(module: nn.Module) -> Coder:
 
     `__call__(x)` may also take any of `train`, `deterministic`, `observed`, `extras`, `info` by
     name, and a decoder `target`: the clean x in training and evaluation, None where it is to be
-    made up (`decode`), and `active`: the places of z in use, None where that is not known. Dropout
-    draws from our streams; values `sow`n into "intermediates" become named activations; other
-    collections are state. A BatchNorm must have `axis_name="batch"`: it then normalises over the
-    whole batch on all devices.
+    made up (`decode`), `draw`: what then makes it up, or None (see `ae_jax.types.Coder`), and
+    `active`: the places of z in use, None where that is not known. Dropout draws from our streams;
+    values `sow`n into "intermediates" become named activations; other collections are state. A
+    BatchNorm must have `axis_name="batch"`: it then normalises over the whole batch on all devices.
 
     Args:
       module: an unbound Linen module.
@@ -124,16 +124,15 @@ def from_linen(module: nn.Module) -> Coder:
             + ("; call the class first" if isinstance(module, type) else "")
         )
 
-    def options(observed=None, extras=None, info=None, target=None, active=None, train=False):
-        offered = {"train": train, "deterministic": not train, "target": target, "active": active}
-        offered |= {"observed": observed, "extras": extras, "info": info}
+    def options(train=False, **told):
+        offered = {"train": train, "deterministic": not train, **told}
         return accepted(type(module).__call__, offered)
 
     def init(key, x, *, observed=None, extras=None, info=None):
         names = ("params", "dropout")
         rngs = {name: jax.random.fold_in(key, i) for i, name in enumerate(names)}
         with nn.intercept_methods(_linen_interceptor):
-            variables = module.init(rngs, x, **options(observed, extras, info))
+            variables = module.init(rngs, x, **options(observed=observed, extras=extras, info=info))
         variables = {k: v for k, v in variables.items() if k != _ACTIVATIONS}
         return variables.pop("params", {}), variables
 
@@ -147,6 +146,7 @@ def from_linen(module: nn.Module) -> Coder:
         info=None,
         target=None,
         active=None,
+        draw=None,
         key=None,
         train=False,
     ):
@@ -158,7 +158,15 @@ def from_linen(module: nn.Module) -> Coder:
                 x,
                 rngs=rngs,
                 mutable=mutable,
-                **options(observed, extras, info, target, active, train),
+                **options(
+                    train,
+                    observed=observed,
+                    extras=extras,
+                    info=info,
+                    target=target,
+                    active=active,
+                    draw=draw,
+                ),
             )
         changed = dict(changed)
         activations = flat_activations(changed.pop(_ACTIVATIONS, {}))
@@ -171,8 +179,8 @@ def from_nnx(factory: Callable[..., Any]) -> Coder:
     """A Flax NNX module, written for one example, as a Coder.
 
     The module's `__call__(x)` may also take any of `train`, `deterministic`, `observed`, `extras`,
-    `info`, `target`, `active` by name; `train()` and `eval()` are set for it, dropout keys are
-    reseeded from our streams, values sown as `nnx.Intermediate` become named activations, every
+    `info`, `target`, `draw`, `active` by name; `train()` and `eval()` are set for it, dropout keys
+    are reseeded from our streams, values sown as `nnx.Intermediate` become named activations, every
     other variable is state. A BatchNorm must have `axis_name="batch"`.
 
     Args:

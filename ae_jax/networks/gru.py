@@ -11,7 +11,7 @@ from ae_jax.networks import _layers, _sequence
 from ae_jax.networks._dense import Dense
 from ae_jax.networks.mlp import activation_function
 from ae_jax.registry import NETWORKS
-from ae_jax.types import Array, Network, Shape
+from ae_jax.types import ENTRIES, Array, Network, Shape
 
 
 class _Step(nn.Module):
@@ -92,20 +92,21 @@ class _DecoderStep(nn.Module):
     dropout: float
     dtype: Any
     train: bool
+    draw: _sequence.Draw | None = None
 
     @nn.compact
     def __call__(
         self, carry: tuple[tuple[Array, ...], Array], inputs: tuple[Array, Array, Any]
-    ) -> tuple[tuple[tuple[Array, ...], Array], Array]:
+    ) -> tuple[tuple[tuple[Array, ...], Array], tuple[Array, Array]]:
         states, fed = carry
-        x, first, teacher = inputs
+        x, position, teacher = inputs
         if self.autoregressive:
             entry, observed = (fed, None) if teacher is None else teacher
             embedding = _sequence.Embedding(
                 self.vocabulary, self.width, self.dtype, name="embedding"
             )
             start = self.param("start", nn.initializers.normal(1.0), (self.width,))
-            x = x + jnp.where(first, start.astype(x.dtype), embedding(entry, observed))
+            x = x + jnp.where(position == 0, start.astype(x.dtype), embedding(entry, observed))
         new = []
         for i, state in enumerate(states):
             x = nn.Dropout(self.dropout, deterministic=not self.train)(x)
@@ -114,9 +115,8 @@ class _DecoderStep(nn.Module):
             new.append(x)
         y = _layers.at_full_precision(Dense(self.size, dtype=self.dtype, name="output")(x))
         if self.autoregressive:
-            guess = _sequence.next_entry(y, self.vocabulary, self.per_entry, self.feedback)
-            fed = guess.astype(fed.dtype)
-        return (tuple(new), fed), y
+            fed = _sequence.chosen(self, y, position, self.draw).astype(fed.dtype)
+        return (tuple(new), fed), (y, fed)
 
 
 class GRUDecoder(nn.Module):
@@ -143,6 +143,7 @@ class GRUDecoder(nn.Module):
         observed: Array | None = None,
         extras: Mapping[str, Array] | None = None,
         train: bool = False,
+        draw: _sequence.Draw | None = None,
     ) -> Array:
         """`[*latent]` to `[T, n]`, each position told the target before it, or its own guess."""
         length, size = self.output_shape
@@ -167,11 +168,15 @@ class GRUDecoder(nn.Module):
             self.dropout,
             self.dtype,
             train,
+            draw,
             name="step",
         )
         states = tuple(jnp.zeros(self.width) for _ in range(self.depth))
         fed = _sequence.no_entry(size, self.vocabulary, self.per_entry)
-        return step((states, fed), (x, jnp.arange(length) == 0, teacher))[1]
+        y, entries = step((states, fed), (x, jnp.arange(length), teacher))[1]
+        if draw is not None and self.autoregressive and teacher is None:
+            self.sow("intermediates", ENTRIES, entries)
+        return y
 
 
 @NETWORKS.register
@@ -232,7 +237,8 @@ def gru_decoder(
 
     z enters at every position, each through weights of its own (z of shape `[T, d]` position by
     position). An autoregressive one also reads the entry before: the clean `target`'s where it is
-    given (teacher forcing), else its own guess, the most probable token or the location.
+    given (teacher forcing), what is drawn in `sample(observations=True)`, and in `decode` its own
+    guess: the most probable token, or the location.
 
     Args:
       vocabulary: the number of tokens; None for series.

@@ -69,6 +69,7 @@ def adapt(factory: Callable[..., nnx.Module]) -> Coder:
         info=None,
         target=None,
         active=None,
+        draw=None,
         key=None,
         train=False,
     ):
@@ -90,7 +91,7 @@ def adapt(factory: Callable[..., nnx.Module]) -> Coder:
                 if not child.use_running_average:
                     require_several("an nnx.BatchNorm")
         offered = {"train": train, "deterministic": not train, "target": target, "active": active}
-        offered |= {"observed": observed, "extras": extras, "info": info}
+        offered |= {"observed": observed, "extras": extras, "info": info, "draw": draw}
         call = nnx.capture(module, nnx.Intermediate)
         y, sown = call(x, **accepted(type(module).__call__, offered))
         activations = {

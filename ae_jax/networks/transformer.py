@@ -11,7 +11,7 @@ from ae_jax.networks import _attention, _layers, _sequence
 from ae_jax.networks._dense import Dense
 from ae_jax.networks.mlp import activation_function
 from ae_jax.registry import NETWORKS
-from ae_jax.types import Array, Network, Shape
+from ae_jax.types import ENTRIES, Array, Network, Shape
 
 POOLS = ("flatten", "mean", "none")
 
@@ -102,8 +102,8 @@ class _Core(nn.Module):
         causal = jnp.tri(len(x), dtype=bool)
         return self.emit(x, causal, train=train)[0]
 
-    def generated(self, x: Array, train: bool) -> Array:
-        """Every position reads the decoder's own guess before it."""
+    def generated(self, x: Array, train: bool, draw: _sequence.Draw | None) -> tuple[Array, Array]:
+        """Every position reads what is drawn before it, or guessed; the output, and those."""
         length = len(x)
 
         def step(module, carry, inputs):
@@ -112,8 +112,8 @@ class _Core(nn.Module):
             x = x + jnp.where(index == 0, module.start.astype(before.dtype), before).astype(x.dtype)
             seen = jnp.arange(length) <= index
             y, cache = module.emit(x[None], seen[None], train=train, cache=cache, index=index)
-            guess = _sequence.next_entry(y[0], module.vocabulary, module.per_entry, module.feedback)
-            return (guess.astype(fed.dtype), cache), y[0]
+            fed = _sequence.chosen(module, y[0], index, draw).astype(fed.dtype)
+            return (fed, cache), (y[0], fed)
 
         fed = _sequence.no_entry(self.size, self.vocabulary, self.per_entry)
         scan = nn.scan(
@@ -149,6 +149,7 @@ class TransformerDecoder(nn.Module):
         observed: Array | None = None,
         extras: Mapping[str, Array] | None = None,
         train: bool = False,
+        draw: _sequence.Draw | None = None,
     ) -> Array:
         """`[*latent]` to `[T, n]`, each position told the target before it, or its own guess."""
         length, size = self.output_shape
@@ -174,7 +175,10 @@ class TransformerDecoder(nn.Module):
             entry = _sequence.no_entry(size, self.vocabulary, self.per_entry)
             target = jnp.zeros((length, *entry.shape), entry.dtype)
         if target is None:
-            return core.generated(x, train)
+            y, entries = core.generated(x, train, draw)
+            if draw is not None:
+                self.sow("intermediates", ENTRIES, entries)
+            return y
         seen = _sequence.teacher(self, target, observed, train)
         return core.forced(x, target, seen, train)
 
@@ -255,8 +259,9 @@ def transformer_decoder(
     z enters at every position, each through weights of its own (z of shape `[T, d]` position by
     position). Without `autoregressive`, positions look at each other, up to `extras["length"]`
     where there is such an entry. With it, each reads the entries before: the clean `target`'s where
-    it is given (teacher forcing, all positions at once), else its own guesses, one after the other
-    with cached keys and values: the most probable token, or the location.
+    it is given (teacher forcing, all positions at once), else what comes one after the other, with
+    cached keys and values: draws in `sample(observations=True)`, and in `decode` its own guesses,
+    the most probable token or the location.
 
     Args:
       vocabulary: the number of tokens; None for series.

@@ -1,5 +1,6 @@
 """Traps of decoding: a bound's second pass, sequences drawn one by one, masks forgotten."""
 
+from tests import test_generation as generation
 from tests.terms import test_decoding as decoding_terms
 
 
@@ -8,3 +9,8 @@ def test_a_bound_whose_second_decoding_forgets_target_key_and_train():
     name = "target, key and train"
     decoding_terms.test_a_bound_that_decodes_again_is_the_bound_of_the_forward_pass(name, True)
     decoding_terms.test_nothing_but_the_model_applies_a_decoder()
+
+
+def test_an_autoregressive_decoder_whose_positions_are_drawn_independently():
+    """NeuralDialog-CVAE #9: every sequence as often as it is probable."""
+    generation.test_every_sequence_is_drawn_as_often_as_it_is_probable("gru")
