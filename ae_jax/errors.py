@@ -89,6 +89,30 @@ def nearest(name: object, known: Iterable[str]) -> str:
     return f"{hint} Known: {', '.join(known) if known else 'none'}."
 
 
+def require_part_hidden(what: str, rate: float, patches: int) -> int:
+    """How many of n patches a rate hides, round(rate · n): some of them, and not all.
+
+    Args:
+      what: the rate's name.
+      rate: the part to hide.
+      patches: n.
+
+    Raises:
+      ConfigError: none would be hidden, or all; the nearest rates are named.
+    """
+    hidden = round(rate * patches)
+    if 0 < hidden < patches:
+        return hidden
+    if patches == 1:
+        raise ConfigError(f"{what}={rate:g}: the example is one patch; take smaller patches")
+    least, most = 1 / patches, (patches - 1) / patches
+    raise ConfigError(
+        f"{what}={rate:g} hides {hidden} of {patches} patches, which leaves nothing to "
+        f"{'see' if hidden else 'fill in'}: the nearest is {most if hidden else least:.4g}, in all "
+        f"{least:.4g} (1 patch) to {most:.4g} ({patches - 1})"
+    )
+
+
 def require_positive(**values: float) -> None:
     """Raises ConfigError for the first value that is not a number above zero, by its name."""
     for name, value in values.items():

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from ae_jax import fused_random
 from ae_jax.corruptions._entries import Corruption, as_value, replace, require_order, require_rate
-from ae_jax.errors import ConfigError, ShapeError
+from ae_jax.errors import ConfigError, ShapeError, require_part_hidden
 from ae_jax.registry import CORRUPTIONS
 from ae_jax.types import Array, PRNGKey
 
@@ -82,7 +82,8 @@ def block_masking(
       A corruption of any x of rank 1 or more, with `info["mask"]`.
 
     Raises:
-      ConfigError: unless exactly one of `size` and `fraction` is given and in range.
+      ConfigError: unless exactly one of `size` and `fraction` is given and in range; when called,
+        if the block covers no position, or all.
       ShapeError: when called, if x has other axes than `size`, or is smaller.
     """
     if (size is None) == (fraction is None):
@@ -100,6 +101,8 @@ def block_masking(
             sides = _sides("size", size, space)
         if any(side > room for side, room in zip(sides, space, strict=True)):
             raise ShapeError(f"a block of size {sides} does not fit into the positions {space}")
+        if 0 in sides or sides == space:
+            raise ConfigError(_useless(fraction, sides, space))
         hit = jnp.ones(space, dtype=bool)
         keys = jax.random.split(key, len(space))
         for axis, (side, room) in enumerate(zip(sides, space, strict=True)):
@@ -120,7 +123,7 @@ def patch_masking(patch: int | Sequence[int], rate: float, value: float = 0.0) -
 
     Args:
       patch: the patch's sides, or one number for all.
-      rate: the part of the n patches to replace, in [0, 1]: round(rate · n) of them.
+      rate: the part of the n patches to replace: round(rate · n) of them, at least one, not all.
       value: what replaces the entries; whole if x holds integers.
 
     Returns:
@@ -128,7 +131,8 @@ def patch_masking(patch: int | Sequence[int], rate: float, value: float = 0.0) -
       and one entry a patch: True where the patch was chosen, observed or not.
 
     Raises:
-      ConfigError: if `rate` lies outside [0, 1] or a side of the patch is not positive.
+      ConfigError: if `rate` lies outside [0, 1] or a side of the patch is not positive; when
+        called, if it hides none or all of the patches.
       ShapeError: when called, if x has other axes than `patch`.
 
     References:
@@ -142,7 +146,8 @@ def patch_masking(patch: int | Sequence[int], rate: float, value: float = 0.0) -
         sides = _sides("patch", patch, space)
         grid = tuple(-(-room // side) for room, side in zip(space, sides, strict=True))
         count = math.prod(grid)
-        chosen = (jax.random.permutation(key, count) < round(rate * count)).reshape(grid)
+        hidden = require_part_hidden("patch_masking's rate", rate, count)
+        chosen = (jax.random.permutation(key, count) < hidden).reshape(grid)
         hit = chosen
         for axis, (side, room) in enumerate(zip(sides, space, strict=True)):
             hit = jax.lax.slice_in_dim(jnp.repeat(hit, side, axis=axis), 0, room, axis=axis)
@@ -150,6 +155,15 @@ def patch_masking(patch: int | Sequence[int], rate: float, value: float = 0.0) -
         return corrupted, info | {"patch_mask": chosen}
 
     return corrupt
+
+
+def _useless(fraction: float | None, sides: tuple[int, ...], space: tuple[int, ...]) -> str:
+    covers = f"a block of size {sides} covers {'none' if 0 in sides else 'all'} of {space}"
+    if fraction is None:
+        return f"{covers}: take a smaller size"
+    axes = len(space)
+    least, most = (0.5 / min(space)) ** axes, (1 - 0.5 / max(space)) ** axes
+    return f"{covers}: fraction={fraction:g} must lie above {least:.3g} and below {most:.3g}"
 
 
 def _spatial_shape(x: Array) -> tuple[int, ...]:

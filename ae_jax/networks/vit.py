@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
-from ae_jax.errors import ShapeError, require_positive_ints
+from ae_jax.errors import ShapeError, require_part_hidden, require_positive_ints
 from ae_jax.networks import _attention, _layers
 from ae_jax.networks._dense import Dense
 from ae_jax.networks._patches import Patches
@@ -51,18 +51,23 @@ class ViTEncoder(nn.Module):
             )
         x, hidden = patches.cut(_layers.floating(x)), patches.mask(info)
         hidden = None if self.mask_rate == 0 else hidden
-        visible = None
-        if hidden is not None:  # their number is fixed, so that shapes are
-            kept = patches.number - round(self.mask_rate * patches.number)
-            visible = jnp.argsort(hidden, stable=True)[:kept]
-            x = x[visible]
+        visible = seen = None
+        if self.mask_rate:
+            number = require_part_hidden("vit's mask_rate", self.mask_rate, patches.number)
+            if hidden is not None and train:  # their number is fixed, so that shapes are
+                visible = jnp.argsort(hidden, stable=True)[: patches.number - number]
+                x = x[visible]
+            elif hidden is not None:
+                seen = ~hidden
         x = Dense(self.width, dtype=self.dtype, name="patches")(x)
         stack = _attention.Stack(
             self.depth, self.heads, self.dropout, self.remat, self.dtype, name="stack"
         )
-        x, _ = stack(_attention.with_positions(self, x, patches.number, visible), train=train)
+        x = _attention.with_positions(self, x, patches.number, visible)
+        x, _ = stack(x, seen, train=train)
+        x = x if seen is None else jnp.where(seen[:, None], x, 0)
         if self.pool == "mean":
-            x = jnp.mean(x, axis=0)
+            x = jnp.mean(x, axis=0) if seen is None else jnp.sum(x, axis=0) / jnp.sum(seen)
         elif visible is not None and not per_patch:
             x = jnp.zeros((patches.number, self.width), x.dtype).at[visible].set(x)
         self.sow("intermediates", "features", x)
@@ -73,6 +78,8 @@ class ViTEncoder(nn.Module):
         y = _layers.emit(x, (len(x), shape[-1]), self.dtype, per_position=True)
         if visible is not None:
             y = jnp.zeros((patches.number, shape[-1]), y.dtype).at[visible].set(y)
+        elif seen is not None:
+            y = jnp.where(seen[:, None], y, 0)
         return y.reshape(shape)
 
 
@@ -155,9 +162,10 @@ def vit(
 
     The patches tile all axes but the last, as those of `ae.corruptions.patch_masking` do: images
     `[H, W, C]`, series `[T, C]`, volumes; zeros fill those that reach beyond the edge. With
-    `mask_rate`, the rate given to that corruption, only the patches that it leaves are processed
-    (He et al. 2022): `n - round(mask_rate · n)` of n, wherever the encoder is told of a mask, and
-    all of them elsewhere. Learned positions. Activation: `features`, what is pooled.
+    `mask_rate`, the rate given to that corruption, only the patches that it leaves are processed in
+    training (He et al. 2022): `n - round(mask_rate · n)` of n. In evaluation hidden patches, of any
+    number, are not looked at, which gives the same; without a mask every patch is. Learned
+    positions. Activation: `features`, what is pooled.
 
     Args:
       patch: a patch's sides, or one number for all. With as many sides as fit, the axes that they

@@ -79,9 +79,12 @@ def masked_image():
 def test_hidden_patches_change_nothing(pool, shape):
     x, corrupted, info = masked_image()
     coder, params, state = checks.initialised(there(mask_rate=0.6, pool=pool), x, shape)
-    run = fast.jit(lambda x, info: coder.apply(params, state, x, info=info)[:2])
+    apply = lambda x, info, train=True: coder.apply(params, state, x, info=info, train=train)[:2]
+    run = jax.jit(apply, static_argnums=2, compiler_options=fast.options())
     (y, activations), (other, _) = run(corrupted, info), run(x, info)
     np.testing.assert_array_equal(y, other)
+    for seen in (corrupted, x):  # in evaluation by attention that does not look at them
+        np.testing.assert_allclose(run(seen, info, False)[0], y, rtol=1e-4, atol=1e-5)
     assert np.abs(run(x + ~info["mask"], info)[0] - y).max() > 1e-3
     assert np.abs(run(x, {})[0] - y).max() > 1e-3  # told of no mask, it sees everything
     hidden = np.asarray(info["patch_mask"]).ravel()
@@ -103,6 +106,26 @@ def test_visible_patches_keep_their_places():
     run = fast.jit(lambda x, info: coder.apply(params, state, x, info=info)[0].reshape(9, 4))
     y, whole = run(x, info), run(x, {})
     np.testing.assert_allclose(y[visible], whole[visible], atol=1e-5)
+
+
+@pytest.mark.parametrize("hidden", [1, 3, 8])
+def test_in_evaluation_any_number_of_patches_may_be_hidden(hidden):
+    x, _, _ = masked_image()
+    network, shape = there(mask_rate=0.6, pool="none"), (9, 3)
+    coder, params, state = checks.initialised(network, x, shape)
+    mask = np.arange(9) < hidden
+    rate = there(mask_rate=hidden / 9, pool="none").bind(shape)  # the same, trained with that many
+    info = {"patch_mask": jnp.asarray(mask.reshape(3, 3))}
+    whole = fast.jit(lambda info: coder.apply(params, state, x, info=info)[0])(info)
+    cut = fast.jit(lambda info: rate.apply(params, state, x, info=info, train=True)[0])(info)
+    np.testing.assert_allclose(whole, cut, rtol=1e-4, atol=1e-5)
+    assert (np.abs(whole).max(-1) == 0).tolist() == mask.tolist()
+
+
+def test_a_rate_that_hides_no_patch_or_all_is_refused():
+    for rate, hidden in ((0.01, 0), (0.99, 9)):
+        with pytest.raises(ae.errors.ConfigError, match=f"hides {hidden} of 9 patches.*nearest is"):
+            checks.emitted(there(mask_rate=rate), (5, 6, 2), (3,))
 
 
 def test_the_decoder_puts_mask_tokens_where_patches_are_hidden():
