@@ -75,7 +75,7 @@ def _solved(apply: Any, sample: Any, key: PRNGKey, start: Array) -> Array:
     return jax.lax.while_loop(going, again, first)[0]
 
 
-def reads(fn: Callable[[Array], Array], value: Array) -> bool:
+def reads(fn: Callable[[Any], Array], value: Any) -> bool:
     """Whether the result of a function depends on its argument, by tracing it.
 
     Example:
@@ -87,7 +87,7 @@ def reads(fn: Callable[[Array], Array], value: Array) -> bool:
     for equation in reversed(jaxpr.eqns):
         if any(id(variable) in live for variable in equation.outvars):
             live |= set(map(id, equation.invars))
-    return id(jaxpr.invars[0]) in live
+    return not live.isdisjoint(map(id, jaxpr.invars))
 
 
 def observation(

@@ -202,23 +202,25 @@ class Autoencoder(NamedTuple):
         x: Array,
         observed: Array | None = None,
         extras: dict[str, Array] | None = None,
+        info: dict[str, Array] | None = None,
     ) -> Distribution:
         """q(z | x) of a batch, leaves `[b, …]`, by the encoder's and bottleneck's variables alone.
 
         Args:
           variables: those two parts' suffice.
-          x: `[b, *event]`, not corrupted.
+          x: `[b, *event]`, not corrupted, or as `info` says.
           observed: bool `[b, *event]`, or None.
           extras: each `[b, …]`.
+          info: what the corruption of x tells, each `[b, …]`: the mask of a masked autoencoder.
         """
         enc, own = _part(variables, "encoder"), _part(variables, "bottleneck")
 
-        def one(x, observed, extras):
-            options = {"observed": observed, "extras": extras}
-            features, _, _ = self.encoder.apply(*enc, self.seen(x, observed), **options)
+        def one(x, observed, extras, info):
+            told = {"observed": observed, "extras": extras, "info": info}
+            features, _, _ = self.encoder.apply(*enc, self.seen(x, observed), **told)
             return self.bottleneck.posterior(*own, features)
 
-        return jax.vmap(one, axis_name=BATCH_AXIS)(x, observed, extras or {})
+        return jax.vmap(one, axis_name=BATCH_AXIS)(x, observed, extras or {}, info)
 
     def encode(
         self,
@@ -227,6 +229,7 @@ class Autoencoder(NamedTuple):
         key: PRNGKey | None = None,
         observed: Array | None = None,
         extras: dict[str, Array] | None = None,
+        info: dict[str, Array] | None = None,
     ) -> Array:
         """The code of each example, `[b, *latent]`: the posterior mean, or a sample with a key.
 
@@ -236,8 +239,9 @@ class Autoencoder(NamedTuple):
           key: one typed key for the whole batch; None for the mean.
           observed: bool `[b, *event]`, or None.
           extras: each `[b, …]`.
+          info: see `posterior`.
         """
-        posterior = self.posterior(variables, x, observed, extras)
+        posterior = self.posterior(variables, x, observed, extras, info)
         own = _part(variables, "bottleneck")
         if key is None:
             return jax.vmap(lambda q: self.bottleneck.latent(*own, q, None))(posterior)
@@ -245,11 +249,16 @@ class Autoencoder(NamedTuple):
         return jax.vmap(lambda q, k: self.bottleneck.latent(*own, q, k))(posterior, keys)
 
     def decode_parameters(
-        self, variables: Variables, z: Array, extras: dict[str, Array] | None = None
+        self,
+        variables: Variables,
+        z: Array,
+        extras: dict[str, Array] | None = None,
+        info: dict[str, Array] | None = None,
     ) -> Array:
         """The decoder's output for each z, `[b, *parameter_shape]`."""
-        one = lambda z, extras: self.decode_one(variables, z, Told(extras=extras))[0]
-        return jax.vmap(one, axis_name=BATCH_AXIS)(z, extras or {})
+        told = Told(extras=extras, info=info)
+        one = lambda z, told: self.decode_one(variables, z, told)[0]
+        return jax.vmap(one, axis_name=BATCH_AXIS)(z, told)
 
     def decode(
         self,
@@ -258,6 +267,7 @@ class Autoencoder(NamedTuple):
         extras: dict[str, Array] | None = None,
         x: Array | None = None,
         observed: Array | None = None,
+        info: dict[str, Array] | None = None,
     ) -> Array:
         """The mean of p(x | z) for each z, `[b, *event]`; needs decoder and likelihood only.
 
@@ -268,9 +278,11 @@ class Autoencoder(NamedTuple):
           x: the examples `[b, *event]` whose codes z are, for a likelihood that takes their library
             sizes; None: examples that are not known, of the likelihood's reference size.
           observed: bool `[b, *event]`, which entries of x are known; None: all.
+          info: what the decoder is to know of a corruption, each `[b, …]`: which patches it is to
+            fill in.
         """
         params, _ = _part(variables, "likelihood")
-        y = self.decode_parameters(variables, z, extras)
+        y = self.decode_parameters(variables, z, extras, info)
         if x is not None:
             y = jax.vmap(self.given)(y, x, observed)
         return jax.vmap(lambda y: self.likelihood.mean(params, y))(y)
