@@ -7,9 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from ae_jax import figures, generation, panels
-from ae_jax.data.source import Records, Source
-from ae_jax.evaluation import corrupt
+from ae_jax import evaluation, figures, generation, panels
+from ae_jax.data.source import Source
 from ae_jax.run import Run
 
 BYTES = 256
@@ -38,17 +37,17 @@ def example_sets(run: Run, source: Source, num: int) -> dict[str, dict[str, np.n
       num: how many examples.
 
     Returns:
-      "reconstructions": "input", "corrupted" (where the model corrupts), "reconstruction" and, for
+      "reconstructions": "input", "corrupted" (where the model corrupts), "reconstruction" (of that;
+      of a masked autoencoder, the input with its holes filled in) and, for
       numbers, "error" (the absolute difference, shown black at zero); "samples": where the model
       has a prior, means, or draws of an autoregressive decoder. Each `[num, *event]`.
     """
     found = source.read(spread(len(source), num))
-    again = run.reconstruct(found.x, observed=found.observed, extras=found.extras)
     sets = {"input": found.x}
-    corrupted = _corrupted(run, found)
-    if corrupted is not None:
-        sets["corrupted"] = corrupted
-    sets["reconstruction"] = again
+    made = evaluation.reconstructed(run, found)
+    if not np.array_equal(made.seen, made.clean):
+        sets["corrupted"] = made.seen
+    sets["reconstruction"] = again = made.again
     if run.spec.kind in ("real", "binary", "count") and again.shape == found.x.shape:
         sets["error"] = run.display_range[0] + np.abs(again - np.asarray(found.x, np.float32))
     result = {"reconstructions": sets}
@@ -71,13 +70,6 @@ def captions(run: Run, extras: Mapping[str, Any]) -> dict[str, str]:
         return {}
     greedy = ("reconstructions", "interpolations", "traversals")
     return {name: f"{name}, {GREEDY}" for name in greedy} | {"samples": f"samples, {DRAWN}"}
-
-
-def _corrupted(run: Run, found: Records) -> np.ndarray | None:
-    """What the encoder would see of these examples, or None if that is what they are."""
-    seen = corrupt(run, found)
-    clean = corrupt(run, found, "none")
-    return None if np.array_equal(seen, clean) else seen
 
 
 def draw(run: Run, folder: Any, source: Source, num: int, points: list[dict[str, Any]]) -> None:

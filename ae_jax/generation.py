@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from ae_jax.errors import ShapeError
 from ae_jax.model import Autoencoder
-from ae_jax.types import ENTRIES, Array, PRNGKey, Shape, Told, Variables
+from ae_jax.types import BATCH_AXIS, ENTRIES, Array, Batch, PRNGKey, Shape, Told, Variables
 
 
 def ancestral(
@@ -75,7 +75,7 @@ def _solved(apply: Any, sample: Any, key: PRNGKey, start: Array) -> Array:
     return jax.lax.while_loop(going, again, first)[0]
 
 
-def reads(fn: Callable[[Any], Array], value: Any) -> bool:
+def reads(fn: Callable[[Any], Any], value: Any) -> bool:
     """Whether the result of a function depends on its argument, by tracing it.
 
     Example:
@@ -123,9 +123,18 @@ def observation(
 
 def is_autoregressive(model: Autoencoder, variables: Variables, shape: Shape, extras: Any) -> bool:
     """Whether the decoder reads the entries of x, of that shape, that come before each."""
-    z = jnp.zeros(model.bottleneck.latent_shape)
-    decoded = lambda x: model.decode_one(variables, z, Told(x, extras=extras))[0]
-    return reads(decoded, jnp.zeros(shape))
+    z = jnp.zeros((1, *model.bottleneck.latent_shape))
+    one = lambda x, z: model.decode_one(variables, z, Told(x, extras=extras))[0]
+    decoded = lambda x: jax.vmap(one, axis_name=BATCH_AXIS)(x, z)
+    return reads(decoded, jnp.zeros((1, *shape)))
+
+
+def reads_info(model: Autoencoder, variables: Variables, batch: Batch, info: Any) -> bool:
+    """Whether encoder or decoder reads what the corruption of a batch tells, such as a mask."""
+    extras, z = dict(batch.extras), jnp.zeros((len(batch.x), *model.bottleneck.latent_shape))
+    encoded = lambda told: model.posterior(variables, batch.x, batch.observed, extras, told)
+    decoded = lambda told: model.decode_parameters(variables, z, extras, told)
+    return reads(encoded, info) or reads(decoded, info)
 
 
 def ended(x: Array, terminator: int | None) -> Array:

@@ -129,7 +129,12 @@ class Run:
 
     @compiled_in_float32()
     def reconstruct(
-        self, x: Any, *, observed: Any = None, extras: Mapping[str, Any] | None = None
+        self,
+        x: Any,
+        *,
+        mask: Any = None,
+        observed: Any = None,
+        extras: Mapping[str, Any] | None = None,
     ) -> np.ndarray:
         """`decode(encode(x))`: deterministic, uncorrupted, in the data's units.
 
@@ -137,19 +142,30 @@ class Run:
 
         Args:
           x: `[n, *event]`, in the data's units.
+          mask: bool, True for what is hidden from the model and filled in by it, all else staying
+            as it is: of the shape of an example or of its grid of patches, with or without n before
+            it; or the seed of masks of the run's own corruption. For models trained so, by
+            `ae.recipes.masked_autoencoder`, say. None: nothing is hidden.
           observed: see `encode`; missing entries are filled in.
           extras: see `encode`.
 
         Returns:
           float32 `[n, *event]`; float64 where the data are centred on the host.
+
+        Raises:
+          PartError: a mask for a model whose corruption hides nothing.
+          ShapeError: examples, or a mask, of another shape.
+          DataError: a mask that is not bool, hides all of an example, or part of a patch.
         """
+        records = self._checked(x, observed, extras)
+        if mask is not None:
+            return evaluation.filled(self, records, mask)
 
         def through(variables, records):
             z = self._encode_mean(variables, records)
             known = self._batch(records)
             return self._decode(variables, z, records.extras, known.x, known.observed)
 
-        records = self._checked(x, observed, extras)
         return self._in_units("reconstruct", through)(self.variables, records)
 
     @compiled_in_float32()

@@ -1,15 +1,37 @@
 """What a model makes of corrupted inputs: how well it denoises, what its code still tells."""
 
-from typing import Any
+import collections
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from ae_jax import keys, registry
+from ae_jax import generation, keys, registry
 from ae_jax.data.preprocessing import on_device
 from ae_jax.data.resident import to_batch
 from ae_jax.data.source import Records, Source, pieces
 from ae_jax.errors import DataError, nearest
+from ae_jax.masks import MASK, Hiding, hide
+from ae_jax.types import Array, Batch
+
+
+class Reconstructed(NamedTuple):
+    """What a run makes of corrupted examples, in the data's units, each `[n, *event]`.
+
+    Attributes:
+      seen: what the encoder saw.
+      again: their reconstructions; of networks that are told of a mask, x with its holes filled in.
+      clean: x.
+      hidden: bool, where the corruption replaced x; None: it does not tell.
+      codes: z, `[n, *latent]`.
+    """
+
+    seen: np.ndarray
+    again: np.ndarray
+    clean: np.ndarray
+    hidden: np.ndarray | None
+    codes: np.ndarray
 
 
 def corrupt(run: Any, records: Records, corruption: Any = None, seed: int = 0) -> np.ndarray:
@@ -56,13 +78,116 @@ def psnr(x: Any, again: Any, low: float, high: float) -> np.ndarray:
       20.0
     """
     error = np.asarray(x, np.float64) - np.asarray(again, np.float64)
-    mean = np.mean(error.reshape(len(error), -1) ** 2, axis=1)
+    return _decibels(np.mean(error.reshape(len(error), -1) ** 2, axis=1), low, high)
+
+
+def _decibels(error: np.ndarray, low: float, high: float) -> np.ndarray:
     with np.errstate(divide="ignore"):
-        return 10 * np.log10((high - low) ** 2 / mean)
+        return 10 * np.log10((high - low) ** 2 / error)
+
+
+def reconstructed(
+    run: Any, records: Records, corruption: Any = None, seed: int = 0
+) -> Reconstructed:
+    """What a run makes of corrupted examples, its networks told of the mask as in training.
+
+    Args:
+      run: a Run of a model whose reconstructions have the shape of x.
+      records: examples in the data's units, `[n, …]`.
+      corruption: see `corrupt`.
+      seed: see `corrupt`; the same on any number of devices.
+
+    Returns:
+      A Reconstructed.
+    """
+    part = run.model.corruption if corruption is None else registry.CORRUPTIONS.build(corruption)
+
+    def made(shared, records, places):
+        variables, root = shared
+        batch = to_batch(records, places, run.preprocessing)
+        own = keys.for_examples(jax.random.wrap_key_data(root), None, places).corruption
+        x, info = jax.vmap(lambda *one: part(*one))(own, batch.x, batch.observed)
+        return _through(run, variables, batch, x, info)
+
+    which = corruption if callable(corruption) else str(corruption)
+    places, root = np.arange(len(records.x), dtype=np.uint32), jax.random.key(seed)
+    shared = run.variables, jax.random.key_data(root)
+    own = jax.tree.map(np.asarray, records._replace(extras=dict(records.extras)))
+    return _host_undone(run, run._over(("reconstructed", which), made)(shared, own, places))
+
+
+def filled(run: Any, records: Records, mask: Any) -> np.ndarray:
+    """Examples with what a mask hides filled in; see `Run.reconstruct`.
+
+    Args:
+      run: a Run of a model that was trained to fill in what is hidden.
+      records: examples in the data's units, `[n, …]`.
+      mask: bool, True where hidden: of an example's shape or the shape of its grid of patches, with
+        or without n before; or a whole number, the seed of masks of the run's own corruption.
+
+    Returns:
+      `[n, *event]`, as `Run.reconstruct` gives: x, and the mean of p(x | z) where it was hidden.
+
+    Raises:
+      PartError: the model's corruption hides nothing.
+      ShapeError: a mask of another shape.
+      DataError: a mask that is not bool, hides all of an example, or part of a patch.
+    """
+    if "hiding" not in run._compiled:
+        run._compiled["hiding"] = Hiding.of(run.model.corruption, run.spec.event_shape)
+    hiding = run._compiled["hiding"]
+    if isinstance(mask, int | np.integer) and not isinstance(mask, bool):
+        made = reconstructed(run, records, seed=int(mask))
+    else:
+
+        def through(variables, records, info):
+            batch = to_batch(records, np.zeros(len(records.x), np.uint32), run.preprocessing)
+            x, told = hide(batch.x, info, batch.observed, hiding.value)
+            return _through(run, variables, batch, x, told)
+
+        info = hiding.info(_in_the_models_shape(run, mask, len(records.x)), len(records.x))
+        own = jax.tree.map(np.asarray, records._replace(extras=dict(records.extras)))
+        made = _host_undone(run, run._over("filled", through)(run.variables, own, info))
+    x = np.asarray(records.x if made.clean.shape == np.shape(records.x) else made.clean)
+    return np.where(np.asarray(made.hidden), made.again, x).astype(made.again.dtype)
+
+
+def _in_the_models_shape(run: Any, mask: Any, num: int) -> np.ndarray:
+    """A mask of the data's shape padded and cropped as the data are; any other as it is."""
+    mask, shape = np.asarray(mask), run.data_shape
+    if shape == run.spec.event_shape or mask.shape not in (shape, (num, *shape)):
+        return mask
+    each = np.broadcast_to(mask, (num, *shape))
+    return each if each.dtype != np.bool_ else ~np.asarray(run.preprocessing.observed(~each))
+
+
+def _through(run: Any, variables: Any, batch: Batch, x: Array, info: Any) -> Any:
+    """The row from x̃ on, as `forward` takes it, with the posterior's mean."""
+    model, extras = run.model, dict(batch.extras)
+    z = model.encode(variables, x, None, batch.observed, extras, info)
+    again = model.decode(variables, z, extras, info)
+    hidden, invert = info.get(MASK), on_device(run.preprocessing).invert
+    if hidden is not None:
+        if generation.reads_info(model, variables, batch, info):
+            again = jnp.where(hidden, again, batch.x)  # what is seen was never to be learned
+        if run.data_shape != run.spec.event_shape:
+            hidden = invert(hidden.astype(x.dtype)) != invert(jnp.zeros_like(x))
+    return Reconstructed(invert(x), run._undone(again), invert(batch.x), hidden, z)
+
+
+def _host_undone(run: Any, made: Reconstructed) -> Reconstructed:
+    host = run.preprocessing.host
+    if host is None:
+        return made
+    seen, again, clean = (host.invert(x) for x in (made.seen, made.again, made.clean))
+    return made._replace(seen=seen, again=again, clean=clean)
 
 
 def denoising(run: Any, source: Source, corruption: Any = None, seed: int = 0) -> dict[str, float]:
     """How much nearer to the clean example the reconstruction is than the corrupted one.
+
+    A masked autoencoder, whose networks are told of the mask, is judged by the example with its
+    holes filled in: what it emits elsewhere was never to be learned.
 
     Args:
       run: a Run of a model whose reconstructions have the shape of x.
@@ -72,15 +197,27 @@ def denoising(run: Any, source: Source, corruption: Any = None, seed: int = 0) -
 
     Returns:
       Means over the split, in dB over the run's display range: "psnr_corrupted" of the corrupted
-      examples, "psnr_denoised" of their reconstructions.
+      examples, "psnr_denoised" of their reconstructions; and of a corruption that tells its mask,
+      over the hidden entries alone, "psnr_hidden", and "mse_hidden" in the data's units squared.
     """
-    found: dict[str, list[np.ndarray]] = {"psnr_corrupted": [], "psnr_denoised": []}
+    found: dict[str, list[np.ndarray]] = collections.defaultdict(list)
     for i, piece in enumerate(pieces(source)):
-        seen = corrupt(run, piece, corruption, seed=(seed + i) % 2**32)
-        again = run.reconstruct(seen, observed=piece.observed, extras=piece.extras)
-        found["psnr_corrupted"].append(psnr(piece.x, seen, *run.display_range))
-        found["psnr_denoised"].append(psnr(piece.x, again, *run.display_range))
+        made = reconstructed(run, piece, corruption, seed=(seed + i) % 2**32)
+        found["psnr_corrupted"].append(psnr(piece.x, made.seen, *run.display_range))
+        found["psnr_denoised"].append(psnr(piece.x, made.again, *run.display_range))
+        if made.hidden is not None:
+            error = _over_hidden(piece.x, made.again, made.hidden)
+            found["psnr_hidden"].append(_decibels(error, *run.display_range))
+            found["mse_hidden"].append(error)
     return {name: float(np.concatenate(values).mean()) for name, values in found.items()}
+
+
+def _over_hidden(x: Any, again: Any, hidden: np.ndarray) -> np.ndarray:
+    """The mean squared error over hidden entries of the examples that have any."""
+    rows = lambda v: np.asarray(v, np.float64).reshape(len(hidden), -1)
+    squares = rows(hidden) * (rows(x) - rows(again)) ** 2
+    count = rows(hidden).sum(axis=1)
+    return squares.sum(axis=1)[count > 0] / count[count > 0]
 
 
 def linear_probe(
@@ -118,14 +255,12 @@ def linear_probe(
     if label not in seen.extras:
         raise DataError(f"the data have no label '{label}'{nearest(label, seen.extras)}")
 
-    def codes(x, records):
-        z = run.encode(x, observed=records.observed, extras=records.extras)
-        return np.asarray(z, np.float64).reshape(len(z), -1)
-
+    rows = lambda z: np.asarray(z, np.float64).reshape(len(z), -1)
+    codes = lambda found: rows(run.encode(found.x, observed=found.observed, extras=found.extras))
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    probe.fit(codes(seen.x, seen), seen.extras[label])
-    result = {"probe_accuracy": float(probe.score(codes(held.x, held), held.extras[label]))}
+    probe.fit(codes(seen), seen.extras[label])
+    result = {"probe_accuracy": float(probe.score(codes(held), held.extras[label]))}
     if corruption is not None:
-        noisy = codes(corrupt(run, held, corruption), held)
+        noisy = rows(reconstructed(run, held, corruption).codes)
         result["probe_accuracy_corrupted"] = float(probe.score(noisy, held.extras[label]))
     return result

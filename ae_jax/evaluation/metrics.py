@@ -18,8 +18,10 @@ def evaluation_metrics(outputs: Outputs, context: Context) -> dict[str, Array]:
     Returns:
       Each `[b]`: the likelihood's own scores, averaged over observed entries and latent samples:
       "mse", the squared error of its mean (in the model's units, after preprocessing), "accuracy"
-      for tokens and categories; and, where the model has a posterior density and a prior,
-      "neg_elbo" = -E log p(x | z) + KL(q ‖ p) in nats, all weights being one.
+      for tokens and categories; the same of the entries that the corruption hid alone, where it
+      tells its mask, as "hidden_mse" or "hidden_accuracy" (0 of an example without any); and, where
+      the model has a posterior density and a prior, "neg_elbo" = -E log p(x | z) + KL(q ‖ p) in
+      nats, all weights being one.
     """
     score = score_of(context.model.likelihood)
     params = context.variables.params.get("likelihood", {})
@@ -28,7 +30,13 @@ def evaluation_metrics(outputs: Outputs, context: Context) -> dict[str, Array]:
         drawn = jax.vmap(lambda y: score(params, y, x, observed))(parameters)
         return {name: jnp.mean(s / jnp.maximum(n, 1)) for name, (s, n) in drawn.items()}
 
-    metrics = jax.vmap(one)(outputs.parameters, context.batch.x, context.batch.observed)
+    x, observed = context.batch.x, context.batch.observed
+    metrics = jax.vmap(one)(outputs.parameters, x, observed)
+    hidden = outputs.info.get("mask")
+    if hidden is not None:
+        hidden = hidden if observed is None else hidden & observed
+        found = jax.vmap(one)(outputs.parameters, x, hidden)
+        metrics |= {f"hidden_{name}": value for name, value in found.items()}
     if outputs.log_qz is not None and outputs.log_pz is not None:
         bound = lambda factory: factory().terms[0].per_example(outputs, context)
         metrics["neg_elbo"] = bound(terms.reconstruction) + bound(terms.kl)
