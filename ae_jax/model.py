@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from ae_jax import fused_random, registry
 from ae_jax import keys as keys_lib
 from ae_jax.corruptions import Corruption, none
-from ae_jax.errors import PartError, ShapeError
+from ae_jax.errors import ConfigError, PartError, ShapeError
 from ae_jax.networks.adapters import accepted
 from ae_jax.types import (
     BATCH_AXIS,
@@ -312,6 +312,7 @@ def autoencoder(
 
     Raises:
       PartError: an argument is another kind of part, or event_shape is missing.
+      ConfigError: the encoder expects another part of the patches hidden than the corruption hides.
 
     Example:
       >>> import ae_jax as ae
@@ -328,6 +329,7 @@ def autoencoder(
     encoder, decoder = registry.NETWORKS.check(encoder), registry.NETWORKS.check(decoder)
     if corruption is not None:
         registry.CORRUPTIONS.check(corruption)
+    _check_rates(encoder, corruption)
     if isinstance(encoder, Network):
         encoder = encoder.bind(bottleneck.feature_shape)._replace(node=encoder.node)
     if isinstance(decoder, Network):
@@ -338,6 +340,18 @@ def autoencoder(
         shape = likelihood.parameter_shape(tuple(event_shape))
         decoder = decoder.bind(shape)._replace(node=decoder.node)
     return Autoencoder(encoder, decoder, bottleneck, likelihood, corruption or none())
+
+
+def _check_rates(encoder: Any, corruption: Any) -> None:
+    """An encoder that drops a fixed number of patches drops those that the corruption hides."""
+    nodes = (getattr(part, "node", None) for part in (encoder, corruption))
+    expected, own = ({} if node is None else dict(node.kwargs) for node in nodes)
+    dropped = expected.get("mask_rate")
+    if dropped and "patch" in own and dropped != own["rate"]:
+        raise ConfigError(
+            f"the encoder's mask_rate={dropped:g} must be the corruption's rate={own['rate']:g}: "
+            "it processes as many patches as that leaves"
+        )
 
 
 def _part(variables: Variables, name: str) -> tuple[Tree, Tree]:
