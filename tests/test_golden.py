@@ -176,6 +176,7 @@ def test_the_keys_of_config_json(workdir):
         "kind": "real",
         "num_classes": None,
         "columns": None,
+        "terminator": None,
         "data_shape": [6],
     }
     assert stored["config"]["model"]["encoder"] == {

@@ -204,7 +204,8 @@ def test_the_encoder_of_a_masked_autoencoder_sees_a_quarter_of_the_patches():
 
     def forward():
         variables = model.init(jax.random.key(0), batch.x[0])
-        return model.forward(variables, batch, keys)[0], model.posterior(variables, batch.x)
+        outputs, _ = model.forward(variables, batch, keys, train=True)
+        return outputs, model.posterior(variables, batch.x)
 
     outputs, posterior = jax.eval_shape(forward)
     assert outputs.activations["features"].shape == (2, 12, 128)  # of 49
