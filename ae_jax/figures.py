@@ -115,7 +115,8 @@ def text_figure(path: epath.Path, lines: Mapping[str, Sequence[str]], title: str
     """
     groups = list(zip(*lines.values(), strict=True))
     longest = max(len(line) for group in groups for line in group)
-    pitch, width = 0.18, max(4.0, 0.072 * (longest + max(map(len, lines)) + 4))
+    columns = max(longest + max(map(len, lines)) + 4, 1.2 * len(title))
+    pitch, width = 0.18, max(4.0, 0.072 * columns)
     colours = (
         [f"C{i}" for i in range(len(lines))] if len(lines) <= COLOURED else ["0.2"] * len(lines)
     )
