@@ -204,7 +204,7 @@ def test_a_module_gets_the_arguments_it_names_and_no_other(flavour, coder):
 )
 def test_a_module_with_open_keywords_gets_all(flavour, coder):
     params, state = fast.jit(coder.init)(KEY, X)
-    coder.apply(params, state, X, train=True, info={"mask": 1}, target=2, active=3)
+    coder.apply(params, state, X, train=True, info={"mask": 1}, target=2, active=3, draw=4)
     assert SEEN[flavour] == {
         "train": True,
         "deterministic": False,
@@ -213,6 +213,7 @@ def test_a_module_with_open_keywords_gets_all(flavour, coder):
         "info": {"mask": 1},
         "target": 2,
         "active": 3,
+        "draw": 4,
     }
 
 
