@@ -74,7 +74,9 @@ EXACT = {
 }
 
 
-@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "transformer")) for n in EXACT]
+)
 def test_every_sequence_is_drawn_as_often_as_it_is_probable(name):
     """All sequences enumerated: p(x | z) from the teacher-forced pass against 20,000 draws."""
     build, argument, shape = EXACT[name]
@@ -104,7 +106,7 @@ def test_every_sequence_is_drawn_as_often_as_it_is_probable(name):
     assert np.abs(independent - p).sum() > 0.05
 
 
-@pytest.mark.parametrize("name", LIKELIHOODS)
+@pytest.mark.parametrize("name", ["gaussian", pytest.param("poisson", marks=pytest.mark.slow)])
 def test_each_entry_is_drawn_given_those_that_were_drawn(name):
     """Told the whole draw, the decoder gives the parameters that the same noise makes it of."""
     network, likelihood, per_entry = LIKELIHOODS[name]

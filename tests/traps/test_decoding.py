@@ -14,11 +14,10 @@ def test_a_bound_whose_second_decoding_forgets_target_key_and_train():
 
 def test_an_autoregressive_decoder_whose_positions_are_drawn_independently():
     """NeuralDialog-CVAE #9: every sequence as often as it is probable."""
-    generation.test_every_sequence_is_drawn_as_often_as_it_is_probable("gru")
+    generation.test_every_sequence_is_drawn_as_often_as_it_is_probable("a user's, rastered")
 
 
 def test_a_masked_autoencoder_evaluated_without_its_mask():
     """mae #118, #146, #194: as in training, told of the mask, and judged by what was hidden."""
     run = test_masked.run_of(test_masked.masked())
     test_masked.test_denoising_is_judged_by_the_holes_filled_in_and_by_them_alone(run)
-    test_masked.test_figures_show_what_is_filled_in(run)
