@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ae_jax import compiler
 from ae_jax.errors import DataError, PartError, ShapeError
 from ae_jax.types import Array, Shape
 
@@ -40,7 +41,7 @@ class Hiding(NamedTuple):
         node = getattr(corruption, "node", None)
         name = "a function of the user's" if node is None else f"'{node.name}'"
         x = 0.25 + jnp.arange(math.prod(shape), dtype=jnp.float32).reshape(shape) / 1024
-        drawn = jax.jit(jax.vmap(corruption, (0, None, None)))
+        drawn = compiler.jit(jax.vmap(corruption, (0, None, None)))
         seen, info = drawn(jax.random.split(jax.random.key(0), DRAWS), x, None)
         if MASK not in info:
             raise PartError(

@@ -42,7 +42,7 @@ def rehearse(plan: Plan, example: np.ndarray, variables: Variables) -> None:
 
     def metrics(outputs: Outputs, variables: Variables, batch: Batch) -> dict[str, Array]:
         step, num_train = jnp.zeros((), jnp.int32), len(plan.dataset.train)
-        context = Context(plan.model, variables, batch, keys(), step, num_train)
+        context = Context(plan.model, variables, batch, keys(), step, num_train, train=True)
         return plan.objective(outputs, context)[1]
 
     try:
