@@ -386,7 +386,7 @@ class Run:
         return jax.vmap(lambda q, k: q.sample(k))(posterior, own)
 
     def _decode(
-        self, variables: Variables, z: Array, extras: dict[str, Array], *known: Array | None
+        self, variables: Variables, z: Array, extras: dict[str, Array], *known: Any
     ) -> Array:
         return self._undone(self.model.decode(variables, z, extras, *known))
 

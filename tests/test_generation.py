@@ -146,6 +146,21 @@ def test_a_decoder_that_reads_nothing_draws_all_positions_at_once():
     np.testing.assert_array_equal(*both(jnp.ones(2)))
 
 
+def test_counts_are_drawn_through_what_the_network_sees_of_them():
+    """Of counts a decoder reads logarithms; drawn raw, they would be fed back as they are."""
+    likelihood, shape = ae.likelihoods.poisson(), (LENGTH, 1)
+    model, z = model_of(SMALL["gru"](autoregressive=True), likelihood, shape), jnp.ones(2)
+    variables, key = strong(model, np.zeros(shape, np.float32)), jax.random.key(3)
+
+    @fast.jit
+    def both(z):
+        x = generation.observation(model, variables, z, key, shape)
+        y = model.decode_one(variables, z, Told(target=x))[0]
+        return x, likelihood.sample({}, y, key)
+
+    np.testing.assert_array_equal(*both(z))
+
+
 def test_a_decoder_in_half_precision_draws_its_own_past_too():
     model = tokens_of("gru")
     spec = ae.Spec((LENGTH,), "tokens", 2)

@@ -165,8 +165,11 @@ def _through(run: Any, variables: Any, batch: Batch, x: Array, info: Any) -> Any
     """The row from x̃ on, as `forward` takes it, with the posterior's mean."""
     model, extras = run.model, dict(batch.extras)
     z = model.encode(variables, x, None, batch.observed, extras, info)
-    again = model.decode(variables, z, extras, info)
     hidden, invert = info.get(MASK), on_device(run.preprocessing).invert
+    known: Any = batch.observed  # for library sizes: nothing of what is hidden
+    if hidden is not None:
+        known = ~hidden if known is None else known & ~hidden
+    again = model.decode(variables, z, extras, x, known, info)
     if hidden is not None:
         if generation.reads_info(model, variables, batch, info):
             again = jnp.where(hidden, again, batch.x)  # what is seen was never to be learned
