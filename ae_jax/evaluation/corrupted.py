@@ -110,7 +110,7 @@ def reconstructed(
         return _through(run, variables, batch, x, info)
 
     which = corruption if callable(corruption) else str(corruption)
-    places, root = np.arange(len(records.x), dtype=np.uint32), jax.random.key(seed)
+    places, root = np.arange(len(records.x), dtype=np.uint32), keys.root(seed)
     shared = run.variables, jax.random.key_data(root)
     own = jax.tree.map(np.asarray, records._replace(extras=dict(records.extras)))
     return _host_undone(run, run._over(("reconstructed", which), made)(shared, own, places))
