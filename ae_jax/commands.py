@@ -10,7 +10,9 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from ae_jax import config as config_lib
 from ae_jax import terminal
+from ae_jax.config.sections import ConfigLike
 from ae_jax.errors import AeJaxError, ConfigError, MissingFileError, nearest
 from ae_jax.precision import compiled_in_float32
 from ae_jax.training import processes
@@ -162,8 +164,8 @@ def parse_steps(text: str) -> tuple[int, int]:
     return int(first), int(last)
 
 
-def require_deterministic(config: Mapping[str, Any]) -> None:
+def require_deterministic(config: ConfigLike) -> None:
     """Sets XLA's deterministic kernels for `training.deterministic`; before any device is used."""
-    if config["training"].get("deterministic"):
+    if config_lib.complete(config).training.deterministic:
         flag = "--xla_gpu_deterministic_ops=true"
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()

@@ -2,18 +2,20 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import optax
 
 from ae_jax import config as config_lib
 from ae_jax import planning
 from ae_jax.choices import display_range
+from ae_jax.config.sections import ConfigLike, TrainingOptions
 from ae_jax.data.dataset import Dataset, as_dataset, of_section
 from ae_jax.data.preprocessing import build as build_preprocessing
 from ae_jax.errors import ConfigError, PartError
 from ae_jax.precision import compiled_in_float32
 from ae_jax.recipe import Recipe, as_recipe
+from ae_jax.recipe import from_config as recipe_from_config
 from ae_jax.run import Run
 from ae_jax.training import processes
 from ae_jax.training.profiling import Profiler
@@ -37,7 +39,7 @@ def fit(
     strategy: str = "pmap",
     callbacks: Sequence[Callable[..., None]] = (),
     progress: bool = True,
-    **training: Any,
+    **training: Unpack[TrainingOptions],
 ) -> Run:
     """Trains an autoencoder.
 
@@ -86,38 +88,43 @@ def fit(
       (256, 2)
     """
     recipe = as_recipe(model)
-    config = config_lib.for_recipe(recipe)
-    config["data"]["source"] = data if isinstance(data, str) else None
-    options = {"steps": steps, "batch_size": batch_size, "seed": seed, **training}
-    config["training"] |= options
-    config["data"] |= {"engine": engine, "resident_mib": resident_mib}
-    config["parallel"]["strategy"] = strategy
     if isinstance(optimizer, Mapping):
-        config["optimizer"] |= optimizer
-    elif optimizer is not None:
-        if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
-            raise PartError(
-                "optimizer must be an optax optimizer or a mapping such as {'name': 'adam', "
-                f"'learning_rate': 1e-3}}, got {optimizer!r:.200}"
-            )
-        config["optimizer"]["name"] = config_lib.CUSTOM
-    custom = None if isinstance(optimizer, Mapping) else optimizer
+        custom, moved = None, dict(optimizer)
+    else:
+        custom, moved = optimizer, {} if optimizer is None else {"name": config_lib.CUSTOM}
+    if custom is not None and not (hasattr(custom, "init") and hasattr(custom, "update")):
+        raise PartError(
+            "optimizer must be an optax optimizer or a mapping such as {'name': 'adam', "
+            f"'learning_rate': 1e-3}}, got {optimizer!r:.200}"
+        )
     dataset = as_dataset(data, test, copy=False)
-    config["data"] |= {"source": dataset.source, **config_lib.to_plain(dataset.options)}
-    if preprocessing is not None:
-        node = build_preprocessing(preprocessing).node
-        if node is None:
-            raise ConfigError(
-                "preprocessing has no config form, so that the run could not be loaded again; name "
-                "your own {'name': 'package.module:function'}"
-            )
-        config["data"]["preprocessing"] = node.to_dict()
+    held = {"engine": engine, "resident_mib": resident_mib}
+    config = config_lib.for_recipe(
+        recipe,
+        data={**held, "source": dataset.source, **dataset.options, **_stored(preprocessing)},
+        training={"steps": steps, "batch_size": batch_size, "seed": seed, **training},
+        optimizer=moved,
+        parallel={"strategy": strategy},
+    )
     return _fit(config, recipe, dataset, custom, workdir, callbacks, progress, time.time())
+
+
+def _stored(preprocessing: Any) -> dict[str, Any]:
+    """What the config's `data` section holds of preprocessing that is given, rather than chosen."""
+    if preprocessing is None:
+        return {}
+    node = build_preprocessing(preprocessing).node
+    if node is None:
+        raise ConfigError(
+            "preprocessing has no config form, so that the run could not be loaded again; name "
+            "your own {'name': 'package.module:function'}"
+        )
+    return {"preprocessing": node.to_dict()}
 
 
 @compiled_in_float32()
 def fit_config(
-    config: Mapping[str, Any],
+    config: ConfigLike,
     workdir: Any = None,
     *,
     callbacks: Sequence[Callable[..., None]] = (),
@@ -148,13 +155,13 @@ def fit_config(
             raise ConfigError("a profile is kept in the workdir, which is not given")
     with processes.agreed():
         config = config_lib.complete(config)
-        recipe = config_lib.recipe_of(config)
-        dataset = of_section(config["data"])
+        recipe = recipe_from_config(config)
+        dataset = of_section(config.data)
     return _fit(config, recipe, dataset, None, workdir, callbacks, progress, started, profile)
 
 
 def _fit(
-    config: Mapping[str, Any],
+    config: ConfigLike,
     recipe: Recipe,
     dataset: Dataset,
     optimizer: optax.GradientTransformation | None,
@@ -168,8 +175,8 @@ def _fit(
 
     with processes.agreed():
         config = config_lib.complete(config)
-        dataset = planning.held(config["data"], dataset)
-        if workdir is not None and config["training"]["accept_new_data"]:
+        dataset = planning.held(config.data, dataset)
+        if workdir is not None and config.training.accept_new_data:
             from ae_jax import resuming
 
             config, recipe = resuming.keep_choices(workdir, config, recipe)

@@ -234,7 +234,7 @@ def _activations(run: Run, folder: Any) -> None:
     state = run.variables.state.get("bottleneck", {})
     if not isinstance(state, Mapping) or "mean_activation" not in state:
         return
-    terms = run.config["objective"]
+    terms = run.config.objective
     wanted = [node["rho"] for node in terms.values() if "rho" in node] if terms != "custom" else []
     figures.histogram_figure(
         folder / "activations.png",

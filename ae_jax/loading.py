@@ -10,6 +10,7 @@ from ae_jax.model import Autoencoder
 from ae_jax.objective import Objective
 from ae_jax.precision import compiled_in_float32, with_compute_dtype
 from ae_jax.recipe import Recipe, as_recipe
+from ae_jax.recipe import from_config as recipe_from_config
 from ae_jax.run import Run
 from ae_jax.types import spec_from_dict
 
@@ -45,11 +46,9 @@ def load(
     config, spec = config_lib.complete(stored["config"]), stored["spec"]
     data_shape = tuple(spec["data_shape"])
     spec = spec_from_dict(spec)
-    recipe = (
-        config_lib.recipe_of(config, need_objective=False) if model is None else as_recipe(model)
-    )
+    recipe = recipe_from_config(config, need_objective=False) if model is None else as_recipe(model)
     built, objective = recipe.build(spec)
-    built = with_compute_dtype(built, config["training"]["compute_dtype"], spec)
+    built = with_compute_dtype(built, config.training.compute_dtype, spec)
     with Checkpoints(path, read_only=True) as checkpoints:
         wanted: Any = checkpoints.best_step() if step == "best" else step
         if step is not None and wanted not in checkpoints.steps():
@@ -65,7 +64,7 @@ def load(
         objective if objective.terms else None,
         variables_of(restored.tree),
         config,
-        preprocessing.build(config["data"]["preprocessing"]),
+        preprocessing.build(config.data.preprocessing),
         spec,
         data_shape,
         stored["num_train"],

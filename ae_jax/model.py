@@ -173,7 +173,8 @@ class Autoencoder(NamedTuple):
           y `[*parameter_shape]`, named activations, and the decoder's new state. A known example's
           library size is for `given` to add.
         """
-        always, some = told._asdict(), {} if draw is None else {"draw": draw}
+        always = told._asdict()
+        some: dict[str, Any] = {} if draw is None else {"draw": draw}
         for name in ("target", "active"):  # by name where a decoder takes them
             some[name] = always.pop(name)
         if told.target is not None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import optax
 
+from ae_jax.config.sections import Optimizer
 from ae_jax.errors import ConfigError, UnknownNameError, nearest, require_positive
 from ae_jax.registry import OPTIMIZERS, bind_arguments, import_object
 
@@ -94,16 +95,16 @@ def _restarted(peak: float, schedule: str, warmup_steps: int, steps: int, restar
     return optax.join_schedules(rates, [restart]) if callable(rates[0]) else peak
 
 
-def rate_of(section: Mapping[str, Any], steps: int, batch_size: int) -> Any:
+def rate_of(section: Optimizer, steps: int, batch_size: int) -> Any:
     """The learning rate of the config's `optimizer` section; see `from_config`.
 
     Returns:
       A number where it never changes, else `step -> learning rate`, steps being the updates made.
     """
-    peak, base = section["learning_rate"], section["base_batch_size"]
+    peak, base = section.learning_rate, section.base_batch_size
     peak = peak if base is None else peak * batch_size / base
-    shape = section["schedule"], section["warmup_steps"]
-    return learning_rate(peak, *shape, steps, section["restart"])
+    shape = section.schedule, section.warmup_steps
+    return learning_rate(peak, *shape, steps, section.restart)
 
 
 def rate_at(rate: Any, updates: int) -> float:
@@ -111,9 +112,7 @@ def rate_at(rate: Any, updates: int) -> float:
     return float(rate(updates) if callable(rate) else rate)  # pyright: ignore[reportArgumentType]
 
 
-def from_config(
-    section: Mapping[str, Any], steps: int, batch_size: int
-) -> optax.GradientTransformation:
+def from_config(section: Optimizer, steps: int, batch_size: int) -> optax.GradientTransformation:
     """The optimizer of the config's `optimizer` section.
 
     Args:
@@ -130,18 +129,18 @@ def from_config(
       UnknownNameError: no optimizer has this name.
       ConfigError: an argument it does not take, or a value out of range.
     """
-    if not isinstance(section["arguments"], Mapping):
-        raise ConfigError(f"optimizer.arguments is a section, got {section['arguments']!r}")
-    name, arguments = section["name"], dict(section["arguments"])
+    if not isinstance(section.arguments, Mapping):
+        raise ConfigError(f"optimizer.arguments is a section, got {section.arguments!r}")
+    name, arguments = section.name, dict(section.arguments)
     known = name in OPTIMIZERS.factories
     factory = OPTIMIZERS.factories[name] if known else _other(name)
     rate = rate_of(section, steps, batch_size)
     bound = bind_arguments(f"optimizer '{name}'", inspect.signature(factory), (rate,), arguments)
     optimizer = factory(*bound.args, **bound.kwargs)
-    if section["clip_norm"] is None:
+    if section.clip_norm is None:
         return optimizer
-    require_positive(**{"optimizer.clip_norm": section["clip_norm"]})
-    return optax.chain(optax.clip_by_global_norm(section["clip_norm"]), optimizer)
+    require_positive(**{"optimizer.clip_norm": section.clip_norm})
+    return optax.chain(optax.clip_by_global_norm(section.clip_norm), optimizer)
 
 
 def _other(name: str) -> Callable[..., optax.GradientTransformation]:

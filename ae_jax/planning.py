@@ -1,6 +1,6 @@
 """From a config to a Plan: what is unset chosen, everything checked, all parts built."""
 
-from collections.abc import Mapping
+import dataclasses
 from typing import Any
 
 import jax
@@ -12,6 +12,7 @@ from ae_jax import compiler, conditions, optimizers, terminal
 from ae_jax import config as config_lib
 from ae_jax import keys as keys_lib
 from ae_jax.choices import KINDS, choose, choose_preprocessing, spec_of, start
+from ae_jax.config.sections import Config, ConfigLike, Data
 from ae_jax.data import kinds
 from ae_jax.data.dataset import Dataset, check, of_section
 from ae_jax.data.declared import Declared, declaration
@@ -26,6 +27,7 @@ from ae_jax.likelihoods._checks import anything
 from ae_jax.model import Autoencoder
 from ae_jax.precision import with_compute_dtype
 from ae_jax.recipe import Recipe
+from ae_jax.recipe import from_config as recipe_from_config
 from ae_jax.rehearsal import rehearse
 from ae_jax.training import parallel
 from ae_jax.training.feeds import choose_engine
@@ -37,7 +39,7 @@ SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 """What messages call them."""
 
 
-def prepare(config: Mapping[str, Any]) -> tuple[Plan, Spec]:
+def prepare(config: ConfigLike) -> tuple[Plan, Spec]:
     """What `fit_config` would train, loaded, checked and built.
 
     Args:
@@ -50,11 +52,11 @@ def prepare(config: Mapping[str, Any]) -> tuple[Plan, Spec]:
       What `fit_config` raises before it compiles.
     """
     config = config_lib.complete(config)
-    dataset = held(config["data"], of_section(config["data"]))
-    return resolve(config, config_lib.recipe_of(config), dataset)[2:]
+    dataset = held(config.data, of_section(config.data))
+    return resolve(config, recipe_from_config(config), dataset)[2:]
 
 
-def plan_without_data(config: Mapping[str, Any], devices: int = 1) -> tuple[Plan, Spec]:
+def plan_without_data(config: ConfigLike, devices: int = 1) -> tuple[Plan, Spec]:
     """What `fit_config` would train where the data are, built where they need not be.
 
     The data set is the one that `data.spec` declares; without a spec that of `data.stand_in`, and
@@ -72,22 +74,22 @@ def plan_without_data(config: Mapping[str, Any], devices: int = 1) -> tuple[Plan
       DataError: the config leaves to be chosen what hangs on values, and only declares the data.
     """
     config = config_lib.complete(config)
-    section, recipe = config["data"], config_lib.recipe_of(config)
-    if section["spec"]:
-        known = declaration(section["spec"])
+    section, recipe = config.data, recipe_from_config(config)
+    if section.spec:
+        known = declaration(section.spec)
         if known.kind not in KINDS:
             raise ConfigError(
                 f"data.spec.kind cannot be {known.kind!r}{nearest(known.kind, KINDS)}"
             )
         dataset = Dataset(*known.splits, kind=known.kind, num_classes=known.num_classes)
     else:
-        dataset = of_section({**section, **section["stand_in"]})
+        dataset = of_section(dataclasses.replace(section, **section.stand_in))
     return resolve(config, recipe, dataset, devices=devices)[2:]
 
 
-def held(section: Mapping[str, Any], dataset: Dataset) -> Dataset:
+def held(section: Data, dataset: Dataset) -> Dataset:
     """The data set read into memory once, if the resident engine is to have it."""
-    engine = choose_engine(section["engine"], dataset.splits, section["resident_mib"] * 2**20)
+    engine = choose_engine(section.engine, dataset.splits, section.resident_mib * 2**20)
     if engine == "streaming":
         return dataset
     in_files = {n: split for n, split in dataset.splits.items() if not lies_in_memory(split)}
@@ -96,13 +98,13 @@ def held(section: Mapping[str, Any], dataset: Dataset) -> Dataset:
 
 
 def resolve(
-    config: dict[str, Any],
+    config: Config,
     recipe: Recipe,
     dataset: Dataset,
     optimizer: optax.GradientTransformation | None = None,
     verbose: bool = False,
     devices: int | None = None,
-) -> tuple[dict[str, Any], Recipe, Plan, Spec]:
+) -> tuple[Config, Recipe, Plan, Spec]:
     """Chooses what is unset, checks everything against the data, and builds the parts.
 
     Args:
@@ -120,27 +122,27 @@ def resolve(
       ConfigError: sizes that do not fit together.
       DataError: data outside the likelihood's range.
     """
-    training, size = config["training"], len(dataset.train)
-    require_seed(**{"training.seed": training["seed"]})
-    devices = devices or len(parallel.from_config(config["parallel"]).devices)
-    accumulation = training["accumulation"]
-    parallel.check_batch(training["batch_size"], devices, accumulation=accumulation)
-    if eval_size := config["evaluation"]["batch_size"]:
+    training, size = config.training, len(dataset.train)
+    require_seed(**{"training.seed": training.seed})
+    devices = devices or len(parallel.from_config(config.parallel).devices)
+    accumulation = training.accumulation
+    parallel.check_batch(training.batch_size, devices, accumulation=accumulation)
+    if eval_size := config.evaluation.batch_size:
         parallel.check_batch(eval_size, devices, "evaluation.batch_size")
-    if training["batch_size"] > size:
+    if training.batch_size > size:
         raise ConfigError(
-            f"training.batch_size is {training['batch_size']}, but the training split has only "
+            f"training.batch_size is {training.batch_size}, but the training split has only "
             f"{size} examples; at most {size // devices * devices} here"
         )
     preprocessing, spec = _preprocess(config, dataset)
     filled = recipe.fill(spec)
     likelihood: Any = filled.likelihood
     filled = filled._replace(likelihood=start(likelihood, dataset, preprocessing))
-    config = _stored(config, filled, preprocessing)
+    config = config_lib.with_recipe(config, filled, preprocessing.node)
     if verbose:
         _print_choices(config, recipe, spec)
     model, objective = filled.build(spec)
-    model = with_compute_dtype(model, training["compute_dtype"], spec)
+    model = with_compute_dtype(model, training.compute_dtype, spec)
     _validate(model, preprocessing, dataset, spec)
     dataset = _conditioned(dataset, model)
     plan = Plan(config, model, objective, (), preprocessing, dataset)
@@ -148,9 +150,9 @@ def resolve(
     variables = jax.eval_shape(model.init, jax.random.key(0), example, plan.example_extras())
     rehearse(plan, example, variables)
     if optimizer is None:
-        sizes = training["steps"], training["batch_size"]
-        optimizer = optimizers.from_config(config["optimizer"], *sizes)
-        plan = plan._replace(learning_rate=optimizers.rate_of(config["optimizer"], *sizes))
+        sizes = training.steps, training.batch_size
+        optimizer = optimizers.from_config(config.optimizer, *sizes)
+        plan = plan._replace(learning_rate=optimizers.rate_of(config.optimizer, *sizes))
     players = single_player(objective, optimizer, variables)
     return config, filled, plan._replace(players=players), spec
 
@@ -195,7 +197,7 @@ def _validate(
 
 
 def _preprocess(config, dataset):
-    node = config["data"]["preprocessing"]
+    node = config.data.preprocessing
     shape = dataset.train.spec.x.shape
     kinds.check_kind(dataset.kind, dataset.num_classes, dataset.columns, shape)
     chosen = choose_preprocessing(dataset) if node is None else build_preprocessing(node)
@@ -204,18 +206,11 @@ def _preprocess(config, dataset):
     return chosen, spec_of(dataset, chosen)
 
 
-def _stored(config: dict[str, Any], recipe: Recipe, preprocessing: Any) -> dict[str, Any]:
-    sections = config_lib.for_recipe(recipe)
-    merged = {**config, **{name: sections[name] for name in ("model", "objective", "corruption")}}
-    node = config_lib.to_plain(preprocessing.node)
-    return merged | {"data": {**config["data"], "preprocessing": node}}
-
-
-def _print_choices(config: Mapping[str, Any], recipe: Recipe, spec: Spec) -> None:
+def _print_choices(config: Config, recipe: Recipe, spec: Spec) -> None:
     unset = [name for name in choose(spec, recipe.bottleneck) if getattr(recipe, name) is None]
-    chosen = {name: config["model"][name] for name in unset}
-    if config["data"]["preprocessing"] is not None:
-        chosen["preprocessing"] = config["data"]["preprocessing"]
+    chosen = {name: getattr(config.model, name) for name in unset}
+    if config.data.preprocessing is not None:
+        chosen["preprocessing"] = config.data.preprocessing
     for name, node in chosen.items():
         given = ((k, v) for k, v in node.items() if k != "name" and v is not None)
         arguments = ", ".join(f"{k}={v!r:.60}" for k, v in given)

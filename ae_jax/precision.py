@@ -21,6 +21,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ae_jax.config.sections import Config
 from ae_jax.errors import UnknownNameError, nearest
 from ae_jax.model import Autoencoder
 from ae_jax.types import Coder, Spec, Tree
@@ -95,12 +96,12 @@ def matmul_precision() -> str:
     return asked or MATMUL_DEFAULTS.get(jax.default_backend(), "default")
 
 
-def described(config: Mapping[str, Any]) -> str:
+def described(config: Config) -> str:
     """What a run's networks compute in: `training.compute_dtype`, and any `dtype` of their own."""
-    nodes = {name: config["model"][name] for name in NETWORKS}
+    nodes = {name: getattr(config.model, name) for name in NETWORKS}
     own = {name: node.get("dtype") for name, node in nodes.items() if isinstance(node, Mapping)}
     named = ", ".join(f"{name} {dtype}" for name, dtype in own.items() if dtype is not None)
-    return config["training"]["compute_dtype"] + (f" ({named})" if named else "")
+    return config.training.compute_dtype + (f" ({named})" if named else "")
 
 
 def _computing_in(coder: Coder, dtype: Any, exact: tuple[str, ...]) -> Coder:

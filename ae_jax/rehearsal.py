@@ -31,8 +31,8 @@ def rehearse(plan: Plan, example: np.ndarray, variables: Variables) -> None:
         gradient of zero whatever the parameters are.
       PartError, ShapeError: what parts and terms raise of each other.
     """
-    training = plan.config["training"]
-    size = training["batch_size"] // training["accumulation"]
+    training = plan.config.training
+    size = training.batch_size // training.accumulation
     batch = _batch(plan, example, size)
     keys = lambda: keys_lib.for_examples(jax.random.key(0), 0, jnp.arange(size, dtype=jnp.uint32))
 
@@ -48,7 +48,9 @@ def rehearse(plan: Plan, example: np.ndarray, variables: Variables) -> None:
     try:
         outputs = jax.eval_shape(forward, variables, batch)
     except OneExampleError as error:
-        raise ConfigError(_of_one_example(error, **training)) from None
+        raise ConfigError(
+            _of_one_example(error, training.batch_size, training.accumulation)
+        ) from None
     moved = _moved(metrics, outputs, variables, batch)
     for term in plan.objective.terms:
         if not moved[term.name] and _is_weighed(term.scale):
@@ -106,7 +108,7 @@ def _is_weighed(scale: Any) -> bool:
     return bool(np.any(np.asarray(scale) != 0))
 
 
-def _of_one_example(error: Exception, batch_size: int, accumulation: int, **_: Any) -> str:
+def _of_one_example(error: Exception, batch_size: int, accumulation: int) -> str:
     smaller = [n for n in range(1, batch_size) if batch_size % n == 0]
     instead = f" or training.accumulation={smaller[-1]}" if smaller else ""
     return (

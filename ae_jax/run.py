@@ -1,5 +1,6 @@
 """A trained model with all that its use needs: the same after `fit` and after `load`."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 
 from ae_jax import conditions, evaluation, generation, keys
 from ae_jax import config as config_lib
+from ae_jax.config.sections import Config, Mesh
 from ae_jax.data import given, matching
 from ae_jax.data.dataset import Dataset, checked_input, of_section
 from ae_jax.data.intake import take_in_records
@@ -51,7 +53,7 @@ class Run:
         model: Autoencoder,
         objective: Objective | None,
         variables: Variables,
-        config: Mapping[str, Any],
+        config: Config,
         preprocessing: Preprocessing,
         spec: Spec,
         data_shape: Shape,
@@ -264,8 +266,8 @@ class Run:
         if self.objective is None:
             raise ConfigError("this run's objective came as Python objects; pass it to ae.load")
         split = self._split(data)
-        strategy, section = self._strategy(jax.devices()), self.config["data"]
-        engine = choose_engine(section["engine"], {"": split}, section["resident_mib"] * 2**20)
+        strategy, section = self._strategy(jax.devices()), self.config.data
+        engine = choose_engine(section.engine, {"": split}, section.resident_mib * 2**20)
         name = "evaluate", engine, strategy.name, strategy.mesh
         if name not in self._compiled:
             parts = self.model, self.objective, self.preprocessing
@@ -273,8 +275,8 @@ class Run:
             self._compiled[name] = evaluation_program(*own)
         how, host = (self.config, strategy), self.preprocessing.host
         run = evaluator(self._compiled[name], *how, split, engine, host)
-        root = jax.random.key(self.config["training"]["seed"])
-        step = np.int32(self.config["training"]["steps"])
+        root = jax.random.key(self.config.training.seed)
+        step = np.int32(self.config.training.steps)
         place = strategy.place
         return run(strategy.place_state(self.variables), place(root), place(step))
 
@@ -308,16 +310,16 @@ class Run:
         Raises:
           ConfigError: they were an array in memory.
         """
-        section = self.config["data"]
-        if section["source"] is None:
+        section = self.config.data
+        if section.source is None:
             raise ConfigError("this run was trained on an array in memory; pass the data")
         return of_section(section)
 
     def _strategy(self, devices: Sequence[Any]) -> Strategy:
         """That of the run on these devices, which may be fewer than trained it."""
-        section = {**self.config["parallel"], "mesh": None}
-        if section["devices"] is not None:
-            section["devices"] = min(section["devices"], len(devices))
+        section = self.config.parallel
+        wanted = None if section.devices is None else min(section.devices, len(devices))
+        section = dataclasses.replace(section, mesh=Mesh(), devices=wanted)
         return parallel.from_config(section, devices)
 
     def _checked(

@@ -12,10 +12,10 @@ import numpy as np
 from ae_jax import compiler, keys, precision, terminal
 from ae_jax import config as config_lib
 from ae_jax import summary as summary_lib
+from ae_jax.config.sections import VERSION, Config
 from ae_jax.data.dataset import Dataset
 from ae_jax.data.source import Source, nbytes
 from ae_jax.errors import Preempted, WorkdirError
-from ae_jax.fields import VERSION
 from ae_jax.fingerprint import fingerprint
 from ae_jax.run import Run
 from ae_jax.starts import Starts
@@ -52,7 +52,7 @@ class Session:
         self.callbacks, self.progress = callbacks if self.first else (), progress and self.first
         self.given: Any = workdir
         self.workdir: Any = None
-        self.before: dict[str, Any] | None = None
+        self.before: Config | None = None
         self.starts: Any = None
         self.stored: dict[str, Any] = {
             "version": VERSION,
@@ -69,7 +69,7 @@ class Session:
 
     def _agree(self, workdir: Any, progress: bool) -> None:
         """Makes sure that all processes are about to do the same."""
-        strategy = parallel.from_config(self.plan.config["parallel"])
+        strategy = parallel.from_config(self.plan.config.parallel)
         processes.check_devices(strategy.devices)
         if progress:
             terminal.say(processes.describe(strategy))
@@ -87,9 +87,11 @@ class Session:
             self.workdir = storage.open_workdir(self.given, probe=self.first)
             if self.first:
                 stack.enter_context(lock.held(self.workdir, self._say))
-            self.before = resuming.check_same_run(self.workdir, self.stored)
+            self.before = resuming.check_same_run(
+                self.workdir, self.plan.config, self.stored["fingerprint"]
+            )
         processes.check_shared(self.workdir)
-        keep = self.plan.config["training"]["keep_checkpoints"]
+        keep = self.plan.config.training.keep_checkpoints
         return stack.enter_context(Checkpoints(self.workdir, keep, read_only=not self.first))
 
     def run_to_end(self) -> Run:
@@ -112,8 +114,8 @@ class Session:
 
     def _start(self, checkpoints: Any) -> tuple[TrainState, int]:
         plan = self.plan
-        seed, shape = plan.config["training"]["seed"], self.run.spec.event_shape
-        averaged = plan.config["training"]["average_decay"] is not None
+        seed, shape = plan.config.training.seed, self.run.spec.event_shape
+        averaged = plan.config.training.average_decay is not None
         init = compiler.jit(
             lambda key, x, extras: init_state(plan.model, plan.players, x, key, extras, averaged)
         )
@@ -142,14 +144,14 @@ class Session:
         return restored
 
     def _warm(self, state: TrainState) -> TrainState:
-        training = self.plan.config["training"]
-        if training["init_from"] is None:
+        training = self.plan.config.training
+        if training.init_from is None:
             return state
         from ae_jax.training.warm_start import warm_start
 
-        parts = training["init_parts"]
-        variables, taken = warm_start(state.variables, training["init_from"], parts)
-        self._say(f"starting from the {', '.join(taken)} of {training['init_from']}")
+        parts = training.init_parts
+        variables, taken = warm_start(state.variables, training.init_from, parts)
+        self._say(f"starting from the {', '.join(taken)} of {training.init_from}")
         average = jax.tree.map(np.array, variables.params) if state.average else {}
         return state._replace(variables=variables, average=average)
 
@@ -160,7 +162,7 @@ class Session:
         if first_step:
             self._say(f"resuming at step {first_step:,}")
             self._say_rate(first_step)
-        steps = self.plan.config["training"]["steps"]
+        steps = self.plan.config.training.steps
         status = "failed"
         folder = None if written is None else written / FOLDER
         profiler = Profiler(self.profile, folder)
@@ -189,7 +191,8 @@ class Session:
         from ae_jax import resuming
 
         plan = self.plan
-        if line := resuming.rate_change(self.before or {}, plan.config, plan.learning_rate, step):
+        before = plan.config if self.before is None else self.before
+        if line := resuming.rate_change(before, plan.config, plan.learning_rate, step):
             self._say(line)
 
     def _saver(self, loop: Loop, checkpoints: Any) -> Callable[..., None]:
@@ -232,7 +235,7 @@ class Session:
             "version": summary_lib.VERSION,
             "status": status,
             "steps": loop.step,
-            "wanted_steps": self.plan.config["training"]["steps"],
+            "wanted_steps": self.plan.config.training.steps,
             "metrics": _finite_or_none(loop.metrics or self._logged()),
             "examples_seen": loop.examples_seen,
             "examples_per_second": rate,
@@ -246,9 +249,9 @@ class Session:
             "goodput": self.starts.goodput(),
             "process_count": jax.process_count(),
             "device_count": len(loop.strategy.devices),
-            "strategy": self.plan.config["parallel"]["strategy"],
+            "strategy": self.plan.config.parallel.strategy,
             "precision": precision.described(self.plan.config),
-            "preprocessing": config_lib.to_plain(self.plan.config["data"]["preprocessing"]),
+            "preprocessing": config_lib.to_plain(self.plan.config.data.preprocessing),
             "compiles": loop.traces(),
             **summary_lib.environment(),
         }
@@ -269,7 +272,7 @@ class Session:
 
     def _is_finished(self, step: int) -> bool:
         """Whether nothing is left to do: a kill may come between last checkpoint and summary."""
-        if self.workdir is None or step < self.plan.config["training"]["steps"]:
+        if self.workdir is None or step < self.plan.config.training.steps:
             return False
         found = summary_lib.read(self.workdir)
         return found.get("status") == "finished" and found["steps"] >= step
@@ -320,7 +323,7 @@ class Session:
     def _shown(self) -> tuple[Source, int]:
         """The last split that holds examples, and how many of them to show."""
         splits = self.plan.dataset.splits
-        return list(splits.values())[-1], self.plan.config["evaluation"]["images"]
+        return list(splits.values())[-1], self.plan.config.evaluation.images
 
     def _say(self, text: str) -> None:
         if self.progress:

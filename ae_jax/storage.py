@@ -13,8 +13,8 @@ from typing import Any
 from etils import epath
 
 from ae_jax import config
+from ae_jax.config.sections import VERSION
 from ae_jax.errors import AeJaxError, ConfigError, MissingFileError, WorkdirError
-from ae_jax.fields import VERSION
 
 CONFIG = "config.json"
 SUMMARY = "summary.json"

@@ -35,7 +35,7 @@ def main() -> None:
     file = config_flags.get_config_filename(flags.FLAGS["config"])
     name = pathlib.Path(file).stem
     reports = []
-    for strategy in STRATEGY.value or config["pod"]["strategies"]:
+    for strategy in STRATEGY.value or config.pod.strategies:
         report = benchmarking.compile_for_pod(config, TOPOLOGY.value, strategy)
         reports.append({"config": name, **report})
         print(benchmarking.pod_text(reports[-1]), end="\n\n", flush=True)

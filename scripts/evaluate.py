@@ -31,7 +31,7 @@ CORRUPTION = flags.DEFINE_string(
 
 def under_corruption(run: ae.Run, dataset: ae.data.Dataset) -> dict[str, float]:
     """PSNR of denoised test images, and the linear probe, where they apply or are asked for."""
-    node = run.config["corruption"]
+    node = run.config.corruption
     if CORRUPTION.value is not None:
         try:
             node = json.loads(CORRUPTION.value)
@@ -89,7 +89,7 @@ def main() -> None:
         "split": "test",
         "examples": len(test),
         "step": STEP.value,
-        "preprocessing": config.to_plain(run.config["data"]["preprocessing"]),
+        "preprocessing": config.to_plain(run.config.data.preprocessing),
         "metrics": metrics,
         "latents": None if latents is None else latents.to_dict(),
     }

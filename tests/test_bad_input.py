@@ -62,7 +62,7 @@ BAD_FIELDS = [
     ("training.steps_per_dispatch", 0, "training.steps_per_dispatch must be a positive"),
     ("training.max_skipped_in_a_row", 0, "training.max_skipped_in_a_row must be a positive"),
     ("training.seed", -1, "training.seed must not be negative, got -1"),
-    ("evaluation.images", -1, "evaluation.images must not be negative, got -1; 0 draws none"),
+    ("evaluation.images", -1, "evaluation.images must not be negative, got -1"),
     ("evaluation.batch_size", 0, "evaluation.batch_size must be a positive whole number, got 0"),
     ("pod.batch_per_chip", 0, "pod.batch_per_chip must be a positive whole number, got 0"),
     ("data.spec", {"shape": [4]}, "data.spec must say dtype, num_train, got"),
@@ -240,7 +240,9 @@ def test_a_workdir_of_another_config_is_refused_with_the_differences(tmp_path):
     complete, data = ae.config.complete(stored), small.small_test_data()
     resolved, *_ = ae.planning.resolve(complete, small.vae(), data)
     workdir = ae.storage.open_workdir(tmp_path)
-    ae.storage.write_json(workdir / "config.json", {"config": resolved, "spec": {}})
+    ae.storage.write_json(
+        workdir / "config.json", {"config": ae.config.to_plain(resolved), "spec": {}}
+    )
     with pytest.raises(WorkdirError, match="another config") as caught:
         small.train(tmp_path)
     assert "optimizer.learning_rate: 0.002 -> 0.001" in str(caught.value)

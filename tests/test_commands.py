@@ -16,7 +16,7 @@ def parsed(*arguments):
     commands.define_config(flag_values=values, sys_argv=argv)
     values(argv)
     given = values["config"].value.copy_and_resolve_references()  # pyright: ignore[reportOptionalMemberAccess]
-    return ae.config.complete(given)
+    return ae.config.to_plain(ae.config.complete(given))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from ae_jax import config as config_lib
 from ae_jax.data.dataset import of_section
 from ae_jax.errors import UnknownNameError
 from ae_jax.planning import plan_without_data, resolve
+from ae_jax.recipe import from_config as recipe_from_config
 from ae_jax.session import Session
 
 FILES = sorted((pathlib.Path(__file__).parent.parent / "configs").glob("*.py"))
@@ -44,25 +45,25 @@ class TestConfig:
         config = module_of(path).get_config()
         assert isinstance(config, ml_collections.ConfigDict)
         complete = config_lib.complete(config)
-        recipe = config_lib.recipe_of(complete)
+        recipe = recipe_from_config(complete)
         again = config_lib.for_recipe(recipe)
         for section in ("model", "objective", "corruption"):
-            assert again[section] == complete[section]
+            assert again[section] == config_lib.to_plain(getattr(complete, section))
 
     def test_the_parts_fit_its_data(self, path):
-        complete = config_lib.complete(module_of(path).get_config("smoke"))
-        complete["parallel"]["devices"] = 1
-        dataset = of_section(complete["data"])
-        config, _, plan, spec = resolve(complete, config_lib.recipe_of(complete), dataset)
+        complete = config_lib.replaced(module_of(path).get_config("smoke"), {"parallel.devices": 1})
+        dataset = of_section(complete.data)
+        config, _, plan, spec = resolve(complete, recipe_from_config(complete), dataset)
         shape = plan.preprocessing.event_shape(dataset.train.spec.x.shape)
         assert spec.event_shape == shape
-        assert all(config["model"].values())
-        assert config_lib.complete(config) == config
+        assert all(vars(config.model).values())
+        assert config_lib.complete(config_lib.to_plain(config)) == config
         assert plan.players[0].objective is plan.objective
 
     def test_smoke_is_the_same_experiment_but_short(self, path):
         module = module_of(path)
-        full, smoke = (config_lib.complete(module.get_config(v)) for v in ("", "smoke"))
+        made = (config_lib.complete(module.get_config(variant)) for variant in ("", "smoke"))
+        full, smoke = map(config_lib.to_plain, made)
         assert smoke["training"]["steps"] <= 50 < full["training"]["steps"]
         assert smoke["training"]["eval_every"] <= smoke["training"]["steps"]
         if full["data"]["stand_in"]:
@@ -74,11 +75,11 @@ class TestConfig:
 
     def test_it_is_planned_without_its_data(self, path):
         config = config_lib.complete(module_of(path).get_config())
-        if config["data"]["spec"] or config["data"]["stand_in"]:
-            config["data"]["source"] = "npy:nowhere.npy"
+        if config.data.spec or config.data.stand_in:
+            config = config_lib.replaced(config, {"data.source": "npy:nowhere.npy"})
         plan, spec = plan_without_data(config)
         assert spec.event_shape == plan.preprocessing.event_shape(plan.dataset.train.spec.x.shape)
-        assert all(plan.config["model"].values())
+        assert all(vars(plan.config.model).values())
 
     @pytest.mark.slow
     def test_it_trains_on_eight_devices_as_it_is(self, path, monkeypatch):

@@ -12,7 +12,8 @@ import pytest
 from etils import epath
 
 import ae_jax as ae
-from ae_jax import config, fields, summary
+from ae_jax import config, summary
+from ae_jax.config import sections
 from ae_jax.training import checkpoint
 from tests import small
 
@@ -131,7 +132,7 @@ def workdir(tmp_path_factory):
 
 
 def test_versions():
-    assert (checkpoint.VERSION, fields.VERSION, summary.VERSION) == (1, 1, 1)
+    assert (checkpoint.VERSION, sections.VERSION, summary.VERSION) == (1, 1, 1)
 
 
 def test_the_paths_of_a_checkpoints_tree(workdir):

@@ -7,8 +7,8 @@ import pytest
 
 import ae_jax as ae
 from ae_jax import optimizers
+from ae_jax.config.sections import Optimizer
 
-SECTION = ae.config.DEFAULTS["optimizer"]
 STEPS = 40
 
 SHAPES = {
@@ -62,7 +62,7 @@ def test_a_restart_is_two_runs_one_after_the_other(schedule):
 )
 def test_a_wrong_section(fields, match):
     with pytest.raises(ae.errors.ConfigError, match=match):
-        optimizers.from_config(SECTION | fields, STEPS, 128)
+        optimizers.from_config(Optimizer(**fields), STEPS, 128)
 
 
 def updates(optimizer, gradients):
@@ -76,37 +76,37 @@ def updates(optimizer, gradients):
 
 
 def test_sgd_moves_by_the_scheduled_rate():
-    section = SECTION | {"name": "sgd", "learning_rate": 0.5, "schedule": "linear"}
+    section = Optimizer(name="sgd", learning_rate=0.5, schedule="linear")
     got = updates(optimizers.from_config(section, 4, 128), [1.0, 1.0, 1.0, 1.0])
     np.testing.assert_allclose(got, [-0.5, -0.375, -0.25, -0.125], rtol=1e-6)
 
 
 def test_arguments_reach_the_optimizer():
-    section = SECTION | {"name": "sgd", "learning_rate": 1.0, "arguments": {"momentum": 0.5}}
+    section = Optimizer(name="sgd", learning_rate=1.0, arguments={"momentum": 0.5})
     got = updates(optimizers.from_config(section, 4, 128), [1.0, 1.0, 1.0])
     np.testing.assert_allclose(got, [-1, -1.5, -1.75], rtol=1e-6)
 
 
 def test_clipping_comes_before_the_optimizer():
-    section = SECTION | {"name": "sgd", "learning_rate": 1.0, "clip_norm": 2.0}
+    section = Optimizer(name="sgd", learning_rate=1.0, clip_norm=2.0)
     got = updates(optimizers.from_config(section, 4, 128), [10.0, 1.0, -10.0])
     np.testing.assert_allclose(got, [-2, -1, 2], rtol=1e-6)
 
 
 def test_adam_is_the_default_and_moves_by_its_rate():
     np.testing.assert_allclose(
-        updates(optimizers.from_config(SECTION, 4, 128), [7.0]), -1e-3, rtol=1e-4
+        updates(optimizers.from_config(Optimizer(), 4, 128), [7.0]), -1e-3, rtol=1e-4
     )
 
 
 def test_a_factory_of_the_users_own():
-    section = SECTION | {"name": "optax:sgd", "learning_rate": 0.25}
+    section = Optimizer(name="optax:sgd", learning_rate=0.25)
     assert updates(optimizers.from_config(section, 4, 128), [1.0]) == [-0.25]
 
 
 @pytest.mark.parametrize("name", optimizers.NAMES)
 def test_every_named_optimizer_descends(name):
-    optimizer = optimizers.from_config(SECTION | {"name": name, "warmup_steps": 1}, STEPS, 128)
+    optimizer = optimizers.from_config(Optimizer(name=name, warmup_steps=1), STEPS, 128)
     first, second = updates(optimizer, [1.0, 1.0])
     assert first == 0  # the warm-up starts at zero
     assert second < 0
@@ -115,6 +115,6 @@ def test_every_named_optimizer_descends(name):
 
 @pytest.mark.parametrize(("batch_size", "factor"), [(128, 0.5), (256, 1.0), (1024, 4.0)])
 def test_the_learning_rate_grows_with_the_batch(batch_size, factor):
-    section = SECTION | {"name": "sgd", "learning_rate": 0.5, "base_batch_size": 256}
+    section = Optimizer(name="sgd", learning_rate=0.5, base_batch_size=256)
     got = updates(optimizers.from_config(section, 4, batch_size), [1.0])
     np.testing.assert_allclose(got, [-0.5 * factor], rtol=1e-6)

@@ -99,11 +99,10 @@ def test_a_compute_dtype_that_there_is_not():
 
 
 def test_what_a_run_says_of_its_precision():
-    config = ae.config.for_recipe(small.vae())
+    config = ae.config.complete(ae.config.for_recipe(small.vae()))
     assert precision.described(config) == "float32"
-    config["training"]["compute_dtype"] = "bfloat16"
-    config["model"]["decoder"]["dtype"] = "float32"
-    assert precision.described(config) == "bfloat16 (decoder float32)"
+    changes = {"training.compute_dtype": "bfloat16", "model.decoder.dtype": "float32"}
+    assert precision.described(ae.config.replaced(config, changes)) == "bfloat16 (decoder float32)"
 
 
 @pytest.mark.parametrize("asked", [None, "highest", "bfloat16"])

@@ -209,7 +209,7 @@ def test_an_importable_function_is_an_argument_with_a_config_form():
 
 def test_arrays_are_written_as_numbers():
     node = ae.likelihoods.gaussian(scale=2.0).node
-    assert registry.to_node("gaussian", {"variance": "fixed", "scale": np.float32(2)}) == node
+    assert registry.to_node("gaussian", {**dict(node.kwargs), "scale": np.float32(2)}) == node
     assert registry.to_node("n", {"x": jnp.float32(0.5)}) == Node("n", (("x", 0.5),))
     assert registry.to_node("n", {"x": np.ones((1, 2))}) == Node("n", (("x", ((1.0, 1.0),)),))
     assert registry.to_node("n", {"x": np.array([None])}) is None

@@ -56,7 +56,7 @@ def test_accepted_data_are_seen_through_the_preprocessing_learned_with(tmp_path)
         train(tmp_path, new, steps=4)
     run = train(tmp_path, steps=4, accept_new_data=True)
     assert run.summary["steps"] == 4
-    assert run.config["data"]["preprocessing"] == first.config["data"]["preprocessing"]
+    assert run.config.data.preprocessing == first.config.data.preprocessing
     assert train(tmp_path, steps=4, accept_new_data=True).summary["restarts"] == 1
     with pytest.raises(WorkdirError, match="other values"):
         train(tmp_path, table(), steps=6)  # the accepted data are now the run's

@@ -35,7 +35,7 @@ def loaded(trained):
 
 def on_devices(workdir, devices):
     run = ae.load(workdir)
-    run.config = {**run.config, "parallel": {"strategy": "pmap", "devices": devices}}
+    run.config = ae.config.replaced(run.config, {"parallel.devices": devices})
     return run
 
 
@@ -112,7 +112,7 @@ def test_more_samples_of_a_seed_begin_with_the_fewer(run, used):
 
 
 def test_observations_scatter_around_the_mean(run, used):
-    noise = (used["observations"] - used["sample"]) / run.config["data"]["preprocessing"]["std"]
+    noise = (used["observations"] - used["sample"]) / run.config.data.preprocessing["std"]
     assert 0.8 < noise.std() < 1.2  # the likelihood's scale is 1
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ae_jax import keys
+from ae_jax.config.sections import Data
 from ae_jax.data import given, kinds, matching, suggestions
 from ae_jax.data.declared import check_declared
 from ae_jax.data.facts import look
@@ -184,12 +185,17 @@ def load(
     return check(dataset._replace(source=name, options=options))
 
 
-def of_section(section: Mapping[str, Any]) -> Dataset:
+def of_section(section: Data) -> Dataset:
     """The Dataset that the `data` section of a complete config names, held against its `spec`."""
-    fractions = {name: section[name] for name in ("test_fraction", "validation_fraction")}
-    dataset = load(section["source"], **(fractions | section["arguments"]))
-    if section.get("spec"):
-        check_declared(dataset.train, section["spec"])
+    if section.source is None:
+        raise ConfigError("data.source is None: the data came from memory and have to be passed")
+    fractions = {
+        "test_fraction": section.test_fraction,
+        "validation_fraction": section.validation_fraction,
+    }
+    dataset = load(section.source, **(fractions | section.arguments))
+    if section.spec:
+        check_declared(dataset.train, section.spec)
     return dataset
 
 

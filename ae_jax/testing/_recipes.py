@@ -14,6 +14,7 @@ import optax
 from ae_jax import config
 from ae_jax.model import Autoencoder
 from ae_jax.recipe import Recipe
+from ae_jax.recipe import from_config as recipe_from_config
 from ae_jax.testing._batches import NUM_TRAIN, example_batches, on_devices
 from ae_jax.testing._report import COUNTS, Findings, Report, distance, usable
 from ae_jax.training.state import TrainState, init_state
@@ -142,9 +143,10 @@ def _built(recipe: Callable, bound: inspect.BoundArguments) -> Any:
 
 def _check_round_trip(found: Findings, made: Recipe) -> None:
     section = config.for_recipe(made)
-    if config.CUSTOM in (section["objective"], section["corruption"], *section["model"].values()):
+    model = section["model"].values()
+    if config.CUSTOM in (section["objective"], section["corruption"], *model):
         return  # made of Python objects that no config can hold
-    again = config.for_recipe(config.recipe_of(json.loads(json.dumps(section))))
+    again = config.for_recipe(recipe_from_config(json.loads(json.dumps(section))))
     found.holds("config", again == section, f"{section} comes back from JSON as {again}")
 
 

@@ -1,7 +1,7 @@
 """How batches reach the compiled programs: from the device itself, or streamed to it."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from ae_jax import config as config_lib
 from ae_jax import keys
+from ae_jax.config.sections import Config
 from ae_jax.data import streaming
 from ae_jax.data.intake import Affine, take_in
 from ae_jax.data.preprocessing import Preprocessing
@@ -43,7 +44,7 @@ class Resident:
         del steps
         train, self.batch_size = (
             in_memory(take_in(plan.dataset.train, plan.preprocessing.host)),
-            plan.config["training"]["batch_size"],
+            plan.config.training.batch_size,
         )
         self.size, self.examples_seen, self.place = len(train), examples_seen, strategy.place
         self.program = engine.resident_training(
@@ -53,8 +54,8 @@ class Resident:
             strategy,
             self.batch_size,
             self.size,
-            plan.config["training"]["accumulation"],
-            plan.config["training"]["average_decay"],
+            plan.config.training.accumulation,
+            plan.config.training.average_decay,
         )
         self.data = strategy.place((train.records, keys.order_seed(root)))
         self.skipped_records = 0 if train.valid is None else int(np.sum(~train.valid))
@@ -87,11 +88,11 @@ class Streaming:
 
     def __init__(self, plan: Plan, strategy: Strategy, root: Any, examples_seen: int, steps: int):
         """Starts reading; arguments as those of `Resident`."""
-        training = plan.config["training"]
+        training = plan.config.training
         source = take_in(plan.dataset.train, plan.preprocessing.host)
-        self.batch_size, self.examples_seen = training["batch_size"], examples_seen
+        self.batch_size, self.examples_seen = training.batch_size, examples_seen
         self.place = strategy.place
-        accumulation = training["accumulation"]
+        accumulation = training.accumulation
         self.program = engine.streamed_training(
             plan.model,
             plan.players,
@@ -100,16 +101,16 @@ class Streaming:
             self.batch_size,
             len(source),
             accumulation,
-            training["average_decay"],
+            training.average_decay,
         )
         micro = self.batch_size // accumulation
         seed = int(keys.order_seed(root))
         order = streaming.shuffled(seed, examples_seen, len(source), micro)
-        limit = training["steps_per_dispatch"]
+        limit = training.steps_per_dispatch
         self.steps = streaming.block_steps(source, self.batch_size, limit)
         shares, blocks = shares_of(strategy, micro), -(-steps // self.steps)
         blocks = streaming.Blocks(source, order, shares, self.steps * accumulation, blocks)
-        self.ahead = Ahead(streaming.iterate(blocks, plan.config["data"]["workers"]), strategy)
+        self.ahead = Ahead(streaming.iterate(blocks, plan.config.data.workers), strategy)
         self.block, self.first = None, self.steps
         self.skipped_records = 0
 
@@ -214,7 +215,7 @@ def shares_of(strategy: Strategy, batch_size: int) -> streaming.Shares:
 
 def evaluation_program(
     parts: tuple[Autoencoder, Objective, Preprocessing],
-    config: Mapping[str, Any],
+    config: Config,
     num_train: int,
     strategy: Strategy,
     engine_name: str,
@@ -235,7 +236,7 @@ def evaluation_program(
 
 def evaluator(
     program: Program,
-    config: Mapping[str, Any],
+    config: Config,
     strategy: Strategy,
     source: Source,
     engine_name: str,
@@ -280,7 +281,7 @@ def _resident_pass(program: Program, config: Any, strategy: Strategy, source: So
 
 def _streamed_pass(program: Program, config: Any, strategy: Strategy, source: Source) -> Callable:
     batch_size = config_lib.evaluation_batch_size(config)
-    batches, workers = -(-len(source) // batch_size), config["data"]["workers"]
+    batches, workers = -(-len(source) // batch_size), config.data.workers
     steps = streaming.block_steps(source, batch_size, batches)
     blocks = streaming.Blocks(
         source,

@@ -81,19 +81,24 @@ class Loop:
           reporter: of this start.
           profiler: of chosen steps.
         """
-        training, data = plan.config["training"], plan.config["data"]
+        training, data = plan.config.training, plan.config.data
         self.plan, self.training, self.reporter = plan, training, reporter
         self.profiler = Profiler() if profiler is None else profiler
-        self.strategy = parallel.from_config(plan.config["parallel"])
+        self.strategy = parallel.from_config(plan.config.parallel)
         self.step = self.first_step = int(state.step)
-        self.batch_size = training["batch_size"]
-        budget = data["resident_mib"] * 2**20
-        self.engine = choose_engine(data["engine"], plan.dataset.splits, budget)
+        self.batch_size = training.batch_size
+        self.cadences = {
+            "log": training.log_every,
+            "eval": training.eval_every,
+            "checkpoint": training.checkpoint_every,
+        }
+        budget = data.resident_mib * 2**20
+        self.engine = choose_engine(data.engine, plan.dataset.splits, budget)
         zeros = {name: np.zeros((), np.float32) for name in metric_names(plan.players)}
         self.totals = self.strategy.place(zeros)
         self.root = self.strategy.place(jax.random.wrap_key_data(parallel.fetch(state.root)))
         self.state = self.strategy.place_state(state)
-        steps = training["steps"] - self.step
+        steps = training.steps - self.step
         self.feed = ENGINES[self.engine](plan, self.strategy, state.root, examples_seen, steps)
         self.window_start, self.window = self.step, (0, 0.0)  # its timed examples and seconds
         self.fresh, self.length = True, 1
@@ -128,9 +133,8 @@ class Loop:
 
     def next_stop(self) -> int:
         """The first step at which something besides training happens."""
-        cadences = (self.training[f"{name}_every"] for name in ("log", "eval", "checkpoint"))
-        stops = [(self.step // every + 1) * every for every in cadences]
-        return min(*stops, *self.profiler.stops(self.step), self.training["steps"])
+        stops = [(self.step // every + 1) * every for every in self.cadences.values()]
+        return min(*stops, *self.profiler.stops(self.step), self.training.steps)
 
     def dispatch(self) -> None:
         """Runs as many steps as fit before the next stop, in one device loop."""
@@ -156,7 +160,7 @@ class Loop:
             self.timed_waiting += self.feed.waited - waited
             self.window = (self.window[0] + examples, self.window[1] + seconds)
             seconds = processes.from_first(seconds)  # all must take the same number of steps
-            limit = self.training["steps_per_dispatch"]
+            limit = self.training.steps_per_dispatch
             self.length = next_length(self.length, steps, seconds, limit)
         self.reporter.advance(self.step)
 
@@ -174,7 +178,7 @@ class Loop:
         self.metrics["train"] |= self._learning_rate(self.step - int(skipped))
         self.window_start, self.window, self.fresh = self.step, (0, 0.0), True
         self.reporter.log(self.step, "train", self.metrics["train"])
-        if in_a_row >= self.training["max_skipped_in_a_row"]:
+        if in_a_row >= self.training.max_skipped_in_a_row:
             raise NonFiniteError(
                 f"loss or gradients were not finite for the last {in_a_row} steps before step "
                 f"{self.step}; the parameters are those of the last good step. Try a lower "
@@ -190,12 +194,12 @@ class Loop:
 
     def due(self, cadence: str) -> bool:
         """Whether the current step ends a period of `training.CADENCE_every`, or the run."""
-        return self.step % self.training[f"{cadence}_every"] == 0 or self.finished
+        return self.step % self.cadences[cadence] == 0 or self.finished
 
     @property
     def finished(self) -> bool:
         """Whether the configured number of steps is done."""
-        return self.step >= self.training["steps"]
+        return self.step >= self.training.steps
 
     @property
     def step_seconds(self) -> float:

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from ae_jax.config.sections import Parallel
 from ae_jax.errors import ConfigError, UnknownNameError, nearest
 from ae_jax.networks.adapters import DEVICE_AXIS
 from ae_jax.training.mesh import MESH_AXES, TILE, arranged, mesh_shape, split_dimension
@@ -203,11 +204,11 @@ def _only(axis: int, names: str | tuple[str, ...]) -> PartitionSpec:
     return PartitionSpec(*[None] * axis, names)
 
 
-def from_config(section: Mapping[str, Any], devices: Sequence[Device] | None = None) -> Strategy:
+def from_config(section: Parallel, devices: Sequence[Device] | None = None) -> Strategy:
     """The strategy of a config's `parallel` section.
 
     Args:
-      section: "strategy" by name; "devices", the first so many, None for all; "mesh", see `fsdp`.
+      section: the strategy by name, how many devices, the first of them, and the mesh of `fsdp`.
       devices: to choose from, abstract ones too; None: those present.
 
     Returns:
@@ -216,14 +217,14 @@ def from_config(section: Mapping[str, Any], devices: Sequence[Device] | None = N
     Raises:
       ConfigError: the name is unknown, there are fewer devices, or the mesh does not fit them.
     """
-    name, wanted = section["strategy"], section["devices"]
+    name, wanted = section.strategy, section.devices
     present = jax.devices() if devices is None else list(devices)
     if name not in STRATEGIES:
         raise UnknownNameError(f"no strategy is called {name!r}{nearest(name, STRATEGIES)}")
     wanted = len(present) if wanted is None else wanted
     if wanted > len(present):
         raise ConfigError(f"parallel.devices is {wanted}, but this machine has {len(present)}")
-    return STRATEGIES[name](present[:wanted], section.get("mesh"))
+    return STRATEGIES[name](present[:wanted], vars(section.mesh))
 
 
 def check_batch(

@@ -1,11 +1,11 @@
 """What a run is made of, once everything is resolved and checked."""
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from ae_jax.config.sections import Config
 from ae_jax.data.dataset import Dataset
 from ae_jax.data.preprocessing import Preprocessing
 from ae_jax.model import Autoencoder
@@ -26,7 +26,7 @@ class Plan(NamedTuple):
       learning_rate: a number, or a function of the updates made; None: the optimizer's secret.
     """
 
-    config: Mapping[str, Any]
+    config: Config
     model: Autoencoder
     objective: Objective
     players: tuple[Player, ...]

@@ -184,7 +184,7 @@ def first_steps(
     plan, spec = resolve(ours.config(row, sizes, folder, precision))
     train = in_memory(plan.dataset.train).x
     example = np.zeros(spec.event_shape, np.float32)
-    root = jax.random.key(plan.config["training"]["seed"])
+    root = jax.random.key(plan.config.training.seed)
     state = jax.jit(lambda key: init_state(plan.model, plan.players, example, key))(root)
     params = leaves(state.variables.params)
     step = jax.jit(make_step(plan.model, plan.players, len(train)))

@@ -84,8 +84,8 @@ def build(job: Job) -> Trainer:
         loop.evaluate()
         return loop.metrics["test"]["loss"]
 
-    section = loop.plan.config["optimizer"]
-    adam = {**row.optimizer, "name": section["name"], "learning_rate": section["learning_rate"]}
+    section = loop.plan.config.optimizer
+    adam = {**row.optimizer, "name": section.name, "learning_rate": section.learning_rate}
     return Trainer(
         advance,
         replay,

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 import ae_jax as ae
-from ae_jax import config as config_lib
 from ae_jax import keys
+from ae_jax.config.sections import Data
 from ae_jax.data.dataset import check, check_array, of_section, split
 from ae_jax.registry import SOURCES
 from tests import small
@@ -165,8 +165,8 @@ def test_every_kind_of_number_is_accepted(dtype):
 def test_a_data_set_loaded_with_arguments_is_loaded_again_with_them():
     data = ae.data.load("digits", test_fraction=0.5, validation_fraction=0.1)
     run = ae.fit(small.vae(), data, steps=2, progress=False)
-    section = run.config["data"]
-    assert (section["test_fraction"], section["validation_fraction"]) == (0.5, 0.1)
+    section = run.config.data
+    assert (section.test_fraction, section.validation_fraction) == (0.5, 0.1)
     again = run.dataset()
     np.testing.assert_array_equal(again.test.x, data.test.x)
     waves = ae.data.load("waves", length=16, size=40, test_size=3)
@@ -192,8 +192,7 @@ def test_a_validation_split_is_carved_out_of_training_for_good():
 
 @pytest.mark.parametrize(("own", "size"), [({}, 4), ({"test_fraction": 0.5}, 10)])
 def test_the_source_s_own_fraction_goes_before_the_section_s(own, size):
-    section = config_lib.complete({"data": {"source": f"{__name__}:halves", "arguments": own}})
-    dataset = of_section(section["data"] | {"test_fraction": 0.2})
+    dataset = of_section(Data(source=f"{__name__}:halves", arguments=own, test_fraction=0.2))
     assert len(dataset.test) == size
 
 

@@ -6,6 +6,7 @@ import pytest
 
 import ae_jax as ae
 from ae_jax import planning
+from ae_jax.config.sections import Data
 from ae_jax.data.dataset import of_section
 from ae_jax.data.declared import Declared, check_declared, declaration
 from ae_jax.errors import ConfigError, DataError, UnknownNameError
@@ -37,7 +38,7 @@ def test_a_plan_without_data_is_that_of_the_data():
     own, own_spec = planning.plan_without_data(declared)
     assert own_spec == spec
     for section in ("model", "objective", "optimizer", "training"):
-        assert own.config[section] == plan.config[section]
+        assert getattr(own.config, section) == getattr(plan.config, section)
     assert state_of(own, own_spec) == state_of(plan, spec)
     for split in ("train", "test"):
         one, other = getattr(own.dataset, split), getattr(plan.dataset, split)
@@ -55,7 +56,7 @@ def test_without_a_spec_the_stand_in_comes_first_and_then_the_source():
 def test_the_batch_is_split_over_devices_that_are_not_here():
     made = config(preprocessing=SCALE, spec=SPEC)
     made["training"]["batch_size"] = 256
-    assert planning.plan_without_data(made, devices=64)[0].config["training"]["batch_size"] == 256
+    assert planning.plan_without_data(made, devices=64)[0].config.training.batch_size == 256
     with pytest.raises(ConfigError, match="256, which 48 devices do not divide; nearest: 240 or"):
         planning.plan_without_data(made, devices=48)
     made["training"]["batch_size"] = 512
@@ -116,6 +117,6 @@ def test_data_unlike_their_spec_are_refused(changes, match):
     check_declared(source, SPEC | {"extras": LABEL})
     with pytest.raises(DataError, match=match):
         check_declared(source, SPEC | changes)
-    section = config(source="synthetic:4x5x1", spec=SPEC | {"extras": LABEL})["data"]
+    section = Data(source="synthetic:4x5x1", spec=SPEC | {"extras": LABEL})
     with pytest.raises(DataError, match="but the data have none"):
         of_section(section)

@@ -11,7 +11,8 @@ import pytest
 import ae_jax as ae
 from ae_jax import planning
 from ae_jax.choices import choose_preprocessing
-from ae_jax.config import complete, for_recipe
+from ae_jax.config import for_recipe
+from ae_jax.config.sections import Data
 from ae_jax.data import preprocessing as pre
 from ae_jax.data.intake import take_in, take_in_records
 from ae_jax.data.preprocessing import on_device
@@ -83,8 +84,7 @@ SOURCES = {
 @pytest.mark.parametrize("make", SOURCES.values(), ids=SOURCES)
 def test_whatever_they_come_from_data_far_from_0_keep_their_digits(tmp_path, make, engine):
     raw = make(tmp_path)
-    section = {"engine": engine, "resident_mib": 1024}
-    dataset = planning.held(section, raw)
+    dataset = planning.held(Data(engine=engine), raw)
     chosen = choose_preprocessing(dataset)
     taken = pickle.loads(pickle.dumps(take_in(dataset.train, chosen.host)))  # as workers get it
     got, before = in_memory(taken).x, in_memory(raw.train).x
@@ -123,9 +123,8 @@ def test_what_float32_holds_is_left_as_it_is(x):
 
 def planned(data, preprocessing=None):
     """What `fit` decides before it compiles; the preprocessing."""
-    config = complete(for_recipe(ae.recipes.autoencoder(2)))
-    config["training"]["batch_size"] = 16
-    config["data"]["preprocessing"] = preprocessing
+    changes = {"training.batch_size": 16, "data.preprocessing": preprocessing}
+    config = ae.config.replaced(for_recipe(ae.recipes.autoencoder(2)), changes)
     dataset = ae.data.as_dataset(data)
     return planning.resolve(config, ae.recipes.autoencoder(2), dataset)[2].preprocessing
 
@@ -230,10 +229,9 @@ def near_and_far():
     """Runs of one model on timestamps, and on seconds since an origin, which need no host."""
     dataset = ae.data.as_dataset(X, X[:40])
     recipe = ae.recipes.vae(2, encoder=ae.networks.mlp((4,)), decoder=ae.networks.mlp((4,)))
-    config = complete(for_recipe(recipe))
-    config["training"]["batch_size"] = 16
+    config = ae.config.replaced(for_recipe(recipe), {"training.batch_size": 16})
     config, _, plan, spec = planning.resolve(config, recipe, dataset)
-    stored = json.loads(json.dumps(config["data"]["preprocessing"]))
+    stored = json.loads(json.dumps(config.data.preprocessing))
     (origin, mean), std = stored["mean"], stored["std"]
     shifted = pre.standardise((origin - 1.7e9, mean), std)
     variables = plan.model.init(jax.random.key(0), np.zeros(2, np.float32), {})
@@ -264,7 +262,7 @@ def test_it_is_evaluated_as_if_the_origin_were_near(near_and_far):
     near, far, x = near_and_far
     expected = near.evaluate(x[:40])
     for engine in ("resident", "streaming"):
-        far.config = {**far.config, "data": {**far.config["data"], "engine": engine}}
+        far.config = ae.config.replaced(far.config, {"data.engine": engine})
         found = far.evaluate(X[:40])
         assert found.keys() == expected.keys()
         for name, value in expected.items():

@@ -202,7 +202,7 @@ def test_a_run_applies_it_everywhere_and_after_loading(tmp_path, engine):
     data = {"source": f"{__name__}:grey_levels", "preprocessing": STEPS, "engine": engine}
     recipe = ae.recipes.vae(2, encoder=ae.networks.mlp((8,)), decoder=ae.networks.mlp((8,)))
     run = small.train(tmp_path, recipe=recipe, data=data)
-    assert run.config["model"]["likelihood"]["name"] == "bernoulli"
+    assert run.config.model.likelihood["name"] == "bernoulli"
     assert run.spec == ae.Spec((6, 6, 1), "binary")
     x = grey_levels().test.x
     again = ae.load(tmp_path)

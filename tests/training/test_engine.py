@@ -11,6 +11,7 @@ import ae_jax as ae
 from ae_jax import config as config_lib
 from ae_jax import keys, planning
 from ae_jax.data.resident import shuffled_index
+from ae_jax.recipe import from_config as recipe_from_config
 from ae_jax.training import engine, init_state, make_step, parallel
 from ae_jax.training.loop import Loop
 from ae_jax.training.reporting import Reporter
@@ -21,7 +22,7 @@ BATCH = small.DEFAULTS["batch_size"]
 
 def plan_of(**fields):
     config = config_lib.complete(small.config(**fields))
-    recipe = config_lib.recipe_of(config)
+    recipe = recipe_from_config(config)
     return planning.resolve(config, recipe, small.small_test_data())[2]
 
 
@@ -124,7 +125,7 @@ def test_the_log_holds_the_means_of_a_plain_loop_over_the_step():
     logged = [point for point in points if point.split == "train"]
     assert [point.step for point in logged] == [10, 20]
     for point, window in zip(logged, (history[:10], history[10:]), strict=True):
-        assert set(point.metrics) - {"examples_per_second"} == set(window[0])
+        assert set(point.metrics) - {"examples_per_second", "learning_rate"} == set(window[0])
         for name in window[0]:
             mean = np.mean([metrics[name] for metrics in window])
             assert point.metrics[name] == pytest.approx(mean, rel=1e-5, abs=1e-7), name

@@ -18,7 +18,7 @@ def trained(name, steps, **arguments):
     for key, value in arguments.items():
         config.data.arguments[key] = value
     run = ae.fit_config(config, progress=False)
-    dataset = of_section(run.config["data"])
+    dataset = of_section(run.config.data)
     train, test = (in_memory(part).x for part in (dataset.train, dataset.test))
     return run, run.summary["metrics"]["test"], train, test
 

@@ -215,8 +215,8 @@ def test_a_run_is_used_on_fewer_devices_than_its_mesh_had():
     own = (plan.config, plan.preprocessing, spec, spec.event_shape, small.TRAIN, (0.0, 1.0))
     run = ae.Run(plan.model, plan.objective, variables, *own)
     x = small.arrays()[:5]
-    run.config["parallel"]["mesh"] = {"data": 16, "fsdp": 16}
-    run.config["parallel"]["devices"] = 256
+    mesh = {"parallel.mesh.data": 16, "parallel.mesh.fsdp": 16, "parallel.devices": 256}
+    run.config = ae.config.replaced(run.config, mesh)
     network = run.variables.params["encoder"]
     hidden = np.maximum(
         run.preprocessing.apply(x) @ network["dense_0"]["kernel"] + network["dense_0"]["bias"], 0

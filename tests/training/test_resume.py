@@ -261,10 +261,10 @@ def test_raising_steps_continues_to_where_a_longer_run_ends(tmp_path):
     small.train(tmp_path / "a", steps=STEPS)
     more = small.train(tmp_path / "a", steps=STEPS + 15)
     longer = small.train(tmp_path / "b", steps=STEPS + 15)
-    assert more.summary["steps"] == more.config["training"]["steps"] == STEPS + 15
+    assert more.summary["steps"] == more.config.training.steps == STEPS + 15
     small.assert_identical(small.newest(tmp_path / "a"), small.newest(tmp_path / "b"))
     assert more.summary["metrics"]["test"] == longer.summary["metrics"]["test"]
-    assert ae.load(tmp_path / "a").config["training"]["steps"] == STEPS + 15
+    assert ae.load(tmp_path / "a").config.training.steps == STEPS + 15
 
 
 def test_cadences_and_dispatch_lengths_may_change_between_starts(whole, tmp_path):

@@ -60,7 +60,7 @@ def test_a_resumed_run_does_not_start_over(tmp_path, first):
         ({"init_from": "nowhere"}, ae.errors.MissingFileError, "nowhere"),
         ({"init_parts": ["encodr"]}, ae.errors.UnknownNameError, "did you mean 'encoder'"),
         ({"recipe": ae.recipes.vae(3, encoder=ae.networks.mlp((16,)))}, ae.errors.ShapeError,
-         r"cannot start from .*\['decoder'\].* has shape \(16,\) there, \(512,\) here"),
+         r"cannot start from .*\['decoder'\].* has shape \(16,\) there, \(128,\) here"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(tmp_path, first, fields, error, match):

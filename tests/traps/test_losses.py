@@ -127,8 +127,8 @@ def test_grey_levels_compared_with_binarised_ones(how):
     x = np.random.default_rng(0).integers(0, 256, (40, 6)).astype(np.uint8)
     steps = [{"name": "scale", "low": 0, "high": 255}, {"name": "binarise", "how": how}]
     run = ae.fit(ae.recipes.vae(2), x, preprocessing=steps, steps=1, batch_size=8, progress=False)
-    assert run.config["model"]["likelihood"]["name"] == "bernoulli"
-    for declared in (run.config["data"]["preprocessing"], run.summary["preprocessing"]):
+    assert run.config.model.likelihood["name"] == "bernoulli"
+    for declared in (run.config.data.preprocessing, run.summary["preprocessing"]):
         assert declared["parts"][1]["name"] == "binarise"
         assert declared["parts"][1]["how"] == how
 

@@ -16,6 +16,7 @@ from ae_jax.benchmarking.pods.programs import Training
 from ae_jax.benchmarking.program import compiled, exchanges
 from ae_jax.benchmarking.program.compiled import Work
 from ae_jax.benchmarking.step import accounting
+from ae_jax.config.sections import ConfigLike
 from ae_jax.kernels import without_kernels
 
 VERSION = 1
@@ -37,7 +38,7 @@ _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 def compile_for_pod(
-    config: Mapping[str, Any], topology: str, strategy: str | None = None
+    config: ConfigLike, topology: str, strategy: str | None = None
 ) -> dict[str, Any]:
     """Compiles a config's training step for a TPU slice and reads what came out.
 
@@ -209,7 +210,7 @@ def _judged(made: Training, work: Work, sent: float) -> dict[str, Any]:
     foreign = sum(c.times * c.sent for c in work.collectives if c.kind not in expected)
     declared = programs.declared_collectives(made)
     if made.strategy.name == SCATTERED:
-        turns = made.plan.config["training"]["accumulation"]
+        turns = made.plan.config.training.accumulation
         reduced = programs.nbytes(made.state.variables.state) + 2**20  # counters, metrics, sums
         allowed = (GATHERS * turns + REDUCTIONS) * params + REDUCTIONS * reduced
     else:
@@ -237,7 +238,7 @@ def _remedies(made: Training, report: Mapping[str, Any]) -> list[str]:
     config, state = made.plan.config, report["state"]
     total, hbm = report["memory"]["total"], report["memory"]["hbm"]
     found = []
-    model = config_lib.to_plain(config["model"])
+    model = config_lib.to_plain(config.model)
     off = [
         part
         for part, node in model.items()
@@ -251,7 +252,7 @@ def _remedies(made: Training, report: Mapping[str, Any]) -> list[str]:
         found.append(
             f"split the state with --strategy=fsdp, which saves up to {saved / GIB:.2f} GiB"
         )
-    if config["training"]["accumulation"] == 1:
+    if config.training.accumulation == 1:
         found.append("accumulate gradients over smaller batches (--config.training.accumulation=2)")
     room, activations = hbm - state["bytes_per_chip"], total - state["bytes_per_chip"]
     fitting = int(made.share * room / activations) if room > 0 else 0

@@ -5,7 +5,7 @@ the run would have: a device loop over steps whose number is an argument, so tha
 it with that loop counted once is one step. State is donated.
 """
 
-import copy
+import dataclasses
 import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from ae_jax import config as config_lib
 from ae_jax.benchmarking.hardware.chips import Slice
 from ae_jax.benchmarking.program import flops
 from ae_jax.benchmarking.program.flops import Flops
+from ae_jax.config.sections import Config, ConfigLike, Parallel
 from ae_jax.data import streaming
 from ae_jax.data.files import require
 from ae_jax.data.source import Records
@@ -96,7 +97,7 @@ def devices_of(where: Slice) -> list[Any]:
 
 
 def training(
-    config: Mapping[str, Any], devices: list[Any], strategy: str | None = None, cores: int = 1
+    config: ConfigLike, devices: list[Any], strategy: str | None = None, cores: int = 1
 ) -> Training:
     """The training program of a config over these devices.
 
@@ -113,15 +114,15 @@ def training(
       What `ae_jax.fitting.plan_without_data` and `ae_jax.training.parallel.from_config` raise.
     """
     config = config_lib.complete(config)
-    share = config["pod"]["batch_per_chip"] or config["training"]["batch_size"]
+    share = config.pod.batch_per_chip or config.training.batch_size
     parallel.check_batch(share, cores, "pod.batch_per_chip")
     share //= cores
     plan, spec = plan_without_data(_one_chip(config, share))
-    over = parallel.from_config(_parallel(plan.config["parallel"], strategy), devices)
-    state, (size, data) = state_of(plan, spec), (len(plan.dataset.train), plan.config["data"])
-    kind = choose_engine(data["engine"], plan.dataset.splits, data["resident_mib"] * 2**20)
-    batch_size, steps = share * len(devices), plan.config["training"]
-    accumulation, decay = steps["accumulation"], steps["average_decay"]
+    over = parallel.from_config(_parallel(plan.config.parallel, strategy), devices)
+    state, (size, data) = state_of(plan, spec), (len(plan.dataset.train), plan.config.data)
+    kind = choose_engine(data.engine, plan.dataset.splits, data.resident_mib * 2**20)
+    batch_size, steps = share * len(devices), plan.config.training
+    accumulation, decay = steps.accumulation, steps.average_decay
     make = engine.resident_training if kind == "resident" else engine.streamed_training
     parts = (plan.model, plan.players, plan.preprocessing, over)
     program = make(*parts, batch_size, size, accumulation, decay)
@@ -130,7 +131,7 @@ def training(
         records = _stacked(plan.dataset.train.spec, (size,))
         fed = over.shapes((records, jax.ShapeDtypeStruct((), jnp.uint32)))
     else:
-        block = streaming.block_steps(plan.dataset.train, batch_size, steps["steps_per_dispatch"])
+        block = streaming.block_steps(plan.dataset.train, batch_size, steps.steps_per_dispatch)
         places = (len(devices), block * accumulation, share // accumulation)
         records = _stacked(plan.dataset.train.spec, places)
         index = jax.ShapeDtypeStruct(places, jnp.uint32)
@@ -141,25 +142,23 @@ def training(
     return Training(plan, over, share, kind, block, state, arguments, program)
 
 
-def _parallel(section: Mapping[str, Any], strategy: str | None) -> dict[str, Any]:
+def _parallel(section: Parallel, strategy: str | None) -> Parallel:
     """The section for another strategy: the mesh is that of the config's own."""
-    if strategy in (None, section["strategy"]):
-        return {**section, "devices": None}
-    return {"strategy": strategy, "devices": None, "mesh": {}}
+    if strategy in (None, section.strategy):
+        return dataclasses.replace(section, devices=None)
+    return Parallel(strategy=strategy)
 
 
-def _one_chip(config: Mapping[str, Any], share: int) -> dict[str, Any]:
+def _one_chip(config: Config, share: int) -> Config:
     """The config of one chip's batch, which a small data set can fill."""
-    own = copy.deepcopy(dict(config))
-    own["training"]["batch_size"] = share
-    own["evaluation"]["batch_size"] = None
-    return own
+    sizes = {"training.batch_size": share, "evaluation.batch_size": None}
+    return config_lib.replaced(config, sizes)
 
 
 def state_of(plan: Plan, spec: Spec) -> TrainState:
     """The shapes of a plan's state."""
     example = np.zeros(spec.event_shape, np.float32)
-    averaged = plan.config["training"]["average_decay"] is not None
+    averaged = plan.config.training.average_decay is not None
     init = lambda key: init_state(
         plan.model, plan.players, example, key, plan.example_extras(), averaged
     )
@@ -172,14 +171,13 @@ def _stacked(spec: Records, leading: tuple[int, ...]) -> Records:
     )
 
 
-def model_flops(config: Mapping[str, Any], share: int) -> Flops:
+def model_flops(config: ConfigLike, share: int) -> Flops:
     """Model FLOPs of a step on a batch of `share` examples: nothing that is computed twice.
 
     Counted with the config's rematerialisation off, in the form that accelerators compile.
     """
-    own = config_lib.complete(_one_chip(config_lib.complete(config), share))
-    own["model"] = without_remat(own["model"])
-    plan, spec = plan_without_data(own)
+    bare = config_lib.with_model(_one_chip(config_lib.complete(config), share), without_remat)
+    plan, spec = plan_without_data(bare)
     step = make_step(plan.model, plan.players, len(plan.dataset.train))
     with without_kernels():
         return flops.count(step, state_of(plan, spec), batch_of(plan, (share,)))
@@ -213,7 +211,7 @@ def declared_collectives(made: Training) -> dict[str, int]:
     across = made.strategy.across
     if across.size == 1:
         return {}
-    plan, accumulation = made.plan, made.plan.config["training"]["accumulation"]
+    plan, accumulation = made.plan, made.plan.config.training.accumulation
     step = make_step(plan.model, plan.players, len(plan.dataset.train), accumulation)
     micro = made.share // accumulation
     batch = batch_of(plan, (micro,) if accumulation == 1 else (accumulation, micro))

@@ -10,6 +10,7 @@ from ae_jax.benchmarking.pods import programs
 from ae_jax.benchmarking.program import compiled, flops
 from ae_jax.kernels import without_kernels
 from ae_jax.planning import resolve
+from ae_jax.recipe import from_config as recipe_from_config
 from ae_jax.training.plan import Plan
 from ae_jax.training.step import make_step
 from ae_jax.types import Spec
@@ -40,10 +41,9 @@ def model_flops(plan: Plan, spec: Spec, share: int) -> int:
     Counted with rematerialisation off and convolutions as convolutions, whatever the platform makes
     of them: the same number on every machine. See `ae_jax.benchmarking.program.flops`.
     """
-    bare = programs.without_remat(plan.config["model"])
-    if bare != plan.config["model"]:
-        config = {**plan.config, "model": bare}
-        *_, plan, spec = resolve(config, config_lib.recipe_of(config), plan.dataset)
+    config = config_lib.with_model(plan.config, programs.without_remat)
+    if config != plan.config:
+        *_, plan, spec = resolve(config, recipe_from_config(config), plan.dataset)
     return flops.count_jaxpr(step_jaxpr(plan, spec, share)).total
 
 

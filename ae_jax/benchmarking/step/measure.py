@@ -111,7 +111,7 @@ def sweep(
     report = {
         "version": VERSION,
         "environment": machine.describe(),
-        "config": config_lib.complete(config),
+        "config": config_lib.to_plain(config_lib.complete(config)),
         "seconds": float(seconds),
         "rounds": int(rounds),
     }

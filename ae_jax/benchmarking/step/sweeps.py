@@ -1,7 +1,6 @@
 """Variants of a config to hold against each other: every combination of some fields' values."""
 
 import ast
-import copy
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -9,7 +8,8 @@ from typing import Any
 import jax
 
 from ae_jax import config as config_lib
-from ae_jax.errors import ConfigError, UnknownNameError, nearest
+from ae_jax.config.sections import ConfigLike
+from ae_jax.errors import ConfigError
 from ae_jax.training import parallel
 
 Sweep = tuple[str, list[Any]]
@@ -45,7 +45,7 @@ def parse_sweep(text: str) -> Sweep:
     return path.strip(), values
 
 
-def variants(config: Mapping[str, Any], sweeps: Sequence[Sweep]) -> list[dict[str, Any]]:
+def variants(config: ConfigLike, sweeps: Sequence[Sweep]) -> list[dict[str, Any]]:
     """Every combination of the values, each checked as far as it can be without the data.
 
     Args:
@@ -69,14 +69,14 @@ def variants(config: Mapping[str, Any], sweeps: Sequence[Sweep]) -> list[dict[st
         for values in itertools.product(*(values for _, values in sweeps))
     ]
     for variant in found:
-        check(applied(config, variant))
+        check(config_lib.replaced(config, variant))
     return found
 
 
-def check(config: Mapping[str, Any]) -> None:
+def check(config: ConfigLike) -> None:
     """Raises ConfigError for what can be known wrong before the data are loaded."""
     config = config_lib.complete(config)
-    training, wanted = config["training"], config["parallel"]["devices"]
+    training, wanted = config.training, config.parallel.devices
     present, platform = jax.device_count(), jax.default_backend()
     if wanted is not None and wanted > present:
         how = (
@@ -86,50 +86,14 @@ def check(config: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"parallel.devices is {wanted}, but there are {present}{how * (platform == 'cpu')}"
         )
-    devices = len(parallel.from_config(config["parallel"]).devices)
-    sizes = training["batch_size"], devices
-    parallel.check_batch(*sizes, accumulation=training["accumulation"])
-
-
-def applied(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """The config with other values in some fields.
-
-    Args:
-      config: nested mappings, left as it is.
-      overrides: by dotted path.
-
-    Returns:
-      A plain nested dict with every section that has defaults.
-
-    Raises:
-      UnknownNameError: it has no such field.
-    """
-    made = config_lib.complete(config)
-    for path, value in overrides.items():
-        *sections, field = path.split(".")
-        inner: Any = made
-        for depth, section in enumerate(sections):
-            where = ".".join(sections[:depth]) or "the config"
-            inner = _field(inner, section, where)
-        where = ".".join(sections)
-        open_to = tuple(sections) in config_lib.OPEN and isinstance(inner, dict)
-        if not open_to:  # of a part, its arguments are checked where it is built
-            _field(inner, field, where or "the config")
-        inner[field] = copy.deepcopy(value)
-    return made
+    devices = len(parallel.from_config(config.parallel).devices)
+    sizes = training.batch_size, devices
+    parallel.check_batch(*sizes, accumulation=training.accumulation)
 
 
 def label(overrides: Mapping[str, Any]) -> str:
     """A variant's name in tables, such as "batch_size=64, engine=streaming"."""
     return ", ".join(f"{path.split('.')[-1]}={value}" for path, value in overrides.items())
-
-
-def _field(inner: Any, name: str, where: str) -> Any:
-    if not isinstance(inner, Mapping):
-        raise ConfigError(f"{where} is {inner!r}, which has no fields, but '{name}' was asked for")
-    if name not in inner:
-        raise UnknownNameError(f"{where} has no field '{name}'{nearest(name, inner)}")
-    return inner[name]
 
 
 def _divided(text: str) -> Iterable[str]:

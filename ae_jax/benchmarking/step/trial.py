@@ -11,9 +11,10 @@ import jax
 import numpy as np
 
 from ae_jax import compiler
+from ae_jax import config as config_lib
 from ae_jax.benchmarking.hardware import peaks
 from ae_jax.benchmarking.step import accounting, limits, machine
-from ae_jax.benchmarking.step.sweeps import applied
+from ae_jax.config.sections import ConfigLike
 from ae_jax.planning import prepare
 from ae_jax.training.loop import Loop
 from ae_jax.training.plan import Plan
@@ -39,7 +40,7 @@ class Trial:
       limit_error: why these could not be measured; None: they could.
     """
 
-    def __init__(self, config: Mapping[str, Any], overrides: Mapping[str, Any]):
+    def __init__(self, config: ConfigLike, overrides: Mapping[str, Any]):
         """Loads, compiles and takes the first step, then six dispatches of growing length.
 
         Raises:
@@ -116,7 +117,7 @@ class Trial:
 
     @functools.cached_property
     def _operations(self) -> list[limits.Operation]:
-        accumulation = self.plan.config["training"]["accumulation"]
+        accumulation = self.plan.config.training.accumulation
         traced = accounting.step_jaxpr(self.plan, self.spec, self.share, accumulation)
         return limits.operations(traced, self.devices[0].platform)
 
@@ -148,7 +149,7 @@ class Trial:
             "engine": loop.engine,
             "strategy": loop.strategy.name,
             "device_count": devices,
-            "compute_dtype": self.plan.config["training"]["compute_dtype"],
+            "compute_dtype": self.plan.config.training.compute_dtype,
             "examples_per_second": rate,
             "examples_per_second_per_device": rate / devices,
             "units": {"name": unit, "per_example": number, "per_second": rate * number},
@@ -242,17 +243,16 @@ def utilisation(
     }
 
 
-def _loaded(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> tuple[Plan, Spec, Loop]:
-    config = applied(config, overrides)
-    for field in ("steps", "log_every", "eval_every", "checkpoint_every"):
-        config["training"][field] = FOREVER
-    plan, spec = prepare(config)
-    averaged = plan.config["training"]["average_decay"] is not None
+def _loaded(config: ConfigLike, overrides: Mapping[str, Any]) -> tuple[Plan, Spec, Loop]:
+    endless = ("steps", "log_every", "eval_every", "checkpoint_every")
+    overrides = {**overrides, **{f"training.{name}": FOREVER for name in endless}}
+    plan, spec = prepare(config_lib.replaced(config, overrides))
+    averaged = plan.config.training.average_decay is not None
     init = compiler.jit(
         lambda key, x, extras: init_state(plan.model, plan.players, x, key, extras, averaged)
     )
     example = np.zeros(spec.event_shape, np.float32)
-    state = init(jax.random.key(plan.config["training"]["seed"]), example, plan.example_extras())
+    state = init(jax.random.key(plan.config.training.seed), example, plan.example_extras())
     loop = Loop(plan, state, 0, Reporter(None, 0, FOREVER, (), progress=False))
     return plan, spec, loop
 

@@ -3,7 +3,6 @@
 import jax
 import pytest
 
-from ae_jax import config as config_lib
 from ae_jax.benchmarking.step import sweeps
 from ae_jax.errors import ConfigError, UnknownNameError
 from tests import small
@@ -95,21 +94,6 @@ def test_a_batch_that_the_devices_do_not_divide_names_the_nearest():
 def test_a_field_swept_twice_is_refused():
     with pytest.raises(ConfigError, match="training.batch_size is swept twice"):
         sweeps.variants(small.config(), [("training.batch_size", [8])] * 2)
-
-
-def test_overrides_leave_the_config_as_it_is():
-    config = small.config()
-    made = sweeps.applied(config, {"training.batch_size": 8, "model.encoder.hidden": [4]})
-    assert made["training"]["batch_size"] == 8
-    assert made["model"]["encoder"]["hidden"] == [4]
-    assert config_lib.to_plain(config) == config_lib.to_plain(small.config())
-
-
-def test_a_part_may_get_an_argument_that_its_node_leaves_out():
-    config = small.config()
-    node = config["model"]["encoder"]
-    made = sweeps.applied(config, {"model.encoder.anything": 1})
-    assert made["model"]["encoder"] == {**config_lib.to_plain(node), "anything": 1}
 
 
 def test_a_label_is_short():

@@ -9,6 +9,8 @@ import pytest
 
 import ae_jax as ae
 from ae_jax import config
+from ae_jax.recipe import from_config as recipe_from_config
+from tests import small
 
 VAE = ae.recipes.vae(
     latent_dim=4,
@@ -16,11 +18,18 @@ VAE = ae.recipes.vae(
     likelihood=ae.likelihoods.gaussian(variance="predicted"),
     corruption=ae.corruptions.masking(0.25),
 )
+
+
+def complete(given):
+    """The complete config as nested mappings."""
+    return config.to_plain(config.complete(given))
+
+
 RECIPES = [name for name in ae.recipes.__all__ if name.islower()]
 
 
 def test_an_empty_config_completes_to_the_defaults():
-    done = config.complete({})
+    done = complete({})
     assert done == config.DEFAULTS
     done["training"]["steps"] = 1
     assert config.DEFAULTS["training"]["steps"] != 1
@@ -29,7 +38,7 @@ def test_an_empty_config_completes_to_the_defaults():
 def test_given_fields_stay_and_the_rest_is_filled_in():
     given = {"training": {"steps": 7}, "optimizer": {"learning_rate": 1}, "data": {"source": None}}
     before = copy.deepcopy(given)
-    done = config.complete(given)
+    done = complete(given)
     assert given == before
     assert done["training"] == config.DEFAULTS["training"] | {"steps": 7}
     assert repr(done["optimizer"]["learning_rate"]) == "1.0"
@@ -39,14 +48,14 @@ def test_given_fields_stay_and_the_rest_is_filled_in():
 def test_a_config_dict_and_numpy_scalars_become_plain():
     nested = ml_collections.ConfigDict({"training": {"steps": np.int64(5)}})
     nested.optimizer = {"arguments": {"b1": np.float32(0.5), "list": (1, np.int8(2))}}
-    done = config.complete(nested)
+    done = complete(nested)
     assert type(done["training"]["steps"]) is int
     assert json.loads(json.dumps(done["optimizer"]["arguments"])) == {"b1": 0.5, "list": [1, 2]}
 
 
 def test_a_completed_config_is_complete():
-    done = config.complete(config.for_recipe(VAE))
-    assert config.complete(done) == done
+    done = complete(config.for_recipe(VAE))
+    assert complete(done) == done
     assert json.loads(json.dumps(done)) == done
 
 
@@ -64,7 +73,7 @@ def test_a_completed_config_is_complete():
 )
 def test_an_unknown_field_gets_the_nearest(given, match):
     with pytest.raises(ae.errors.UnknownNameError, match=match):
-        config.complete(given)
+        complete(given)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +100,7 @@ def test_an_unknown_field_gets_the_nearest(given, match):
         ("parallel.devices", True, "of type int, got True"),
         ("parallel.strategy", None, "of type str, got None"),
         ("evaluation.batch_size", 0, "a positive whole number, got 0"),
-        ("evaluation.images", 0, "a positive whole number, got 0"),
+        ("evaluation.images", -1, "not be negative, got -1"),
         ("optimizer.learning_rate", "1e-3", "of type float, got '1e-3'"),
         ("optimizer.learning_rate", True, "of type float, got True"),
         ("optimizer.clip_norm", True, "of type float, got True"),
@@ -103,13 +112,13 @@ def test_an_unknown_field_gets_the_nearest(given, match):
 def test_a_value_of_the_wrong_type_or_sign(field, value, expected):
     section, name = field.split(".")
     with pytest.raises(ValueError, match=rf"{section}\.{name} must (be )?{expected}$"):
-        config.complete({section: {name: value}})
+        complete({section: {name: value}})
 
 
 @pytest.mark.parametrize("section", ["training", "model", "parallel"])
 def test_a_section_that_is_none(section):
     with pytest.raises(ae.errors.ConfigError, match=f"{section} is a section, got 3"):
-        config.complete({section: 3})
+        complete({section: 3})
 
 
 @pytest.mark.parametrize(
@@ -117,8 +126,8 @@ def test_a_section_that_is_none(section):
 )
 def test_optional_fields_may_be_none_or_set(field):
     section, name = field.split(".")
-    assert config.complete({section: {name: None}})[section][name] is None
-    assert config.complete({section: {name: 2}})[section][name] == 2
+    assert complete({section: {name: None}})[section][name] is None
+    assert complete({section: {name: 2}})[section][name] == 2
 
 
 def test_a_recipe_becomes_its_sections():
@@ -136,9 +145,9 @@ def test_a_recipe_becomes_its_sections():
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_survives_the_round_trip_through_json(name):
     recipe = getattr(ae.recipes, name)()
-    sections = config.complete(json.loads(json.dumps(config.for_recipe(recipe))))
-    again = config.recipe_of(sections)
-    assert config.complete(config.for_recipe(again)) == sections
+    sections = complete(json.loads(json.dumps(config.for_recipe(recipe))))
+    again = recipe_from_config(sections)
+    assert complete(config.for_recipe(again)) == sections
     assert again.bottleneck.node == recipe.bottleneck.node
     names = [term.name for term in recipe.objective.terms]
     assert [term.name for term in again.objective.terms] == names
@@ -148,39 +157,39 @@ def test_every_recipe_survives_the_round_trip_through_json(name):
 
 def test_a_model_of_built_in_parts_survives_too():
     pair = VAE.build(ae.Spec((6,), "real"))
-    again = config.recipe_of(config.for_recipe(ae.fitting.as_recipe(pair)))
+    again = recipe_from_config(config.for_recipe(ae.fitting.as_recipe(pair)))
     assert again.corruption.node == VAE.corruption.node
     assert again.encoder.node == VAE.encoder.node
     bare = ae.recipes.vae(4).build(ae.Spec((6,), "real"))
-    config.recipe_of(config.for_recipe(ae.fitting.as_recipe(bare)))
+    recipe_from_config(config.for_recipe(ae.fitting.as_recipe(bare)))
 
 
 def test_parts_without_a_config_form_are_named_when_they_are_needed():
     recipe = ae.recipes.vae(2, encoder=ae.networks.mlp((4,), lambda x: x))
-    sections = config.complete(config.for_recipe(recipe))
+    sections = complete(config.for_recipe(recipe))
     assert sections["model"]["encoder"] == config.CUSTOM
     with pytest.raises(ae.errors.ConfigError, match="this run's encoder came as Python objects"):
-        config.recipe_of(sections)
+        recipe_from_config(sections)
 
 
 def test_an_objective_that_cannot_be_rebuilt_is_needed_only_for_training():
     objective = ae.terms.kl(schedule=lambda step: 1.0)
-    sections = config.complete(config.for_recipe(ae.recipes.vae(2)._replace(objective=objective)))
+    sections = complete(config.for_recipe(ae.recipes.vae(2)._replace(objective=objective)))
     assert sections["objective"] == config.CUSTOM
     with pytest.raises(ae.errors.ConfigError, match="this run's objective came as Python"):
-        config.recipe_of(sections)
-    assert config.recipe_of(sections, need_objective=False).objective.terms == ()
+        recipe_from_config(sections)
+    assert recipe_from_config(sections, need_objective=False).objective.terms == ()
 
 
 @pytest.mark.parametrize("objective", [3, None, [1.0]])
 def test_an_objective_that_is_no_section(objective):
-    sections = config.complete(config.for_recipe(VAE)) | {"objective": objective}
+    sections = complete(config.for_recipe(VAE)) | {"objective": objective}
     with pytest.raises(ae.errors.ConfigError, match="objective must map terms to weights, got"):
-        config.recipe_of(sections)
+        recipe_from_config(sections)
 
 
 def test_differences_name_field_old_and_new():
-    old = config.complete(config.for_recipe(VAE))
+    old = complete(config.for_recipe(VAE))
     new = copy.deepcopy(old)
     assert config.differences(old, new) == []
     new["training"]["batch_size"] = 64
@@ -194,7 +203,7 @@ def test_differences_name_field_old_and_new():
 
 
 def test_what_may_differ_between_the_starts_of_a_run():
-    old = config.complete({})
+    old = complete({})
     changes = {
         "training": {"steps": 9, "log_every": 3, "keep_checkpoints": 9, "deterministic": True},
         "parallel": {"devices": 2},
@@ -202,10 +211,8 @@ def test_what_may_differ_between_the_starts_of_a_run():
         "pod": {"batch_per_chip": 8, "strategies": ("fsdp",)},
         "data": {"spec": {"shape": (3,), "dtype": "uint8", "num_train": 9}},
     }
-    assert config.differences(old, config.complete(changes)) == []
-    assert config.differences(old, config.complete({"training": {"seed": 1}})) == [
-        "training.seed: 0 -> 1"
-    ]
+    assert config.differences(old, complete(changes)) == []
+    assert config.differences(old, complete({"training": {"seed": 1}})) == ["training.seed: 0 -> 1"]
 
 
 def test_the_smoke_variant_shortens_the_run_and_nothing_else():
@@ -234,7 +241,7 @@ def test_a_stand_in_is_not_held_against_the_spec_of_the_data():
     sections.data.spec = {"shape": (8,), "dtype": "uint8", "num_train": 9}
     assert config.variant(copy.deepcopy(sections), "smoke").data.spec == sections.data.spec
     sections.data.stand_in = {"source": "synthetic:4"}
-    smoke = config.complete(config.variant(sections, "smoke"))
+    smoke = complete(config.variant(sections, "smoke"))
     assert (smoke["data"]["source"], smoke["data"]["spec"]) == ("synthetic:4", {})
 
 
@@ -246,3 +253,18 @@ def test_the_sizes_of_a_variant():
         config.sizes("smok", full, smoke)
     with pytest.raises(ae.errors.ConfigError, match=r"only one has \['depth'\]"):
         config.sizes("", full, {"width": 32})
+
+
+def test_overrides_leave_the_config_as_it_is():
+    given = small.config()
+    made = config.replaced(given, {"training.batch_size": 8, "model.encoder.hidden": [4]})
+    assert made.training.batch_size == 8
+    assert made.model.encoder["hidden"] == [4]
+    assert config.to_plain(given) == config.to_plain(small.config())
+
+
+def test_a_part_may_get_an_argument_that_its_node_leaves_out():
+    given = small.config()
+    node = given["model"]["encoder"]
+    made = config.replaced(given, {"model.encoder.anything": 1})
+    assert made.model.encoder == {**config.to_plain(node), "anything": 1}
