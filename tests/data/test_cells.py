@@ -337,10 +337,11 @@ def test_a_ragged_row_a_header_alone_and_a_folder(tmp_path):
 @pytest.mark.parametrize(
     ("data", "match"),
     [
-        (gzip.compress(b"a,b\n1,2\n"), "t.csv' is no text but compressed: gunzip it"),
+        (gzip.compress(b"a,b\n1,2\n", mtime=0), "t.csv' is no text but compressed: gunzip it"),
         (b"PK\x03\x04\x14", "t.csv' is no text but a ZIP archive or an Excel workbook: .* as CSV"),
         ("a,b\n1,2\n".encode("utf-16"), "t.csv' is not UTF-8: byte 0xff at offset 0"),
     ],
+    ids=["gzip", "zip", "utf-16"],
 )
 def test_what_is_no_text_is_named(tmp_path, data, match):
     (tmp_path / "t.csv").write_bytes(data)
