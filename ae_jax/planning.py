@@ -98,7 +98,7 @@ def held(section: Data, dataset: Dataset) -> Dataset:
 
 
 def resolve(
-    config: Config,
+    config: ConfigLike,
     recipe: Recipe,
     dataset: Dataset,
     optimizer: optax.GradientTransformation | None = None,
@@ -108,7 +108,7 @@ def resolve(
     """Chooses what is unset, checks everything against the data, and builds the parts.
 
     Args:
-      config: complete.
+      config: a Config, or nested mappings.
       recipe: of its model sections.
       dataset: checked.
       optimizer: in place of the config's section.
@@ -122,6 +122,7 @@ def resolve(
       ConfigError: sizes that do not fit together.
       DataError: data outside the likelihood's range.
     """
+    config = config_lib.complete(config)
     training, size = config.training, len(dataset.train)
     require_seed(**{"training.seed": training.seed})
     devices = devices or len(parallel.from_config(config.parallel).devices)
