@@ -221,7 +221,7 @@ def test_draws_are_the_same_on_any_number_of_devices(run, devices):
     one, config = run.sample(21, seed=3, observations=True), run.config
     other = ae.Run(
         run.model, None, run.variables,
-        {**config, "parallel": {"strategy": "pmap", "devices": devices}},
+        ae.config.replaced(config, {"parallel.devices": devices}),
         run.preprocessing, run.spec, run.data_shape, run.num_train, run.display_range,
     )  # fmt: skip
     np.testing.assert_array_equal(other.sample(40, seed=3, observations=True)[:21], one)
