@@ -15,7 +15,6 @@ from ae_jax.data.preprocessing import build as build_preprocessing
 from ae_jax.errors import ConfigError, PartError
 from ae_jax.precision import compiled_in_float32
 from ae_jax.recipe import Recipe, as_recipe
-from ae_jax.recipe import from_config as recipe_from_config
 from ae_jax.run import Run
 from ae_jax.training import processes
 from ae_jax.training.profiling import Profiler
@@ -155,7 +154,7 @@ def fit_config(
             raise ConfigError("a profile is kept in the workdir, which is not given")
     with processes.agreed():
         config = config_lib.complete(config)
-        recipe = recipe_from_config(config)
+        recipe = Recipe.from_config(config)
         dataset = of_section(config.data)
     return _fit(config, recipe, dataset, None, workdir, callbacks, progress, started, profile)
 

@@ -10,7 +10,6 @@ from ae_jax.model import Autoencoder
 from ae_jax.objective import Objective
 from ae_jax.precision import compiled_in_float32, with_compute_dtype
 from ae_jax.recipe import Recipe, as_recipe
-from ae_jax.recipe import from_config as recipe_from_config
 from ae_jax.run import Run
 from ae_jax.types import spec_from_dict
 
@@ -46,7 +45,7 @@ def load(
     config, spec = config_lib.complete(stored["config"]), stored["spec"]
     data_shape = tuple(spec["data_shape"])
     spec = spec_from_dict(spec)
-    recipe = recipe_from_config(config, need_objective=False) if model is None else as_recipe(model)
+    recipe = Recipe.from_config(config, need_objective=False) if model is None else as_recipe(model)
     built, objective = recipe.build(spec)
     built = with_compute_dtype(built, config.training.compute_dtype, spec)
     with Checkpoints(path, read_only=True) as checkpoints:

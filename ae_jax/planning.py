@@ -27,7 +27,6 @@ from ae_jax.likelihoods._checks import anything
 from ae_jax.model import Autoencoder
 from ae_jax.precision import with_compute_dtype
 from ae_jax.recipe import Recipe
-from ae_jax.recipe import from_config as recipe_from_config
 from ae_jax.rehearsal import rehearse
 from ae_jax.training import parallel
 from ae_jax.training.feeds import choose_engine
@@ -53,7 +52,7 @@ def prepare(config: ConfigLike) -> tuple[Plan, Spec]:
     """
     config = config_lib.complete(config)
     dataset = held(config.data, of_section(config.data))
-    return resolve(config, recipe_from_config(config), dataset)[2:]
+    return resolve(config, Recipe.from_config(config), dataset)[2:]
 
 
 def plan_without_data(config: ConfigLike, devices: int = 1) -> tuple[Plan, Spec]:
@@ -74,7 +73,7 @@ def plan_without_data(config: ConfigLike, devices: int = 1) -> tuple[Plan, Spec]
       DataError: the config leaves to be chosen what hangs on values, and only declares the data.
     """
     config = config_lib.complete(config)
-    section, recipe = config.data, recipe_from_config(config)
+    section, recipe = config.data, Recipe.from_config(config)
     if section.spec:
         known = declaration(section.spec)
         if known.kind not in KINDS:

@@ -66,6 +66,36 @@ class Recipe(NamedTuple):
             part(registry.CORRUPTIONS, corruption),
         )
 
+    @classmethod
+    def from_config(cls, config: ConfigLike, need_objective: bool = True) -> "Recipe":
+        """The recipe that a config's sections describe.
+
+        Args:
+          config: a Config, or nested mappings.
+          need_objective: if False, an objective that cannot be rebuilt becomes the empty one.
+
+        Returns:
+          A Recipe.
+
+        Raises:
+          ConfigError: a part was a Python object when the config was written.
+        """
+        config = config_lib.complete(config)
+        nodes = {part: getattr(config.model, part) for part in config_lib.PARTS} | {
+            "corruption": config.corruption
+        }
+        custom = [name for name, node in nodes.items() if node == config_lib.CUSTOM]
+        objective = config.objective
+        if objective == config_lib.CUSTOM:
+            custom += ["objective"] * need_objective
+            objective = Objective()
+        if custom:
+            raise ConfigError(
+                f"this run's {', '.join(custom)} came as Python objects, which config.json cannot "
+                "rebuild: pass the same (model, objective), or name them 'package.module:function'"
+            )
+        return cls.from_nodes(objective=objective, **nodes)
+
     def fill(self, spec: Spec) -> "Recipe":
         """The recipe with every unset part chosen for data of this spec."""
         chosen = choose(spec, self.bottleneck)
@@ -121,33 +151,3 @@ def as_recipe(model: Any) -> Recipe:
         "expected a recipe (ae.recipes.vae(…)) or a pair (model, objective), got "
         f"{type(model).__name__}: {model!r:.200}"
     )
-
-
-def from_config(config: ConfigLike, need_objective: bool = True) -> Recipe:
-    """The recipe that a config's sections describe.
-
-    Args:
-      config: a Config, or nested mappings.
-      need_objective: if False, an objective that cannot be rebuilt becomes the empty one.
-
-    Returns:
-      A Recipe.
-
-    Raises:
-      ConfigError: a part was a Python object when the config was written.
-    """
-    config = config_lib.complete(config)
-    nodes = {part: getattr(config.model, part) for part in config_lib.PARTS} | {
-        "corruption": config.corruption
-    }
-    custom = [name for name, node in nodes.items() if node == config_lib.CUSTOM]
-    objective = config.objective
-    if objective == config_lib.CUSTOM:
-        custom += ["objective"] * need_objective
-        objective = Objective()
-    if custom:
-        raise ConfigError(
-            f"this run's {', '.join(custom)} came as Python objects, which config.json cannot "
-            "rebuild: pass the same (model, objective), or name them 'package.module:function'"
-        )
-    return Recipe.from_nodes(objective=objective, **nodes)

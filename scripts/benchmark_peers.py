@@ -14,7 +14,7 @@ import sys
 from absl import flags
 from peers import elbo, report, runner, table, trainer, workloads
 
-from ae_jax import commands
+from ae_jax.cli import command
 from ae_jax.errors import ConfigError, UnknownNameError, nearest
 
 FOLDER = flags.DEFINE_string("folder", None, "Local folder of everything that is written.")
@@ -92,4 +92,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    commands.main(main, required=("folder",), joins=False)
+    command.main(main, required=("folder",), joins=False)

@@ -1,46 +1,6 @@
-"""Trains a list of configs in one job, each in its own workdir below a root.
+"""`ae-jax queue` from a checkout; --help tells of its flags."""
 
-python scripts/run_queue.py --configs=configs/vae_digits.py,configs/autoencoder_digits.py:smoke \
-    --root=runs/queue --overrides="--config.training.seed=1"
-
---lines=FILE has a config a line, with overrides of its own. A workdir is named by the file and a
-hash of the complete config. What is finished is skipped, what fails is noted in ROOT/queue.json and
-passed over; the same command again goes on. Exit codes: 0 all finished, 1 some failed, 143 SIGTERM.
-As one of several processes it takes the flags of train.py. (A script called queue.py would hide
-the standard library's module of that name from every script beside it.)
-"""
-
-import pathlib
-import shlex
-import sys
-
-from absl import flags
-
-from ae_jax import commands, jobs
-from ae_jax.errors import ConfigError, MissingFileError
-
-CONFIGS = flags.DEFINE_list("configs", [], "Files in configs/, or FILE:variant.")
-LINES = flags.DEFINE_string("lines", None, "A file with a config and its overrides a line.")
-OVERRIDES = flags.DEFINE_string("overrides", "", "--config.FIELD=VALUE, for all of them.")
-ROOT = flags.DEFINE_string("root", None, "The folder of the workdirs, local or gs://.")
-commands.define_processes()
-
-
-def main() -> None:
-    """Runs the command."""
-    lines = list(CONFIGS.value)
-    if LINES.value is not None:
-        file = pathlib.Path(LINES.value)
-        if not file.exists():
-            raise MissingFileError(f"there is no '{file}'")
-        lines += file.read_text().splitlines()
-    found = jobs.read(lines, shlex.split(OVERRIDES.value))
-    if not found:
-        raise ConfigError("there is nothing to train: give --configs, or --lines")
-    train = [sys.executable, str(pathlib.Path(__file__).with_name("train.py"))]
-    queue = jobs.Queue(found, ROOT.value, [*train, *commands.process_arguments()])
-    sys.exit(queue.run())
-
+from ae_jax.cli import queue
 
 if __name__ == "__main__":
-    commands.main(main, required=("root",), joins=False)
+    queue.start()

@@ -13,7 +13,7 @@ from ae_jax import config as config_lib
 from ae_jax.data.dataset import of_section
 from ae_jax.errors import UnknownNameError
 from ae_jax.planning import plan_without_data, resolve
-from ae_jax.recipe import from_config as recipe_from_config
+from ae_jax.recipe import Recipe
 from ae_jax.session import Session
 
 FILES = sorted((pathlib.Path(__file__).parent.parent / "configs").glob("*.py"))
@@ -45,7 +45,7 @@ class TestConfig:
         config = module_of(path).get_config()
         assert isinstance(config, ml_collections.ConfigDict)
         complete = config_lib.complete(config)
-        recipe = recipe_from_config(complete)
+        recipe = Recipe.from_config(complete)
         again = config_lib.for_recipe(recipe)
         for section in ("model", "objective", "corruption"):
             assert again[section] == config_lib.to_plain(getattr(complete, section))
@@ -53,7 +53,7 @@ class TestConfig:
     def test_the_parts_fit_its_data(self, path):
         complete = config_lib.replaced(module_of(path).get_config("smoke"), {"parallel.devices": 1})
         dataset = of_section(complete.data)
-        config, _, plan, spec = resolve(complete, recipe_from_config(complete), dataset)
+        config, _, plan, spec = resolve(complete, Recipe.from_config(complete), dataset)
         shape = plan.preprocessing.event_shape(dataset.train.spec.x.shape)
         assert spec.event_shape == shape
         assert all(vars(config.model).values())

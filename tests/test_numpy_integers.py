@@ -115,7 +115,7 @@ def test_config_sections_hold_plain_ones():
     config["training"] |= {"steps": np.int64(5), "seed": np.uint8(3), "batch_size": np.int16(7)}
     config["optimizer"] |= {"learning_rate": np.float32(0.5), "arguments": {"b1": np.float32(0.5)}}
     config["data"] |= {"resident_mib": np.int64(9), "arguments": {"size": (np.int64(3),)}}
-    complete = ae.config.complete(config)
+    complete = ae.config.to_plain(ae.config.complete(config))
     assert types_in(complete) <= PLAIN
     assert complete["training"]["steps"] == 5
 

@@ -14,7 +14,6 @@ import optax
 from ae_jax import config
 from ae_jax.model import Autoencoder
 from ae_jax.recipe import Recipe
-from ae_jax.recipe import from_config as recipe_from_config
 from ae_jax.testing._batches import NUM_TRAIN, example_batches, on_devices
 from ae_jax.testing._report import COUNTS, Findings, Report, distance, usable
 from ae_jax.training.state import TrainState, init_state
@@ -146,7 +145,7 @@ def _check_round_trip(found: Findings, made: Recipe) -> None:
     model = section["model"].values()
     if config.CUSTOM in (section["objective"], section["corruption"], *model):
         return  # made of Python objects that no config can hold
-    again = config.for_recipe(recipe_from_config(json.loads(json.dumps(section))))
+    again = config.for_recipe(Recipe.from_config(json.loads(json.dumps(section))))
     found.holds("config", again == section, f"{section} comes back from JSON as {again}")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import ae_jax as ae
 from ae_jax import config
-from ae_jax.recipe import from_config as recipe_from_config
+from ae_jax.recipe import Recipe
 from tests import small
 
 VAE = ae.recipes.vae(
@@ -146,7 +146,7 @@ def test_a_recipe_becomes_its_sections():
 def test_every_recipe_survives_the_round_trip_through_json(name):
     recipe = getattr(ae.recipes, name)()
     sections = complete(json.loads(json.dumps(config.for_recipe(recipe))))
-    again = recipe_from_config(sections)
+    again = Recipe.from_config(sections)
     assert complete(config.for_recipe(again)) == sections
     assert again.bottleneck.node == recipe.bottleneck.node
     names = [term.name for term in recipe.objective.terms]
@@ -157,11 +157,11 @@ def test_every_recipe_survives_the_round_trip_through_json(name):
 
 def test_a_model_of_built_in_parts_survives_too():
     pair = VAE.build(ae.Spec((6,), "real"))
-    again = recipe_from_config(config.for_recipe(ae.fitting.as_recipe(pair)))
+    again = Recipe.from_config(config.for_recipe(ae.fitting.as_recipe(pair)))
     assert again.corruption.node == VAE.corruption.node
     assert again.encoder.node == VAE.encoder.node
     bare = ae.recipes.vae(4).build(ae.Spec((6,), "real"))
-    recipe_from_config(config.for_recipe(ae.fitting.as_recipe(bare)))
+    Recipe.from_config(config.for_recipe(ae.fitting.as_recipe(bare)))
 
 
 def test_parts_without_a_config_form_are_named_when_they_are_needed():
@@ -169,7 +169,7 @@ def test_parts_without_a_config_form_are_named_when_they_are_needed():
     sections = complete(config.for_recipe(recipe))
     assert sections["model"]["encoder"] == config.CUSTOM
     with pytest.raises(ae.errors.ConfigError, match="this run's encoder came as Python objects"):
-        recipe_from_config(sections)
+        Recipe.from_config(sections)
 
 
 def test_an_objective_that_cannot_be_rebuilt_is_needed_only_for_training():
@@ -177,15 +177,15 @@ def test_an_objective_that_cannot_be_rebuilt_is_needed_only_for_training():
     sections = complete(config.for_recipe(ae.recipes.vae(2)._replace(objective=objective)))
     assert sections["objective"] == config.CUSTOM
     with pytest.raises(ae.errors.ConfigError, match="this run's objective came as Python"):
-        recipe_from_config(sections)
-    assert recipe_from_config(sections, need_objective=False).objective.terms == ()
+        Recipe.from_config(sections)
+    assert Recipe.from_config(sections, need_objective=False).objective.terms == ()
 
 
 @pytest.mark.parametrize("objective", [3, None, [1.0]])
 def test_an_objective_that_is_no_section(objective):
     sections = complete(config.for_recipe(VAE)) | {"objective": objective}
     with pytest.raises(ae.errors.ConfigError, match="objective must map terms to weights, got"):
-        recipe_from_config(sections)
+        Recipe.from_config(sections)
 
 
 def test_differences_name_field_old_and_new():

@@ -10,7 +10,7 @@ from ae_jax.data import source as source_lib
 from ae_jax.data.facts import SHARE, facts_of, look, loses
 from ae_jax.data.source import Arrays, Subset
 from ae_jax.errors import DataError
-from ae_jax.recipe import from_config as recipe_from_config
+from ae_jax.recipe import Recipe
 
 RNG = np.random.default_rng(0)
 ROWS = {
@@ -117,7 +117,7 @@ def test_a_run_looks_at_its_data_once_and_at_their_support_once_more(likelihood)
     Counted.rows = 0
     dataset = ae.data.as_dataset(ae.data.Dataset(Counted(x), Arrays(x[:0])))
     dataset = planning.held(config.data, dataset)
-    planning.resolve(config, recipe_from_config(config), dataset)
+    planning.resolve(config, Recipe.from_config(config), dataset)
     choices.display_range(dataset)
     assert Counted.rows == len(x) + (len(x) if likelihood == "bernoulli" else 8192)
 

@@ -11,7 +11,7 @@ import ae_jax as ae
 from ae_jax import config as config_lib
 from ae_jax import keys, planning
 from ae_jax.data.resident import shuffled_index
-from ae_jax.recipe import from_config as recipe_from_config
+from ae_jax.recipe import Recipe
 from ae_jax.training import engine, init_state, make_step, parallel
 from ae_jax.training.loop import Loop
 from ae_jax.training.reporting import Reporter
@@ -22,7 +22,7 @@ BATCH = small.DEFAULTS["batch_size"]
 
 def plan_of(**fields):
     config = config_lib.complete(small.config(**fields))
-    recipe = recipe_from_config(config)
+    recipe = Recipe.from_config(config)
     return planning.resolve(config, recipe, small.small_test_data())[2]
 
 

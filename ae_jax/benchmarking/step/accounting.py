@@ -10,7 +10,7 @@ from ae_jax.benchmarking.pods import programs
 from ae_jax.benchmarking.program import compiled, flops
 from ae_jax.kernels import without_kernels
 from ae_jax.planning import resolve
-from ae_jax.recipe import from_config as recipe_from_config
+from ae_jax.recipe import Recipe
 from ae_jax.training.plan import Plan
 from ae_jax.training.step import make_step
 from ae_jax.types import Spec
@@ -43,7 +43,7 @@ def model_flops(plan: Plan, spec: Spec, share: int) -> int:
     """
     config = config_lib.with_model(plan.config, programs.without_remat)
     if config != plan.config:
-        *_, plan, spec = resolve(config, recipe_from_config(config), plan.dataset)
+        *_, plan, spec = resolve(config, Recipe.from_config(config), plan.dataset)
     return flops.count_jaxpr(step_jaxpr(plan, spec, share)).total
 
 

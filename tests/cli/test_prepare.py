@@ -244,6 +244,6 @@ def test_the_command_in_the_error_is_the_scripts(tmp_path):
     command = str(raised.value).partition("To prepare it: ")[2].split()
     assert command[0] == "python"
     assert (ROOT / command[1]).exists()
-    script = (ROOT / command[1]).read_text()
+    script = (ROOT / command[1]).read_text() + (ROOT / "ae_jax/cli/prepare.py").read_text()
     for flag in command[2:]:
         assert f'"{flag.partition("=")[0].removeprefix("--")}"' in script

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from ae_jax import jobs
+from ae_jax.cli import jobs
 from tests import scripts
 
 # ml_collections loads config files in a way that Python 3.12 warns of.

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import sys
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -32,6 +33,7 @@ def main(run: Callable[[], None], required: Sequence[str] = (), joins: bool = Tr
     """
     for name in required:
         flags.mark_flag_as_required(name)
+    _tell_of(run)
 
     def guarded(argv: list[str]) -> None:
         try:
@@ -59,6 +61,26 @@ def main(run: Callable[[], None], required: Sequence[str] = (), joins: bool = Tr
             processes.leave(1, error)
 
     app.run(guarded, flags_parser=_parse)
+
+
+def _tell_of(run: Callable[[], None]) -> None:
+    """Makes --help speak of the command, not of the module that was started."""
+    sys.modules["__main__"].__doc__ = sys.modules[run.__module__].__doc__
+    for module, defined in flags.FLAGS.flags_by_module_dict().items():
+        if module.startswith("ae_jax.cli."):
+            for flag in defined:
+                flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+
+
+def process_started() -> float:
+    """When this process began, seconds since 1970; now, where the system does not tell."""
+    now = time.time()
+    try:
+        ticks = int(pathlib.Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        booted = now - time.clock_gettime(time.CLOCK_BOOTTIME)
+        return min(now, booted + ticks / os.sysconf("SC_CLK_TCK"))
+    except (OSError, ValueError, AttributeError):
+        return now
 
 
 def _parse(argv: list[str]) -> list[str]:

@@ -4,7 +4,7 @@ import pytest
 from absl import flags
 
 import ae_jax as ae
-from ae_jax import commands
+from ae_jax.cli import command
 
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module")  # ml_collections'
 
@@ -13,7 +13,7 @@ def parsed(*arguments):
     """The complete config of a command line."""
     values = flags.FlagValues()
     argv = ["train", "--config=configs/vae_digits.py:smoke", *arguments]
-    commands.define_config(flag_values=values, sys_argv=argv)
+    command.define_config(flag_values=values, sys_argv=argv)
     values(argv)
     given = values["config"].value.copy_and_resolve_references()  # pyright: ignore[reportOptionalMemberAccess]
     return ae.config.to_plain(ae.config.complete(given))

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from ae_jax import commands, storage, summary
 from ae_jax import config as config_lib
+from ae_jax import storage, summary
+from ae_jax.cli import command
 from ae_jax.errors import ConfigError
 from ae_jax.training.preemption import taken
 
@@ -67,7 +68,7 @@ def read(lines: Iterable[str], overrides: Sequence[str] = ()) -> list[Job]:
 def _job(config: str, overrides: tuple[str, ...]) -> Job:
     values = flags.FlagValues()
     argv = ["run_queue", f"--config={config}", *overrides]
-    commands.define_config(flag_values=values, sys_argv=argv)
+    command.define_config(flag_values=values, sys_argv=argv)
     try:
         rest = values(argv)[1:]
         if rest:

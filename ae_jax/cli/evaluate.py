@@ -1,0 +1,111 @@
+"""Evaluates a run on the test split of its own data; prints a table, writes evaluation.json.
+
+Where the model has a density of its codes, the use of its latents too: active units, mutual
+information and the KL of each dimension, with figures/latents.png.
+
+ae-jax evaluate --workdir=runs/vae_digits
+ae-jax evaluate --workdir=… --probe=label --corruption='{"name": "gaussian", "std": 0.3}'
+
+A denoising model is also judged by the PSNR of what it makes of corrupted examples; --corruption
+asks the same of any model, and --probe how well a linear classifier reads a label from the code.
+"""
+
+import json
+
+import numpy as np
+from absl import flags
+
+import ae_jax as ae
+from ae_jax import config, evaluation, figures, storage, terminal
+from ae_jax.cli import command
+from ae_jax.data.source import pieces
+from ae_jax.errors import PartError, WorkdirError
+
+WORKDIR = flags.DEFINE_string("workdir", None, "The run.")
+SAMPLES = flags.DEFINE_integer("samples", 64, "Importance samples of the bound on log p(x).")
+STEP = flags.DEFINE_string("step", None, "Checkpoint: a step, or 'best'; the newest by default.")
+PROBE = flags.DEFINE_string("probe", None, "The entry of extras that a linear probe is to read.")
+CORRUPTION = flags.DEFINE_string(
+    "corruption", None, "A config node in JSON, of what test examples are corrupted by as well."
+)
+
+
+def under_corruption(run: ae.Run, dataset: ae.data.Dataset) -> dict[str, float]:
+    """PSNR of denoised test images, and the linear probe, where they apply or are asked for."""
+    node = run.config.corruption
+    if CORRUPTION.value is not None:
+        try:
+            node = json.loads(CORRUPTION.value)
+        except json.JSONDecodeError as error:
+            raise ae.errors.ConfigError(
+                f"--corruption must be a config node in JSON, got {CORRUPTION.value!r}: {error}"
+            ) from None
+    corrupts = node is not None and node != {"name": "none"}
+    found = {}
+    if corrupts and figures.is_image(run.spec.event_shape):
+        found |= evaluation.denoising(run, dataset.test, node)
+    if PROBE.value is not None:
+        splits = dataset.train, dataset.test
+        noise = node if corrupts else None
+        found |= evaluation.linear_probe(run, *splits, PROBE.value, noise)
+    return found
+
+
+def usage(run: ae.Run, test: ae.data.Source) -> ae.evaluation.Usage | None:
+    """The use of the latents; None for codes without a density, which have none to collapse."""
+    try:
+        return run.latent_usage(test)
+    except PartError:
+        return None
+
+
+def main() -> None:
+    """Runs the command."""
+    step = STEP.value
+    step = int(step) if step is not None and step.isdigit() else step
+    run = ae.load(WORKDIR.value, step=step)
+    dataset = run.dataset()
+    test = dataset.test
+    metrics = run.evaluate(test) | under_corruption(run, dataset)
+    if run.has_prior:
+        bounds = [
+            run.log_likelihood(
+                found.x, SAMPLES.value, seed=i, observed=found.observed, extras=found.extras
+            )
+            for i, found in enumerate(pieces(test))
+        ]
+        metrics[f"neg_log_likelihood_k{SAMPLES.value}"] = -float(np.concatenate(bounds).mean())
+    workdir = storage.existing_workdir(WORKDIR.value)
+    latents = usage(run, test)
+    if latents is not None:
+        own = latents.to_dict()
+        metrics.setdefault("kl", own["kl"])
+        metrics |= {name: own[name] for name in ("active_units", "units", "mutual_information")}
+    notes = {"mutual_information": latents and latents.information_note}
+    for name, value in metrics.items():
+        note = f"  {notes[name]}" if notes.get(name) else ""
+        print(f"{name:<28} {value:12.5g}{note}")
+    path = workdir / storage.EVALUATION
+    result = {
+        "split": "test",
+        "examples": len(test),
+        "step": STEP.value,
+        "preprocessing": config.to_plain(run.config.data.preprocessing),
+        "metrics": metrics,
+        "latents": None if latents is None else latents.to_dict(),
+    }
+    try:
+        with storage.writing(path):
+            if latents is not None:
+                picture = workdir / storage.FIGURES / "latents.png"
+                figures.usage_figure(picture, latents.kl, latents.active)
+            storage.write_json(path, result)
+    except WorkdirError as error:  # of a run that others keep, say: the table is what was asked for
+        terminal.say(f"nothing is kept: {error}")
+    else:
+        print(f"{path}")
+
+
+def start() -> None:
+    """Runs the command with the arguments of the command line."""
+    command.main(main, required=("workdir",))

@@ -1,0 +1,63 @@
+"""Makes a TFDS data set ready to train on: built as ArrayRecord, decoded once; then needs no TF.
+
+ae-jax prepare --dataset=cifar10
+
+Building needs the extra `data`; reading afterwards, as `tfds:NAME`, does not.
+"""
+
+import os
+
+from absl import flags
+
+from ae_jax import data
+from ae_jax.cli import command
+from ae_jax.data import preparing
+from ae_jax.errors import ConfigError
+
+DATASET = flags.DEFINE_string("dataset", None, "As TFDS spells it: NAME, NAME/CONFIG, NAME:1.0.0.")
+DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Where TFDS keeps its data; $TFDS_DATA_DIR or ~/tensorflow_datasets."
+)
+MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "Of files that cannot be downloaded.")
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "Removes what is there and builds it anew.")
+CACHE = flags.DEFINE_string(
+    "cache", "auto", "Where to decode to: a folder; auto: beside the data; none: nowhere."
+)
+
+
+def build(
+    name: str,
+    manual_dir: str | os.PathLike | None = None,
+    download_dir: str | os.PathLike | None = None,
+) -> None:
+    """Builds a data set, decodes it, and prints what there is.
+
+    Args:
+      name: as TFDS spells it.
+      manual_dir: of files that cannot be downloaded.
+      download_dir: where downloads are kept.
+    """
+    folder = preparing.prepare(
+        name, DATA_DIR.value, manual_dir, download_dir, overwrite=OVERWRITE.value
+    )
+    print(f"{name} is in '{folder}'")
+    cache = False if CACHE.value == "none" else CACHE.value
+    try:
+        dataset = data.tfds(name, data_dir=DATA_DIR.value, cache=cache)
+    except ConfigError as error:
+        print(f"Not decoded: {error}")
+        return
+    for split, source in dataset.splits.items():
+        print(f"{split}: {len(source)} examples {list(source.spec.x.shape)} {source.spec.x.dtype}")
+
+
+def main() -> None:
+    """Runs the command."""
+    if DATASET.value is None:
+        raise ConfigError("which data set? --dataset=NAME")
+    build(DATASET.value, MANUAL_DIR.value)
+
+
+def start() -> None:
+    """Runs the command with the arguments of the command line."""
+    command.main(main)
