@@ -25,7 +25,7 @@ SMALL = {
 }
 LIKELIHOODS = {
     "gaussian": ("gru", ae.likelihoods.gaussian(variance="predicted"), 2),
-    "poisson": ("transformer", ae.likelihoods.poisson(), 1),
+    "poisson": ("transformer", ae.likelihoods.poisson(view="identity"), 1),
 }
 
 
