@@ -198,6 +198,7 @@ def test_only_programs_in_half_precision_are_told_to_round(monkeypatch):
     assert compiler.rounding("tensor<bf16>") == {}
 
 
+@pytest.mark.slow
 def test_training_evaluation_and_a_runs_own_programs_are_told_to_round(monkeypatch):
     run = small.fit_quietly(small.config(compute_dtype="bfloat16", steps=1))
     monkeypatch.setitem(compiler.EXACT, "xla_no_such_option", 1)

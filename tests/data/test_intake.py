@@ -258,6 +258,7 @@ def test_a_run_encodes_decodes_and_samples_as_if_the_origin_were_near(near_and_f
         np.testing.assert_allclose(a - [1.7e9, 0.0], b, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_it_is_evaluated_as_if_the_origin_were_near(near_and_far):
     near, far, x = near_and_far
     expected = near.evaluate(x[:40])

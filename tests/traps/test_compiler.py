@@ -5,6 +5,7 @@ import pytest
 from tests import test_compiler as compiler
 
 
+@pytest.mark.slow  # its test runs in the quick suite beside the part
 def test_reductions_on_a_cpu_that_are_wrong_without_a_word():
     """jax #39103, openxla #48714: no program after `import ae_jax` is handed to YNNPACK so."""
     compiler.test_after_import_ae_jax_every_program_on_a_cpu_is_right()

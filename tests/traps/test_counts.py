@@ -1,9 +1,12 @@
 """One test for each trap around counts and the scale of a table's numbers."""
 
+import pytest
+
 from tests.likelihoods import test_counts as counts
 from tests.likelihoods import test_gaussian as gaussian
 
 
+@pytest.mark.slow  # its test runs in the quick suite beside the part
 def test_counts_enter_the_encoder_raw():
     """scvi-tools #441: the networks read their logarithms, the likelihood the counts."""
     counts.test_networks_read_log1p_of_counts_in_every_way_through_the_model()
@@ -21,6 +24,7 @@ def test_a_library_size_that_is_ignored_where_x_is_known_or_not():
     counts.test_an_examples_library_size_multiplies_its_means("negative_binomial", missing=True)
 
 
+@pytest.mark.slow  # its test runs in the quick suite beside the part
 def test_a_masked_loss_that_counts_its_targets_alone_into_the_library_size():
     counts.test_hidden_counts_are_explained_by_the_library_of_all_that_is_observed()
 
