@@ -126,7 +126,8 @@ def filled(run: Any, records: Records, mask: Any) -> np.ndarray:
         or without n before; or a whole number, the seed of masks of the run's own corruption.
 
     Returns:
-      `[n, *event]`, as `Run.reconstruct` gives: x, and the mean of p(x | z) where it was hidden.
+      `[n, *event]`, as `Run.reconstruct` gives: x, and the mean of p(x | z) where it was hidden or
+      is missing.
 
     Raises:
       PartError: the model's corruption hides nothing.
@@ -148,8 +149,12 @@ def filled(run: Any, records: Records, mask: Any) -> np.ndarray:
         info = hiding.info(_in_the_models_shape(run, mask, len(records.x)), len(records.x))
         own = jax.tree.map(np.asarray, records._replace(extras=dict(records.extras)))
         made = _host_undone(run, run._over("filled", through)(run.variables, own, info))
-    x = np.asarray(records.x if made.clean.shape == np.shape(records.x) else made.clean)
-    return np.where(np.asarray(made.hidden), made.again, x).astype(made.again.dtype)
+    x, hidden, observed = np.asarray(records.x), np.asarray(made.hidden), records.observed
+    if hidden.shape != x.shape:  # what is cropped does not come back
+        x, observed = made.clean, None if observed is None else run.preprocessing.observed(observed)
+    if observed is not None:
+        hidden = hidden | ~np.asarray(observed)
+    return np.where(hidden, made.again, x).astype(made.again.dtype)
 
 
 def _in_the_models_shape(run: Any, mask: Any, num: int) -> np.ndarray:
@@ -172,7 +177,8 @@ def _through(run: Any, variables: Any, batch: Batch, x: Array, info: Any) -> Any
     again = model.decode(variables, z, extras, x, known, info)
     if hidden is not None:
         if generation.reads_info(model, variables, batch, info):
-            again = jnp.where(hidden, again, batch.x)  # what is seen was never to be learned
+            # What is seen was never to be learned.
+            again = jnp.where(known, batch.x, again)
         if run.data_shape != run.spec.event_shape:
             hidden = invert(hidden.astype(x.dtype)) != invert(jnp.zeros_like(x))
     return Reconstructed(invert(x), run._undone(again), invert(batch.x), hidden, z)

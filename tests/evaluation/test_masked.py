@@ -75,6 +75,17 @@ def test_what_is_hidden_is_filled_in_as_in_training(run, expected):
     assert np.abs(run.reconstruct(X) - got)[MASK].max() > 1e-2
 
 
+@pytest.mark.parametrize("mask", [MASK, 3], ids=["mask", "seed"])
+def test_missing_entries_are_filled_in_beside_a_mask(run, mask):
+    observed = np.ones(X.shape, bool)
+    observed[:, 0, :2] = False
+    got = run.reconstruct(X, mask=mask, observed=observed)
+    hidden = evaluation.reconstructed(run, Records(X, observed=observed), seed=3).hidden
+    known = observed & ~(hidden if mask is not MASK else MASK)
+    np.testing.assert_array_equal(got[known], X[known])
+    assert (np.abs(got[~observed]) > 1e-3).all()  # not what stands in the place of nothing
+
+
 def test_masks_of_patches_and_of_all_examples_alike(run, expected):
     got = run.reconstruct(X, mask=GRID)
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
