@@ -16,7 +16,7 @@ from ae_jax.data.dataset import Dataset, checked_input, of_section
 from ae_jax.data.intake import take_in_records
 from ae_jax.data.preprocessing import Preprocessing, on_device
 from ae_jax.data.resident import to_batch
-from ae_jax.data.source import Arrays, Records, Source, sampled
+from ae_jax.data.source import Arrays, Records, Source, readable, sampled
 from ae_jax.errors import (
     ConfigError,
     PartError,
@@ -296,7 +296,8 @@ class Run:
           PartError: posterior or prior is no diagonal Gaussian.
         """
         split = self._split(data, parts=("encoder",))
-        posterior = self._over("posterior", self._posterior)(self.variables, sampled(split).records)
+        records = readable(sampled(split).records)
+        posterior = self._over("posterior", self._posterior)(self.variables, records)
         return evaluation.latent_usage(posterior, self.model.prior(self.variables))
 
     @property

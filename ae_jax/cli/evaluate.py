@@ -18,7 +18,7 @@ from absl import flags
 import ae_jax as ae
 from ae_jax import config, evaluation, figures, storage, terminal
 from ae_jax.cli import command
-from ae_jax.data.source import pieces
+from ae_jax.data.source import pieces, readable
 from ae_jax.errors import PartError, WorkdirError
 
 WORKDIR = flags.DEFINE_string("workdir", None, "The run.")
@@ -72,7 +72,7 @@ def main() -> None:
             run.log_likelihood(
                 found.x, SAMPLES.value, seed=i, observed=found.observed, extras=found.extras
             )
-            for i, found in enumerate(pieces(test))
+            for i, found in enumerate(map(readable, pieces(test)))
         ]
         metrics[f"neg_log_likelihood_k{SAMPLES.value}"] = -float(np.concatenate(bounds).mean())
     workdir = storage.existing_workdir(WORKDIR.value)

@@ -227,6 +227,18 @@ def sampled(source: Source, limit: int = SAMPLED) -> Arrays:
     return chosen
 
 
+def readable(records: Records) -> Records:
+    """Those of the examples that could be read.
+
+    Example:
+      >>> readable(Records(np.array([[1], [0]]), valid=np.array([True, False]))).x.tolist()
+      [[1]]
+    """
+    if records.valid is None:
+        return records
+    return jax.tree.map(lambda field: np.asarray(field)[records.valid], records)
+
+
 def check_records(records: Records, name: str, index: np.ndarray | None = None) -> None:
     """Raises DataError if an observed number is not finite, naming the value and its record.
 

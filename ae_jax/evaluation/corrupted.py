@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import generation, keys, registry
+from ae_jax.data import matching
 from ae_jax.data.preprocessing import on_device
 from ae_jax.data.resident import to_batch
-from ae_jax.data.source import Records, Source, pieces
+from ae_jax.data.source import Records, Source, pieces, readable
 from ae_jax.errors import DataError, nearest
 from ae_jax.masks import MASK, Hiding, hide
 from ae_jax.types import Array, Batch
@@ -205,27 +206,32 @@ def denoising(run: Any, source: Source, corruption: Any = None, seed: int = 0) -
       seed: see `corrupt`.
 
     Returns:
-      Means over the split, in dB over the run's display range: "psnr_corrupted" of the corrupted
-      examples, "psnr_denoised" of their reconstructions; and of a corruption that tells its mask,
-      over the hidden entries alone, "psnr_hidden", and "mse_hidden" in the data's units squared.
+      Means over the split's observed entries, in dB over the run's display range: "psnr_corrupted"
+      of the corrupted examples, "psnr_denoised" of their reconstructions; and of a corruption that
+      tells its mask, over the hidden entries alone, "psnr_hidden", and "mse_hidden" in the data's
+      units squared.
     """
     found: dict[str, list[np.ndarray]] = collections.defaultdict(list)
-    for i, piece in enumerate(pieces(source)):
+    for i, piece in enumerate(pieces(matching.matched(source, run.spec.columns))):
+        piece = readable(piece)
         made = reconstructed(run, piece, corruption, seed=(seed + i) % 2**32)
-        found["psnr_corrupted"].append(psnr(piece.x, made.seen, *run.display_range))
-        found["psnr_denoised"].append(psnr(piece.x, made.again, *run.display_range))
+        seen = np.ones(piece.x.shape, bool) if piece.observed is None else piece.observed
+        for name, again in (("psnr_corrupted", made.seen), ("psnr_denoised", made.again)):
+            error = _mean_square(piece.x, again, seen)
+            found[name].append(_decibels(error, *run.display_range))
         if made.hidden is not None:
-            error = _over_hidden(piece.x, made.again, made.hidden)
+            error = _mean_square(piece.x, made.again, made.hidden & seen)
             found["psnr_hidden"].append(_decibels(error, *run.display_range))
             found["mse_hidden"].append(error)
     return {name: float(np.concatenate(values).mean()) for name, values in found.items()}
 
 
-def _over_hidden(x: Any, again: Any, hidden: np.ndarray) -> np.ndarray:
-    """The mean squared error over hidden entries of the examples that have any."""
-    rows = lambda v: np.asarray(v, np.float64).reshape(len(hidden), -1)
-    squares = rows(hidden) * (rows(x) - rows(again)) ** 2
-    count = rows(hidden).sum(axis=1)
+def _mean_square(x: Any, again: Any, where: np.ndarray) -> np.ndarray:
+    """The mean squared error over chosen entries of the examples that have any."""
+    rows = lambda v: np.asarray(v, np.float64).reshape(len(where), -1)
+    chosen = where.reshape(len(where), -1)
+    squares = np.where(chosen, (rows(x) - rows(again)) ** 2, 0.0)
+    count = chosen.sum(axis=1)
     return squares.sum(axis=1)[count > 0] / count[count > 0]
 
 
@@ -260,7 +266,8 @@ def linear_probe(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    seen, held = (s.read(np.arange(min(num, len(s)))) for s in (train, test))
+    first = lambda part: readable(part.read(np.arange(min(num, len(part)))))
+    seen, held = (first(matching.matched(part, run.spec.columns)) for part in (train, test))
     if label not in seen.extras:
         raise DataError(f"the data have no label '{label}'{nearest(label, seen.extras)}")
 

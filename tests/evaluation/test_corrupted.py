@@ -92,3 +92,37 @@ def test_a_corruption_is_traced_once(run):
         seen = evaluation.corrupt(run, Records(X[:num], {}), part, seed)
         np.testing.assert_allclose(seen, X[:num] + RANGE, rtol=1e-6)
     assert traced == [X.shape[1:]]
+
+
+def test_missing_entries_and_unreadable_examples_count_for_nothing(run):
+    observed = np.ones(X[:40].shape, bool)
+    observed[:, 1] = False
+    gaps = np.where(observed, X[:40], np.nan)
+    node = {"name": "gaussian", "std": 0.3}
+    found = evaluation.denoising(run, ae.data.Arrays(gaps, observed=observed), node)
+    seen = evaluation.corrupt(run, Records(gaps, observed=observed), node)
+    error = np.mean((seen - X[:40])[observed].reshape(40, -1) ** 2, axis=1)
+    want = np.mean(10 * np.log10(RANGE**2 / error))
+    assert found["psnr_denoised"] == pytest.approx(want, abs=1e-4)  # the run copies
+    assert found["psnr_corrupted"] == pytest.approx(want, abs=1e-4)
+
+    valid = np.arange(60) < 40
+    broken = np.where(valid.reshape(-1, 1, 1, 1), X[:60], 0)
+    some = ae.data.Arrays(broken, {"label": LABEL[:60]}, valid=valid)
+    all_of = ae.data.Arrays(X[:40], {"label": LABEL[:40]})
+    assert evaluation.denoising(run, some, node) == evaluation.denoising(run, all_of, node)
+    probes = [evaluation.linear_probe(run, part, part) for part in (some, all_of)]
+    assert probes[0] == probes[1]
+
+
+def test_columns_are_put_into_the_order_of_training():
+    table, names = X[:300, :, 0, 0].copy(), "abcde"
+    columns = tuple(ae.types.Column(name, "number") for name in names)
+    linear = ae.networks.linear()
+    recipe = ae.recipes.autoencoder(2, encoder=linear, decoder=linear)
+    whole = ae.data.Arrays(table, {"label": LABEL}, columns=columns)
+    run = ae.fit(recipe, whole, steps=1, batch_size=8, progress=False)
+    turned = ae.data.Arrays(table[:, ::-1].copy(), {"label": LABEL}, columns=columns[::-1])
+    node = {"name": "gaussian", "std": 0.3}
+    assert evaluation.denoising(run, turned, node) == evaluation.denoising(run, whole, node)
+    assert evaluation.linear_probe(run, whole, turned) == evaluation.linear_probe(run, whole, whole)
