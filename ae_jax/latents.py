@@ -20,8 +20,9 @@ def interpolations(
 
     Args:
       run: an `ae.Run`.
-      starts: `[n, *event]`, in the data's units.
-      ends: `[n, *event]`.
+      starts: `[n, *event]`, in the data's units, as `run.encode` takes them: of a masked array,
+        what is masked is missing.
+      ends: `[n, *event]`, the same.
       steps: points a line, both ends included.
       extras: of the starts and of the ends; the line is decoded under those of its start.
 
@@ -47,7 +48,7 @@ def traversals(
 
     Args:
       run: an `ae.Run`.
-      x: one example `[*event]`, in the data's units.
+      x: one example `[*event]`, in the data's units; of a masked array, what is masked is missing.
       extent: how far, in the latent's units.
       steps: points an entry.
       extras: of that example.
@@ -56,7 +57,7 @@ def traversals(
       float32 `[entries * steps, *event]`, at most 16 entries.
     """
     own = {name: np.asarray(value)[None] for name, value in (extras or {}).items()}
-    code = run.encode(np.asarray(x)[None], extras=own)[0]
+    code = run.encode(np.asanyarray(x)[None], extras=own)[0]
     flat = code.reshape(-1)
     entries = min(flat.size, 16)
     moved = np.tile(flat, (entries, steps, 1))

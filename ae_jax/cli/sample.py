@@ -34,6 +34,11 @@ def conditions(test: ae.data.Source) -> dict[str, np.ndarray]:
     return {name: value[order] for name, value in found.items()}
 
 
+def masked(found: ae.data.Records) -> np.ndarray:
+    """Examples, of which missing entries are masked."""
+    return found.x if found.observed is None else np.ma.array(found.x, mask=~found.observed)
+
+
 def main() -> None:
     """Runs the command."""
     run = ae.load(WORKDIR.value)
@@ -43,8 +48,8 @@ def main() -> None:
     ends = (first.extras, last.extras)
     own = {name: value[0] for name, value in one.extras.items()}
     sets = {
-        "interpolations": latents.interpolations(run, first.x, last.x, extras=ends),
-        "traversals": latents.traversals(run, one.x[0], extras=own),
+        "interpolations": latents.interpolations(run, masked(first), masked(last), extras=ends),
+        "traversals": latents.traversals(run, masked(one)[0], extras=own),
     }
     titles, drawn = gallery.captions(run, one.extras), OBSERVATIONS.value
     if drawn is None:
