@@ -116,7 +116,8 @@ def numbers(cells: Cells, name: str) -> tuple[tuple[str, ...], np.ndarray]:
         if abs(value) > WHOLE and (exact := _whole(cell)) is not None and exact != int(value):
             lost[row] = abs(exact - int(value))
         values[row] = value
-    if lost and lost[row := max(lost, key=lost.__getitem__)] > SHARE * values.std():
+    seen = values[[cell is not None for cell in cells[name]]]
+    if lost and lost[row := max(lost, key=lost.__getitem__)] > SHARE * seen.std():
         raise _wrong(cells, name, row, f"digits that float64 holds ({values[row]:.0f} is nearest)")
     return (), values
 

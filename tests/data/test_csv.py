@@ -169,6 +169,14 @@ def test_a_malformed_file(tmp_path, text, match):
         load(write(tmp_path, text))
 
 
+@pytest.mark.parametrize("other", ["", f"{2**60 - 8}"], ids=["missing", "present"])
+def test_whole_numbers_that_float64_does_not_tell_apart_are_refused(tmp_path, other):
+    numbers = [str(2**60 + i) for i in range(8)] + [other]
+    text = "a,b\n" + "".join(f"{i},{number}\n" for i, number in enumerate(numbers))
+    with pytest.raises(DataError, match="column 'b': expected digits that float64 holds"):
+        load(write(tmp_path, text))
+
+
 def test_free_text_is_not_taken_for_a_category(tmp_path):
     path = write(tmp_path, "n,words\n" + "\n".join(f"{i},word{i}" for i in range(1001)))
     with pytest.raises(
