@@ -66,7 +66,7 @@ def _column(
     if values.dtype == object and hasattr(series, "isna"):
         missing = np.asarray(series.isna(), bool)
         values = np.where(missing, 0, values)
-    if known is not None and values.dtype.kind in "OUS":
+    if known is not None:
         return _codes(values, missing, known, what), missing, known
     try:
         numbers = as_numbers(values)

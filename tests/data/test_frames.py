@@ -123,6 +123,15 @@ def test_a_number_in_place_of_a_category_is_refused():
         matching.matched(part, category("blue", "red"))
 
 
+def test_numbers_of_a_table_that_were_a_category_in_training_are_its_words(make):
+    columns = (*AB[:1], *category("10", "20", "30"))
+    found = given.take(make({"colour": np.array([30, 10, 20, 30]), "a": A}), columns=columns)
+    assert found.columns[0].kind == "category"
+    np.testing.assert_array_equal(found.x[:, 0], [2, 0, 1, 2])
+    with pytest.raises(DataError, match="'colour' of the data holds '0' in row 1, which is none"):
+        given.take(make({"colour": np.array([30, 0, 20, 30]), "a": A}), columns=columns)
+
+
 def test_words_of_a_table_become_the_codes_of_training(make):
     words = np.array(["red", "blue", "red", "red"], object)
     columns = (*AB[:1], *category("amber", "blue", "red"))
