@@ -272,16 +272,13 @@ def checked_input(
     """Examples for a Run, checked as those of `from_arrays`, whose arguments these are.
 
     Args:
-      x: `[n, *event]`, or a source, which brings `observed` and `extras` along.
+      x: `[n, *event]`, a pair `(x, extras)`, or a source, which brings its own `observed` along.
       observed: see `from_arrays`.
       extras: see `from_arrays`.
       columns: of the training data, to which those of a table are matched by name.
       event: the shape of one example.
     """
-    if observed is None:
-        part = source_of(x, columns, "input")
-    else:
-        part = arrays_of(x, observed, None, columns, "input")
+    part = source_of(x, columns, "input", observed)
     whole = dataclasses.replace(in_memory(part), columns=columns_of(part))
     if extras is not None:
         whole = dataclasses.replace(whole, extras=given.extras(extras, len(whole), "input"))

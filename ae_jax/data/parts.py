@@ -10,7 +10,7 @@ from ae_jax.errors import DataError
 from ae_jax.types import Column
 
 
-def source_of(data: Any, columns: Any, what: str) -> Source:
+def source_of(data: Any, columns: Any, what: str, observed: Any = None) -> Source:
     """A source of whatever one split may be given as.
 
     Args:
@@ -18,10 +18,17 @@ def source_of(data: Any, columns: Any, what: str) -> Source:
         Dataset of one split.
       columns: see `given.take`.
       what: the data are: "training", "test" or "input", for messages.
+      observed: of an array, table or pair, see `given.take`; the others bring their own.
 
     Raises:
-      DataError: a Dataset of several splits, or no array of numbers.
+      DataError: a Dataset of several splits, no array of numbers, or `observed` of what has it.
     """
+    is_source = hasattr(data, "read") and hasattr(data, "spec")
+    if observed is not None and (hasattr(data, "splits") or is_source or isinstance(data, Records)):
+        raise DataError(
+            f"the {what} data are a {type(data).__name__}, which says itself what is observed: "
+            "leave observed out, or pass its arrays"
+        )
     if hasattr(data, "splits"):
         if len(data.splits) > 1:
             raise DataError(
@@ -32,11 +39,11 @@ def source_of(data: Any, columns: Any, what: str) -> Source:
     if isinstance(data, Records):
         whole = arrays_of(data.x, data.observed, data.extras, columns, what)
         return dataclasses.replace(whole, valid=data.valid)
-    if hasattr(data, "read") and hasattr(data, "spec"):
+    if is_source:
         return data
     if type(data) is tuple and len(data) == 2 and isinstance(data[1], Mapping):
-        return arrays_of(data[0], None, data[1], columns, what)
-    return arrays_of(data, None, None, columns, what)
+        return arrays_of(data[0], observed, data[1], columns, what)
+    return arrays_of(data, observed, None, columns, what)
 
 
 def arrays_of(

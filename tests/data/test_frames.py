@@ -199,6 +199,18 @@ def test_errors_of_a_run_speak_of_its_input(run, tables):
         run.encode(None)
 
 
+def test_observed_goes_with_a_pair_and_not_with_what_says_it_itself(run, tables):
+    x = np.array(tables[0].test.read(np.arange(3)).x)
+    observed = np.ones(x.shape, bool)
+    observed[1, 0] = False
+    want = run.encode(x, observed=observed)
+    np.testing.assert_array_equal(run.encode((x, {"y": np.arange(3)}), observed=observed), want)
+    for part in (ae.data.Arrays(x), ae.data.Records(x)):
+        name = type(part).__name__
+        with pytest.raises(DataError, match=f"input data are a {name}, which says itself"):
+            run.encode(part, observed=observed)
+
+
 def test_a_run_takes_masked_arrays_as_what_is_missing(run, tables):
     x = np.array(tables[0].test.read(np.arange(3)).x)
     mask = np.zeros(x.shape, bool)
