@@ -59,7 +59,8 @@ def rehearse(plan: Plan, example: np.ndarray, variables: Variables) -> None:
 
 def _batch(plan: Plan, example: np.ndarray, size: int) -> Batch:
     def many(leaf: np.ndarray) -> Any:
-        return jax.ShapeDtypeStruct((size, *leaf.shape), leaf.dtype)
+        # int64 labels reach a device as int32; a struct of int64 is warned of.
+        return jax.ShapeDtypeStruct((size, *leaf.shape), jax.dtypes.canonicalize_dtype(leaf.dtype))
 
     missing = plan.dataset.train.spec.observed is not None
     observed = many(np.zeros(example.shape, bool)) if missing else None
