@@ -112,7 +112,7 @@ def hints(summary: Mapping[str, Any], workdir: Any | None) -> list[str]:
             found.append(f"figures in {workdir}/figures; more training: raise training.steps")
         else:
             found.append("the same command goes on from here")
-        found.append(f"next: python scripts/sample.py --workdir={workdir} --num=64")
+        found.append(f"next: ae-jax sample --workdir={workdir} --num=64")
     return found
 
 
