@@ -1,7 +1,8 @@
 """One process at a time trains in a workdir: `lock.json` says which.
 
-Where the store can, the lock is created atomically (`O_EXCL`); object stores have no such thing
-through `epath`, so that there two processes that start within the same second may both pass.
+Where the store can, the lock is created atomically (`O_EXCL`), and whoever takes one over or gives
+one back holds the folder (`flock`) meanwhile; object stores have no such thing through `epath`, so
+that there two processes that start within the same second may both pass.
 """
 
 import contextlib
@@ -17,6 +18,10 @@ from typing import Any
 
 from ae_jax import storage
 from ae_jax.errors import WorkdirError
+
+fcntl: Any = None
+with contextlib.suppress(ImportError):  # Windows has none
+    import fcntl
 
 FILE = "lock.json"
 BEAT_SECONDS = 30.0
@@ -39,17 +44,10 @@ def held(workdir: Any, say: Callable[[str], None]) -> Iterator[None]:
       WorkdirError: another process holds it.
     """
     file, own = workdir / FILE, _identity()
-    while not _create(file, own):
-        holder = _read(file)
-        if holder is None:  # released in between
-            continue
-        if not _is_stale(holder):
-            raise WorkdirError(
-                f"'{workdir}' is in use by {_described(holder)}: wait for it, stop it, or take "
-                f"another workdir. If it is gone for certain, delete '{file}'"
-            )
-        if _remove(file, holder):
-            say(f"taking over from {_described(holder)}, which has ended without a word")
+    with _alone(file):
+        left = _claim(file, own)
+    if left is not None:
+        say(f"taking over from {_described(left)}, which has ended without a word")
     ended = threading.Event()
     beating = threading.Thread(target=_beat, args=(file, own, ended), daemon=True)
     beating.start()
@@ -58,8 +56,47 @@ def held(workdir: Any, say: Callable[[str], None]) -> Iterator[None]:
     finally:
         ended.set()
         beating.join()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), _alone(file):
             _remove(file, own)
+
+
+@contextlib.contextmanager
+def _alone(file: Any) -> Iterator[None]:
+    """Keeps all others from claiming or removing the lock within the block, where files are local.
+
+    A look at a lock left behind and its removal are two steps: between them another may take over.
+    """
+    if fcntl is None or not storage.is_local(file):
+        yield
+        return
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems have no such locks
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _claim(file: Any, own: dict[str, Any]) -> dict[str, Any] | None:
+    """Creates the lock; returns the one left behind whose place it takes, or None.
+
+    Raises:
+      WorkdirError: another process holds it.
+    """
+    left = None
+    while not _create(file, own):
+        holder = _read(file)
+        if holder is None:  # released in between
+            continue
+        if not _is_stale(holder):
+            raise WorkdirError(
+                f"'{file.parent}' is in use by {_described(holder)}: wait for it, stop it, or take "
+                f"another workdir. If it is gone for certain, delete '{file}'"
+            )
+        if _remove(file, holder):
+            left = holder
+    return left
 
 
 def _identity() -> dict[str, Any]:
@@ -134,20 +171,8 @@ def _remove(file: Any, holder: dict[str, Any]) -> bool:
     found = _read(file)
     if found is None or found["token"] != holder["token"]:
         return False
-    if not storage.is_local(file):
-        file.unlink()
-        return True
-    moved = f"{os.fspath(file)}.{secrets.token_hex(4)}"
-    try:
-        os.rename(file, moved)  # of several only one can
-    except FileNotFoundError:
-        return False
-    mine = (_read(file.parent / os.path.basename(moved)) or found)["token"] == holder["token"]
-    if mine:
-        os.unlink(moved)
-    else:  # another took over between the look and the move
-        os.rename(moved, file)
-    return mine
+    file.unlink()
+    return True
 
 
 def _beat(file: Any, own: dict[str, Any], ended: threading.Event) -> None:

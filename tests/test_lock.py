@@ -107,9 +107,8 @@ def test_it_is_renewed_until_it_is_given_back_or_taken(workdir, monkeypatch):
     assert beat() == 1.0  # another's lock is left alone
 
 
-@pytest.mark.parametrize("local", [True, False])
-def test_of_many_at_once_one_gets_it(workdir, monkeypatch, local):
-    monkeypatch.setattr(storage, "is_local", lambda path: local)
+def most_at_once(workdir, threads):
+    """How many of several that find a lock left behind hold it at most, and how many got it."""
     leave(workdir, pid=2**22 + 1)
     inside, most, passed = [], [], []
 
@@ -117,17 +116,28 @@ def test_of_many_at_once_one_gets_it(workdir, monkeypatch, local):
         with contextlib.suppress(WorkdirError), lock.held(workdir, lambda line: None):
             inside.append(1)
             most.append(len(inside))
-            time.sleep(0.05)
+            time.sleep(0.02)
             inside.pop()
             passed.append(1)
 
-    threads = [threading.Thread(target=run) for _ in range(8 if local else 1)]
-    for thread in threads:
+    started = [threading.Thread(target=run) for _ in range(threads)]
+    for thread in started:
         thread.start()
-    for thread in threads:
+    for thread in started:
         thread.join()
-    assert max(most) == 1
-    assert passed
+    return max(most), len(passed)
+
+
+def test_of_many_at_once_one_gets_it(workdir):
+    for _ in range(20):  # with a look and a removal in two steps, one in four went wrong
+        most, passed = most_at_once(workdir, 8)
+        assert most == 1
+        assert passed >= 1
+
+
+def test_where_files_are_not_local_one_alone_gets_it(workdir, monkeypatch):
+    monkeypatch.setattr(storage, "is_local", lambda path: False)
+    assert most_at_once(workdir, 1) == (1, 1)
 
 
 def test_a_run_holds_it_while_it_trains_and_reading_takes_none(workdir):
