@@ -124,7 +124,7 @@ def _compilers(*packages: str) -> Iterator[pathlib.Path]:
 
 
 @functools.cache
-def _knows(library: pathlib.Path) -> bool:
-    """Whether a compiler has `FUSIONS`: an unknown name in `XLA_FLAGS` would end the process."""
+def _knows(library: pathlib.Path, flag: str = FUSIONS) -> bool:
+    """Whether a compiler has a flag: an unknown name in `XLA_FLAGS` would end the process."""
     with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
-        return text.find(FUSIONS.encode()) >= 0
+        return text.find(flag.encode()) >= 0

@@ -19,12 +19,15 @@ if "cpu" in os.environ["JAX_PLATFORMS"]:
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
-import ae_jax  # noqa: E402, F401 -- completes XLA_FLAGS before a device is asked for
+from ae_jax import compiler  # noqa: E402 -- completes XLA_FLAGS before a device is asked for
 
 jax.config.update("jax_compilation_cache_dir", COMPILED)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 jax.config.update("jax_cpu_enable_async_dispatch", False)
 jax.config.update("jax_default_matmul_precision", "highest")
+
+
+EMITTERS = "xla_cpu_use_fusion_emitters"  # code that runs faster and takes longer to compile
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -35,6 +38,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("markexpr") == "not slow":
         os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # of scripts that the tests start
         jax.config.update("jax_disable_most_optimizations", True)
+        whole = f"{EMITTERS}\0"  # jax 0.12 only reserves the name, and would end the process
+        known = all(compiler._knows(library, whole) for library in compiler._compilers())
+        if known and EMITTERS not in (flags := os.environ.get("XLA_FLAGS", "")):
+            os.environ["XLA_FLAGS"] = f"{flags} --{EMITTERS}=false".strip()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
