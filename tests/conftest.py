@@ -22,7 +22,7 @@ import pytest  # noqa: E402
 from ae_jax import compiler  # noqa: E402 -- completes XLA_FLAGS before a device is asked for
 
 jax.config.update("jax_compilation_cache_dir", COMPILED)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_cpu_enable_async_dispatch", False)
 jax.config.update("jax_default_matmul_precision", "highest")
 
