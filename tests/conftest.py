@@ -1,6 +1,7 @@
 """Eight simulated devices, full matmul precision, no two collectives in flight, one cache."""
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
@@ -42,6 +43,13 @@ def pytest_configure(config: pytest.Config) -> None:
         known = all(compiler._knows(library, whole) for library in compiler._compilers())
         if known and EMITTERS not in (flags := os.environ.get("XLA_FLAGS", "")):
             os.environ["XLA_FLAGS"] = f"{flags} --{EMITTERS}=false".strip()
+
+
+def pytest_collection_finish() -> None:
+    """Has the modules and thousands of tests left out of each search for garbage, which is rare."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 50)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
