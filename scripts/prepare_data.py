@@ -27,13 +27,13 @@ DEB = flags.DEFINE_string("deb", None, "So, from the package itself.")
 def main() -> None:
     """Runs the command."""
     from_debian = FROM_DEBIAN.value or DEBIAN_DIR.value is not None or DEB.value is not None
-    name = prepare.DATASET.value or (FASHION_MNIST if from_debian else None)
+    name = flags.FLAGS.dataset or (FASHION_MNIST if from_debian else None)
     if name is None:
         raise ConfigError("which data set? --dataset=NAME, or --from_debian")
     if not from_debian:
-        prepare.build(name, prepare.MANUAL_DIR.value)
+        prepare.build(name, flags.FLAGS.manual_dir)
         return
-    if name.partition(":")[0] != FASHION_MNIST or prepare.MANUAL_DIR.value:
+    if name.partition(":")[0] != FASHION_MNIST or flags.FLAGS.manual_dir:
         raise ConfigError(f"--from_debian builds {FASHION_MNIST} and brings its own files")
     if DEBIAN_DIR.value is not None and DEB.value is not None:
         raise ConfigError("--debian_dir and --deb exclude each other")
@@ -47,4 +47,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    prepare.define_flags()
     command.main(main)

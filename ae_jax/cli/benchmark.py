@@ -18,49 +18,58 @@ from ae_jax import benchmarking
 from ae_jax.cli import command
 from ae_jax.errors import ConfigError
 
-command.define_config()
-ENGINES = flags.DEFINE_list("engines", None, "Data engines to compare; the config's by default.")
-STRATEGIES = flags.DEFINE_list("strategies", None, "Strategies to compare; the config's own.")
-DEVICES = flags.DEFINE_list("devices", None, "Numbers of devices to compare; the config's own.")
-SWEEPS = flags.DEFINE_multi_string(
-    "sweep", [], "FIELD=VALUE,VALUE: values of any field; may be given again, for all combinations."
-)
-SECONDS = flags.DEFINE_float("seconds", 5.0, "How long to measure each.", lower_bound=0.0)
-ROUNDS = flags.DEFINE_integer("rounds", 1, "How often to measure each, in turns.", lower_bound=1)
-LIMITS = flags.DEFINE_bool("limits", True, "Whether to measure what this machine can do at most.")
-CACHE = flags.DEFINE_bool("cache", False, "Whether compiled programs may be kept from before.")
-JSON = flags.DEFINE_string("json", None, "Where to write the results, with every sample.")
-FIGURE = flags.DEFINE_string("figure", None, "Where to write a PNG of them.")
-COMPARE = flags.DEFINE_string("compare", None, "An older --json to hold the results against.")
-FAIL_BELOW = flags.DEFINE_float(
-    "fail_below", None, "With --compare: exit with 1 if a variant is surely slower than this ratio."
-)
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+    """Defines the flags of the command."""
+    command.define_config()
+    flags.DEFINE_list("engines", None, "Data engines to compare; the config's by default.")
+    flags.DEFINE_list("strategies", None, "Strategies to compare; the config's own.")
+    flags.DEFINE_list("devices", None, "Numbers of devices to compare; the config's own.")
+    flags.DEFINE_multi_string(
+        "sweep",
+        [],
+        "FIELD=VALUE,VALUE: values of any field; may be given again, for all combinations.",
+    )
+    flags.DEFINE_float("seconds", 5.0, "How long to measure each.", lower_bound=0.0)
+    flags.DEFINE_integer("rounds", 1, "How often to measure each, in turns.", lower_bound=1)
+    flags.DEFINE_bool("limits", True, "Whether to measure what this machine can do at most.")
+    flags.DEFINE_bool("cache", False, "Whether compiled programs may be kept from before.")
+    flags.DEFINE_string("json", None, "Where to write the results, with every sample.")
+    flags.DEFINE_string("figure", None, "Where to write a PNG of them.")
+    flags.DEFINE_string("compare", None, "An older --json to hold the results against.")
+    flags.DEFINE_float(
+        "fail_below",
+        None,
+        "With --compare: exit with 1 if a variant is surely slower than this ratio.",
+    )
 
 
 def main() -> None:
     """Runs the command."""
     config = command.read_config()
     command.require_deterministic(config)
-    if FAIL_BELOW.value is not None and COMPARE.value is None:
+    if FLAGS.fail_below is not None and FLAGS.compare is None:
         raise ConfigError(
             "--fail_below needs --compare=FILE, the report to hold the results against"
         )
-    old = benchmarking.read_report(COMPARE.value) if COMPARE.value else None
-    jax.config.update("jax_enable_compilation_cache", CACHE.value)
+    old = benchmarking.read_report(FLAGS.compare) if FLAGS.compare else None
+    jax.config.update("jax_enable_compilation_cache", FLAGS.cache)
     variants = benchmarking.variants(config, _sweeps())
     report = benchmarking.sweep(
         config,
         variants,
-        SECONDS.value,
-        rounds=ROUNDS.value,
-        with_limits=LIMITS.value,
+        FLAGS.seconds,
+        rounds=FLAGS.rounds,
+        with_limits=FLAGS.limits,
         log=lambda line: print(line, file=sys.stderr),
     )
     print(benchmarking.text(report))
-    if JSON.value:
-        epath.Path(JSON.value).write_text(json.dumps(report, indent=1))
-    if FIGURE.value:
-        benchmarking.draw(FIGURE.value, report)
+    if FLAGS.json:
+        epath.Path(FLAGS.json).write_text(json.dumps(report, indent=1))
+    if FLAGS.figure:
+        benchmarking.draw(FLAGS.figure, report)
     if old is not None:
         _compare(report, old)
     if all("error" in result for result in report["results"]):
@@ -69,21 +78,22 @@ def main() -> None:
 
 def _sweeps() -> list:
     named = (
-        ("data.engine", ENGINES.value),
-        ("parallel.strategy", STRATEGIES.value),
-        ("parallel.devices", DEVICES.value),
+        ("data.engine", FLAGS.engines),
+        ("parallel.strategy", FLAGS.strategies),
+        ("parallel.devices", FLAGS.devices),
     )
     short = [f"{field}={','.join(values)}" for field, values in named if values]
-    return [benchmarking.parse_sweep(text) for text in [*short, *SWEEPS.value]]
+    return [benchmarking.parse_sweep(text) for text in [*short, *FLAGS.sweep]]
 
 
 def _compare(report: dict, old: dict) -> None:
     rows = benchmarking.compare(report, old)
     print(benchmarking.comparison_text(rows, benchmarking.comparison_warnings(report, old)))
-    if FAIL_BELOW.value is not None and benchmarking.slower(rows, FAIL_BELOW.value):
+    if FLAGS.fail_below is not None and benchmarking.slower(rows, FLAGS.fail_below):
         sys.exit(1)
 
 
 def start() -> None:
     """Runs the command with the arguments of the command line."""
+    define_flags()
     command.main(main, required=("config",))

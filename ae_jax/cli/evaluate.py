@@ -21,33 +21,38 @@ from ae_jax.cli import command
 from ae_jax.data.source import pieces, readable
 from ae_jax.errors import PartError, WorkdirError
 
-WORKDIR = flags.DEFINE_string("workdir", None, "The run.")
-SAMPLES = flags.DEFINE_integer("samples", 64, "Importance samples of the bound on log p(x).")
-STEP = flags.DEFINE_string("step", None, "Checkpoint: a step, or 'best'; the newest by default.")
-PROBE = flags.DEFINE_string("probe", None, "The entry of extras that a linear probe is to read.")
-CORRUPTION = flags.DEFINE_string(
-    "corruption", None, "A config node in JSON, of what test examples are corrupted by as well."
-)
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+    """Defines the flags of the command."""
+    flags.DEFINE_string("workdir", None, "The run.")
+    flags.DEFINE_integer("samples", 64, "Importance samples of the bound on log p(x).")
+    flags.DEFINE_string("step", None, "Checkpoint: a step, or 'best'; the newest by default.")
+    flags.DEFINE_string("probe", None, "The entry of extras that a linear probe is to read.")
+    flags.DEFINE_string(
+        "corruption", None, "A config node in JSON, of what test examples are corrupted by as well."
+    )
 
 
 def under_corruption(run: ae.Run, dataset: ae.data.Dataset) -> dict[str, float]:
     """PSNR of denoised test images, and the linear probe, where they apply or are asked for."""
     node = run.config.corruption
-    if CORRUPTION.value is not None:
+    if FLAGS.corruption is not None:
         try:
-            node = json.loads(CORRUPTION.value)
+            node = json.loads(FLAGS.corruption)
         except json.JSONDecodeError as error:
             raise ae.errors.ConfigError(
-                f"--corruption must be a config node in JSON, got {CORRUPTION.value!r}: {error}"
+                f"--corruption must be a config node in JSON, got {FLAGS.corruption!r}: {error}"
             ) from None
     corrupts = node is not None and node != {"name": "none"}
     found = {}
     if corrupts and figures.is_image(run.spec.event_shape):
         found |= evaluation.denoising(run, dataset.test, node)
-    if PROBE.value is not None:
+    if FLAGS.probe is not None:
         splits = dataset.train, dataset.test
         noise = node if corrupts else None
-        found |= evaluation.linear_probe(run, *splits, PROBE.value, noise)
+        found |= evaluation.linear_probe(run, *splits, FLAGS.probe, noise)
     return found
 
 
@@ -61,21 +66,21 @@ def usage(run: ae.Run, test: ae.data.Source) -> ae.evaluation.Usage | None:
 
 def main() -> None:
     """Runs the command."""
-    step = STEP.value
+    step = FLAGS.step
     step = int(step) if step is not None and step.isdigit() else step
-    run = ae.load(WORKDIR.value, step=step)
+    run = ae.load(FLAGS.workdir, step=step)
     dataset = run.dataset()
     test = dataset.test
     metrics = run.evaluate(test) | under_corruption(run, dataset)
     if run.has_prior:
         bounds = [
             run.log_likelihood(
-                found.x, SAMPLES.value, seed=i, observed=found.observed, extras=found.extras
+                found.x, FLAGS.samples, seed=i, observed=found.observed, extras=found.extras
             )
             for i, found in enumerate(map(readable, pieces(test)))
         ]
-        metrics[f"neg_log_likelihood_k{SAMPLES.value}"] = -float(np.concatenate(bounds).mean())
-    workdir = storage.existing_workdir(WORKDIR.value)
+        metrics[f"neg_log_likelihood_k{FLAGS.samples}"] = -float(np.concatenate(bounds).mean())
+    workdir = storage.existing_workdir(FLAGS.workdir)
     latents = usage(run, test)
     if latents is not None:
         own = latents.to_dict()
@@ -89,7 +94,7 @@ def main() -> None:
     result = {
         "split": "test",
         "examples": len(test),
-        "step": STEP.value,
+        "step": FLAGS.step,
         "preprocessing": config.to_plain(run.config.data.preprocessing),
         "metrics": metrics,
         "latents": None if latents is None else latents.to_dict(),
@@ -108,4 +113,5 @@ def main() -> None:
 
 def start() -> None:
     """Runs the command with the arguments of the command line."""
+    define_flags()
     command.main(main, required=("workdir",))

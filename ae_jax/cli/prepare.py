@@ -14,15 +14,20 @@ from ae_jax.cli import command
 from ae_jax.data import preparing
 from ae_jax.errors import ConfigError
 
-DATASET = flags.DEFINE_string("dataset", None, "As TFDS spells it: NAME, NAME/CONFIG, NAME:1.0.0.")
-DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Where TFDS keeps its data; $TFDS_DATA_DIR or ~/tensorflow_datasets."
-)
-MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "Of files that cannot be downloaded.")
-OVERWRITE = flags.DEFINE_bool("overwrite", False, "Removes what is there and builds it anew.")
-CACHE = flags.DEFINE_string(
-    "cache", "auto", "Where to decode to: a folder; auto: beside the data; none: nowhere."
-)
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+    """Defines the flags of the command."""
+    flags.DEFINE_string("dataset", None, "As TFDS spells it: NAME, NAME/CONFIG, NAME:1.0.0.")
+    flags.DEFINE_string(
+        "data_dir", None, "Where TFDS keeps its data; $TFDS_DATA_DIR or ~/tensorflow_datasets."
+    )
+    flags.DEFINE_string("manual_dir", None, "Of files that cannot be downloaded.")
+    flags.DEFINE_bool("overwrite", False, "Removes what is there and builds it anew.")
+    flags.DEFINE_string(
+        "cache", "auto", "Where to decode to: a folder; auto: beside the data; none: nowhere."
+    )
 
 
 def build(
@@ -38,12 +43,12 @@ def build(
       download_dir: where downloads are kept.
     """
     folder = preparing.prepare(
-        name, DATA_DIR.value, manual_dir, download_dir, overwrite=OVERWRITE.value
+        name, FLAGS.data_dir, manual_dir, download_dir, overwrite=FLAGS.overwrite
     )
     print(f"{name} is in '{folder}'")
-    cache = False if CACHE.value == "none" else CACHE.value
+    cache = False if FLAGS.cache == "none" else FLAGS.cache
     try:
-        dataset = data.tfds(name, data_dir=DATA_DIR.value, cache=cache)
+        dataset = data.tfds(name, data_dir=FLAGS.data_dir, cache=cache)
     except ConfigError as error:
         print(f"Not decoded: {error}")
         return
@@ -53,11 +58,12 @@ def build(
 
 def main() -> None:
     """Runs the command."""
-    if DATASET.value is None:
+    if FLAGS.dataset is None:
         raise ConfigError("which data set? --dataset=NAME")
-    build(DATASET.value, MANUAL_DIR.value)
+    build(FLAGS.dataset, FLAGS.manual_dir)
 
 
 def start() -> None:
     """Runs the command with the arguments of the command line."""
+    define_flags()
     command.main(main)

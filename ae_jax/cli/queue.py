@@ -18,29 +18,35 @@ from absl import flags
 from ae_jax.cli import command, jobs
 from ae_jax.errors import ConfigError, MissingFileError
 
-CONFIGS = flags.DEFINE_list("configs", [], "Files in configs/, or FILE:variant.")
-LINES = flags.DEFINE_string("lines", None, "A file with a config and its overrides a line.")
-OVERRIDES = flags.DEFINE_string("overrides", "", "--config.FIELD=VALUE, for all of them.")
-ROOT = flags.DEFINE_string("root", None, "The folder of the workdirs, local or gs://.")
-command.define_processes()
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+    """Defines the flags of the command."""
+    flags.DEFINE_list("configs", [], "Files in configs/, or FILE:variant.")
+    flags.DEFINE_string("lines", None, "A file with a config and its overrides a line.")
+    flags.DEFINE_string("overrides", "", "--config.FIELD=VALUE, for all of them.")
+    flags.DEFINE_string("root", None, "The folder of the workdirs, local or gs://.")
+    command.define_processes()
 
 
 def main() -> None:
     """Runs the command."""
-    lines = list(CONFIGS.value)
-    if LINES.value is not None:
-        file = pathlib.Path(LINES.value)
+    lines = list(FLAGS.configs)
+    if FLAGS.lines is not None:
+        file = pathlib.Path(FLAGS.lines)
         if not file.exists():
             raise MissingFileError(f"there is no '{file}'")
         lines += file.read_text().splitlines()
-    found = jobs.read(lines, shlex.split(OVERRIDES.value))
+    found = jobs.read(lines, shlex.split(FLAGS.overrides))
     if not found:
         raise ConfigError("there is nothing to train: give --configs, or --lines")
     train = [sys.executable, "-m", "ae_jax.cli", "train"]
-    queue = jobs.Queue(found, ROOT.value, [*train, *command.process_arguments()])
+    queue = jobs.Queue(found, FLAGS.root, [*train, *command.process_arguments()])
     sys.exit(queue.run())
 
 
 def start() -> None:
     """Runs the command with the arguments of the command line."""
+    define_flags()
     command.main(main, required=("root",), joins=False)

@@ -17,19 +17,25 @@ import ae_jax as ae
 from ae_jax import gallery, latents, storage
 from ae_jax.cli import command
 
-WORKDIR = flags.DEFINE_string("workdir", None, "The run.")
-NUM = flags.DEFINE_integer("num", 64, "How many samples.")
-SEED = flags.DEFINE_integer("seed", 0, "Of the samples.", 0, 2**32 - 1)
-OBSERVATIONS = flags.DEFINE_bool(
-    "observations", None, "Whether samples are draws from p(x | z) rather than its means."
-)
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+    """Defines the flags of the command."""
+    flags.DEFINE_string("workdir", None, "The run.")
+    flags.DEFINE_integer("num", 64, "How many samples.")
+    flags.DEFINE_integer("seed", 0, "Of the samples.", 0, 2**32 - 1)
+    flags.DEFINE_bool(
+        "observations", None, "Whether samples are draws from p(x | z) rather than its means."
+    )
+
 
 WALKS = 8  # interpolations
 
 
 def conditions(test: ae.data.Source) -> dict[str, np.ndarray]:
     """The extras to sample under: those of test examples, in turn, by label where there is one."""
-    found = dict(test.read(np.arange(NUM.value) % len(test)).extras)
+    found = dict(test.read(np.arange(FLAGS.num) % len(test)).extras)
     order = np.argsort(found["label"], kind="stable") if "label" in found else slice(None)
     return {name: value[order] for name, value in found.items()}
 
@@ -41,7 +47,7 @@ def masked(found: ae.data.Records) -> np.ndarray:
 
 def main() -> None:
     """Runs the command."""
-    run = ae.load(WORKDIR.value)
+    run = ae.load(FLAGS.workdir)
     test = run.dataset().test
     shown = np.resize(gallery.spread(len(test), 2 * WALKS), 2 * WALKS)
     first, last, one = (test.read(index) for index in (shown[::2], shown[1::2], shown[:1]))
@@ -51,18 +57,18 @@ def main() -> None:
         "interpolations": latents.interpolations(run, masked(first), masked(last), extras=ends),
         "traversals": latents.traversals(run, masked(one)[0], extras=own),
     }
-    titles, drawn = gallery.captions(run, one.extras), OBSERVATIONS.value
+    titles, drawn = gallery.captions(run, one.extras), FLAGS.observations
     if drawn is None:
         drawn = gallery.is_autoregressive(run, one.extras)
     elif titles and not drawn:
         titles["samples"] = f"samples, {gallery.GREEDY}"
     if run.has_prior:
         sets["samples"] = run.sample(
-            NUM.value, seed=SEED.value, observations=drawn, extras=conditions(test)
+            FLAGS.num, seed=FLAGS.seed, observations=drawn, extras=conditions(test)
         )
     else:
         print("no samples: this model has no prior to draw codes from", file=sys.stderr)
-    folder = storage.existing_workdir(WORKDIR.value) / storage.FIGURES
+    folder = storage.existing_workdir(FLAGS.workdir) / storage.FIGURES
     along = {
         "interpolations": np.linspace(0, 1, latents.STEPS).tolist(),
         "traversals": np.linspace(-latents.EXTENT, latents.EXTENT, latents.STEPS).tolist(),
@@ -80,4 +86,5 @@ def main() -> None:
 
 def start() -> None:
     """Runs the command with the arguments of the command line."""
+    define_flags()
     command.main(main, required=("workdir",))

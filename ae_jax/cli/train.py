@@ -11,20 +11,26 @@ from absl import flags
 from ae_jax import fit_config
 from ae_jax.cli import command
 
-command.define_config()
-WORKDIR = flags.DEFINE_string("workdir", None, "Where the run is kept, local or gs://.")
-PROFILE = flags.DEFINE_string("profile", None, "FIRST:LAST steps to trace into workdir/profile.")
-command.define_processes()
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+    """Defines the flags of the command."""
+    command.define_config()
+    flags.DEFINE_string("workdir", None, "Where the run is kept, local or gs://.")
+    flags.DEFINE_string("profile", None, "FIRST:LAST steps to trace into workdir/profile.")
+    command.define_processes()
 
 
 def main() -> None:
     """Runs the command."""
     config = command.read_config()
     command.require_deterministic(config)
-    profile = None if PROFILE.value is None else command.parse_steps(PROFILE.value)
-    fit_config(config, WORKDIR.value, started=command.process_started(), profile=profile)
+    profile = None if FLAGS.profile is None else command.parse_steps(FLAGS.profile)
+    fit_config(config, FLAGS.workdir, started=command.process_started(), profile=profile)
 
 
 def start() -> None:
     """Runs the command with the arguments of the command line."""
+    define_flags()
     command.main(main, required=("config", "workdir"))

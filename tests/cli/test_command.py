@@ -1,10 +1,13 @@
 """Overrides on the command line: whatever a section may hold can be set."""
 
+import importlib
+
 import pytest
 from absl import flags
 
 import ae_jax as ae
 from ae_jax.cli import command
+from ae_jax.cli.__main__ import COMMANDS
 
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module")  # ml_collections'
 
@@ -51,3 +54,11 @@ def test_a_part_takes_a_further_argument():
 def test_fields_that_do_not_exist_are_still_refused(field, said):
     with pytest.raises((ae.errors.ConfigError, KeyError), match=said):
         parsed(f"--config.{field}=5")
+
+
+def test_commands_can_be_imported_side_by_side():
+    """Flags are defined when a command starts: importing one leaves absl's flags as they were."""
+    before = set(flags.FLAGS)
+    for name in [*COMMANDS, "command", "jobs"]:
+        importlib.import_module(f"ae_jax.cli.{name}")
+    assert set(flags.FLAGS) == before
