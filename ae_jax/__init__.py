@@ -17,6 +17,7 @@ from ae_jax import (
     likelihoods,
     losses,
     networks,
+    ops,
     precision,
     priors,
     recipes,
@@ -25,14 +26,14 @@ from ae_jax import (
     testing,
     training,
 )
-from ae_jax.choices import spec_of
-from ae_jax.fitting import fit, fit_config
-from ae_jax.loading import load
+from ae_jax._workdir import read_metrics
+from ae_jax.data.spec import spec_of
 from ae_jax.model import Autoencoder, autoencoder
 from ae_jax.networks import from_linen, from_nnx
 from ae_jax.objective import Objective, Term, term
-from ae_jax.run import Run
-from ae_jax.storage import read_metrics
+from ae_jax.runs.fit import fit, fit_config
+from ae_jax.runs.load import load
+from ae_jax.runs.run import Run
 from ae_jax.types import Batch, Collectives, Context, Outputs, Player, Spec, Variables
 
 __version__ = "0.1.0"
@@ -68,6 +69,7 @@ __all__ = [
     "load",
     "losses",
     "networks",
+    "ops",
     "precision",
     "priors",
     "read_metrics",

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from ae_jax import fused_random, losses
+from ae_jax import losses
+from ae_jax.ops import random as fused_random
 from ae_jax.types import Array, Distribution, PRNGKey
 
 

@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, overload
 import jax
 import jax.numpy as jnp
 
-from ae_jax import registry
+from ae_jax import _registry as registry
 from ae_jax.errors import ConfigError, PartError, require_positive_ints
 from ae_jax.types import Array, Context, Node, Outputs
 

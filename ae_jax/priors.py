@@ -1,7 +1,7 @@
 """Priors p(z), which fill a bottleneck's `prior`."""
 
 from ae_jax import distributions
-from ae_jax.registry import PRIORS
+from ae_jax._registry import PRIORS
 from ae_jax.types import Prior
 
 __all__ = ["standard_normal"]

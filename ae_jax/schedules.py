@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import optax
 
+from ae_jax._registry import SCHEDULES
 from ae_jax.errors import ConfigError
-from ae_jax.registry import SCHEDULES
 
 __all__ = ["cosine", "exponential", "linear", "piecewise_constant"]
 

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax import fused_random
 from ae_jax import keys as keys_lib
+from ae_jax.ops import random as fused_random
 
 Array = jax.Array
 Tree = Any  # a pytree of arrays
@@ -47,7 +47,7 @@ class Spec(NamedTuple):
     """What one example looks like after preprocessing, and what kind of data it is."""
 
     event_shape: Shape
-    kind: str  # a key of `ae_jax.choices.KINDS`, e.g. "binary", "real", "tokens"
+    kind: str  # a key of `ae_jax.recipes.defaults.KINDS`, e.g. "binary", "real", "tokens"
     num_classes: int | None = None  # of tokens
     columns: tuple["Column", ...] | None = None  # of a table
     terminator: int | None = None  # the token that ends a sequence; what follows is padding

@@ -5,8 +5,8 @@
 
 The set-up of Kingma & Welling 2014 with 20 latents. Expected over seeds 0 to 2: test -ELBO 242.5 ±
 0.2 nats of binarised pixels (242.3 to 242.7), of which the KL is 19.3 ± 0.1; an independent PyTorch
-program of the same set-up gives 242.0 ± 0.2 (tests/data/test_fashion_mnist.py). About 70 s on two
-CPU cores.
+program of the same set-up gives 242.0 ± 0.2 (tests/data/sources/test_fashion_mnist.py). About
+70 s on two CPU cores.
 """
 
 import ml_collections

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 
-from ae_jax.data.files import existing, existing_folder
+from ae_jax.data.sources.files import existing, existing_folder
 from ae_jax.errors import DataError, MissingFileError
 
 PACKAGE = "dataset-fashion-mnist"

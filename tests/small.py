@@ -13,10 +13,12 @@ import numpy as np
 from etils import epath
 
 import ae_jax as ae
-from ae_jax.registry import SOURCES
-from ae_jax.session import Session
-from ae_jax.training import TrainState, engine, parallel
+from ae_jax._registry import SOURCES
+from ae_jax.runs.start import Session
+from ae_jax.training import TrainState
+from ae_jax.training import programs as engine
 from ae_jax.training.checkpoint import Checkpoints
+from ae_jax.training.parallel import strategies as parallel
 
 TRAIN, TEST, WIDTH = 61, 37, 6  # sizes that no batch and no device count divides
 SOURCE = "small_test_data"

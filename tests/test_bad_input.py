@@ -14,7 +14,7 @@ from ae_jax.errors import (
     UnknownNameError,
     WorkdirError,
 )
-from ae_jax.training import parallel
+from ae_jax.training.parallel import strategies as parallel
 from tests import small
 
 X = small.arrays()
@@ -193,7 +193,7 @@ def test_values_outside_the_likelihoods_range_are_refused(split):
     config = changed("data.preprocessing", {"name": "none"})
     config["model"] = ae.config.for_recipe(recipe)["model"]
     with pytest.raises(DataError, match=r"needs values in \[0, 1\], got -0.25 at \(5, 2\)"):
-        ae.planning.resolve(ae.config.complete(config), recipe, dataset)
+        ae.runs.planning.resolve(ae.config.complete(config), recipe, dataset)
 
 
 BAD_DATA = [
@@ -238,9 +238,9 @@ def test_a_workdir_that_cannot_be_written_is_refused(tmp_path, below):
 def test_a_workdir_of_another_config_is_refused_with_the_differences(tmp_path):
     stored = small.config(optimizer={"learning_rate": 2e-3}, seed=4)
     complete, data = ae.config.complete(stored), small.small_test_data()
-    resolved, *_ = ae.planning.resolve(complete, small.vae(), data)
-    workdir = ae.storage.open_workdir(tmp_path)
-    ae.storage.write_json(
+    resolved, *_ = ae.runs.planning.resolve(complete, small.vae(), data)
+    workdir = ae._workdir.open_workdir(tmp_path)
+    ae._workdir.write_json(
         workdir / "config.json", {"config": ae.config.to_plain(resolved), "spec": {}}
     )
     with pytest.raises(WorkdirError, match="another config") as caught:

@@ -16,8 +16,8 @@ import pytest
 
 import ae_jax as ae
 from ae_jax import compiler, precision
-from ae_jax.training import parallel
-from ae_jax.training.strategy import Program, compiler_options
+from ae_jax.training.parallel import strategies as parallel
+from ae_jax.training.parallel.strategy import Program, compiler_options
 from tests import small
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -31,7 +31,7 @@ with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
     import ae_jax as ae
     from ae_jax import compiler
-    from ae_jax.training import parallel
+    from ae_jax.training.parallel import strategies as parallel
 
     x = np.zeros((32_769, 3), np.float32)  # jax #39103
     x[:, 0] = np.arange(len(x))

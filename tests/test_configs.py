@@ -12,9 +12,9 @@ import ae_jax as ae
 from ae_jax import config as config_lib
 from ae_jax.data.dataset import of_section
 from ae_jax.errors import UnknownNameError
-from ae_jax.planning import plan_without_data, resolve
-from ae_jax.recipe import Recipe
-from ae_jax.session import Session
+from ae_jax.recipes.recipe import Recipe
+from ae_jax.runs.planning import plan_without_data, resolve
+from ae_jax.runs.start import Session
 
 FILES = sorted((pathlib.Path(__file__).parent.parent / "configs").glob("*.py"))
 

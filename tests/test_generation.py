@@ -12,7 +12,8 @@ from etils import epath
 from scipy import stats
 
 import ae_jax as ae
-from ae_jax import gallery, generation
+from ae_jax import generation
+from ae_jax.runs import gallery
 from ae_jax.types import ENTRIES, Told
 from tests import fast
 

@@ -12,8 +12,9 @@ import pytest
 from etils import epath
 
 import ae_jax as ae
-from ae_jax import config, summary
+from ae_jax import config
 from ae_jax.config import sections
+from ae_jax.runs import summary
 from ae_jax.training import checkpoint
 from tests import small
 

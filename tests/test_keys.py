@@ -12,18 +12,19 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from ae_jax import keys
+from ae_jax.data import order
 
 WORDS = st.integers(0, 2**32 - 1)
 SIZES = (1, 7, 100, 1433)
 
 
 def epoch_order(seed, epoch, size):
-    return keys.order(seed, epoch, np.arange(size), size, np)
+    return order.order(seed, epoch, np.arange(size), size, np)
 
 
 @functools.cache
 def on_device(size):
-    return jax.jit(lambda seed, epoch, place: keys.order(seed, epoch, place, size))
+    return jax.jit(lambda seed, epoch, place: order.order(seed, epoch, place, size))
 
 
 def raw(key):
@@ -48,7 +49,7 @@ def test_numpy_and_jax_give_the_same_order(seed, epoch, size):
 def test_the_largest_size_does_not_overflow():
     size = 2**31
     place = np.concatenate([np.arange(50_000), np.arange(size - 50_000, size)]).astype(np.uint32)
-    index = keys.order(3, 4, place, size, np)
+    index = order.order(3, 4, place, size, np)
     assert index.max() < size
     assert len(np.unique(index)) == len(place)
 
@@ -61,9 +62,9 @@ def test_epochs_and_seeds_have_orders_of_their_own():
 
 def test_order_keeps_the_shape_of_position():
     place = np.arange(12, dtype=np.uint32).reshape(3, 4)
-    expected = keys.order(1, 2, place.ravel(), 20, np).reshape(3, 4)
-    np.testing.assert_array_equal(keys.order(1, 2, place, 20, np), expected)
-    assert keys.order(1, 2, jnp.uint32(5), 20).shape == ()
+    expected = order.order(1, 2, place.ravel(), 20, np).reshape(3, 4)
+    np.testing.assert_array_equal(order.order(1, 2, place, 20, np), expected)
+    assert order.order(1, 2, jnp.uint32(5), 20).shape == ()
 
 
 @pytest.mark.parametrize("size", [20, 97, 360])
@@ -71,7 +72,7 @@ def test_order_keeps_the_shape_of_position():
 def test_the_index_at_a_position_is_uniform_over_seeds_and_epochs(size, vary):
     many = np.arange(50_000, dtype=np.uint32)
     seed, epoch = (many, 0) if vary == "seed" else (0, many)
-    at = lambda place: keys.order(seed, epoch, np.full(many.shape, place), size, np).astype(int)
+    at = lambda place: order.order(seed, epoch, np.full(many.shape, place), size, np).astype(int)
     for place in (0, 1, size // 2, size - 1):
         assert stats.chisquare(np.bincount(at(place), minlength=size)).pvalue > 1e-4
 
@@ -80,7 +81,7 @@ def test_the_index_at_a_position_is_uniform_over_seeds_and_epochs(size, vary):
 def test_two_positions_are_independent_of_each_other(size):
     # With four rounds of the network the pairs a grid column apart fail at p = 1e-126.
     seeds = np.arange(100_000, dtype=np.uint32)
-    at = lambda place: keys.order(seeds, 0, np.full(seeds.shape, place), size, np).astype(int)
+    at = lambda place: order.order(seeds, 0, np.full(seeds.shape, place), size, np).astype(int)
     column = -(-size // int(np.ceil(np.sqrt(size))))
     for other in (1, column, size - 1):
         apart = np.bincount((at(other) - at(0)) % size, minlength=size)
@@ -117,8 +118,8 @@ def test_every_seed_stream_step_and_place_has_a_key_of_its_own():
 
 def test_hash_depends_on_the_index_alone():
     few, many = (np.arange(n, dtype=np.uint32) for n in (10, 100_000))
-    hashes = keys.hash_index(many)
-    np.testing.assert_array_equal(keys.hash_index(few), hashes[:10])
+    hashes = order.hash_index(many)
+    np.testing.assert_array_equal(order.hash_index(few), hashes[:10])
     assert len(np.unique(hashes)) == len(many)  # the mix is a bijection
     shares = np.bincount((hashes >> np.uint32(28)).astype(int), minlength=16)
     assert stats.chisquare(shares).pvalue > 1e-4
@@ -176,15 +177,15 @@ def test_golden_streams():
 
 
 def test_golden_data_order():
-    assert keys.order_seed(jax.random.key(0)) == 31327077
-    assert keys.order_seed(jax.random.key(12345)) == 2803044786
-    first = lambda seed, epoch: keys.order(seed, epoch, np.arange(10), 1433, np).tolist()
+    assert order.order_seed(jax.random.key(0)) == 31327077
+    assert order.order_seed(jax.random.key(12345)) == 2803044786
+    first = lambda seed, epoch: order.order(seed, epoch, np.arange(10), 1433, np).tolist()
     assert first(1, 0) == [323, 946, 786, 342, 1093, 506, 81, 1326, 447, 1338]
     assert first(2779096485, 3) == [396, 713, 212, 373, 1217, 804, 924, 470, 84, 117]
 
 
 def test_golden_hashes():
-    assert keys.hash_index(np.arange(8, dtype=np.uint32)).tolist() == [
+    assert order.hash_index(np.arange(8, dtype=np.uint32)).tolist() == [
         2667903430,
         3887611151,
         3949357824,

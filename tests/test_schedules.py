@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import ae_jax as ae
-from ae_jax import registry
+from ae_jax import _registry as registry
 
 STEPS = (0, 1, 7, 20, 50, 99, 100, 1000)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import ae_jax as ae
-from ae_jax.training import parallel
+from ae_jax.training.parallel import strategies as parallel
 from ae_jax.types import Node
 
 RNG = np.random.default_rng(0)

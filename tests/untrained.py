@@ -6,7 +6,8 @@ import jax
 import numpy as np
 
 import ae_jax as ae
-from ae_jax import keys, planning
+from ae_jax import keys
+from ae_jax.runs import planning
 from tests import fast, small
 
 

@@ -5,9 +5,9 @@ from typing import Any
 import jax.numpy as jnp
 
 from ae_jax import losses
+from ae_jax._registry import BOTTLENECKS, PRIORS
 from ae_jax.bottlenecks._shapes import latent_shape, no_stats, same_state
 from ae_jax.distributions import DiagonalGaussian
-from ae_jax.registry import BOTTLENECKS, PRIORS
 from ae_jax.types import Bottleneck
 
 

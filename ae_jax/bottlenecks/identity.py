@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from ae_jax._registry import BOTTLENECKS, PRIORS
 from ae_jax.bottlenecks._shapes import latent_shape, no_stats, same_state
 from ae_jax.distributions import Deterministic
-from ae_jax.registry import BOTTLENECKS, PRIORS
 from ae_jax.types import Bottleneck
 
 

@@ -3,10 +3,10 @@
 import jax
 import jax.numpy as jnp
 
+from ae_jax._registry import BOTTLENECKS
 from ae_jax.bottlenecks._shapes import latent_shape
 from ae_jax.distributions import Deterministic
 from ae_jax.errors import ConfigError
-from ae_jax.registry import BOTTLENECKS
 from ae_jax.types import Bottleneck
 
 EPSILON = 1e-6  # keeps constant features finite

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import losses
+from ae_jax._registry import BOTTLENECKS
 from ae_jax.bottlenecks._codes import Quantized, UniformCodes
 from ae_jax.bottlenecks._shapes import latent_shape, no_stats, same_state
 from ae_jax.errors import ConfigError, require_positive_ints
-from ae_jax.registry import BOTTLENECKS
 from ae_jax.types import Array, Bottleneck, PRNGKey, Tree
 
 LEAST = 1e-20  # a count below which the mean of what a code stands for is lost to rounding

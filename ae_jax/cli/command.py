@@ -12,11 +12,11 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from ae_jax import config as config_lib
-from ae_jax import terminal
 from ae_jax.config.sections import ConfigLike
 from ae_jax.errors import AeJaxError, ConfigError, MissingFileError, nearest
 from ae_jax.precision import compiled_in_float32
-from ae_jax.training import processes
+from ae_jax.training import terminal
+from ae_jax.training.parallel import processes
 
 BAD_USAGE = 2
 CACHE = "JAX_COMPILATION_CACHE_DIR"

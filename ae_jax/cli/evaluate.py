@@ -16,10 +16,12 @@ import numpy as np
 from absl import flags
 
 import ae_jax as ae
-from ae_jax import config, evaluation, figures, storage, terminal
+from ae_jax import _workdir as storage
+from ae_jax import config, evaluation, figures
 from ae_jax.cli import command
 from ae_jax.data.source import pieces, readable
 from ae_jax.errors import PartError, WorkdirError
+from ae_jax.training import terminal
 
 FLAGS = flags.FLAGS
 

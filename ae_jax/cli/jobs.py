@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
+from ae_jax import _workdir as storage
 from ae_jax import config as config_lib
-from ae_jax import storage, summary
 from ae_jax.cli import command
 from ae_jax.errors import ConfigError
+from ae_jax.runs import summary
 from ae_jax.training.preemption import taken
 
 FILE = "queue.json"

@@ -11,7 +11,7 @@ from absl import flags
 
 from ae_jax import data
 from ae_jax.cli import command
-from ae_jax.data import preparing
+from ae_jax.data.sources import preparing
 from ae_jax.errors import ConfigError
 
 FLAGS = flags.FLAGS

@@ -14,8 +14,10 @@ import numpy as np
 from absl import flags
 
 import ae_jax as ae
-from ae_jax import gallery, latents, storage
+from ae_jax import _workdir as storage
 from ae_jax.cli import command
+from ae_jax.runs import gallery
+from ae_jax.runs import walks as latents
 
 FLAGS = flags.FLAGS
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from ae_jax import fused_random
+from ae_jax._registry import CORRUPTIONS
 from ae_jax.corruptions._entries import Corruption, as_value, replace, require_order, require_rate
 from ae_jax.errors import ConfigError, ShapeError, require_part_hidden
-from ae_jax.registry import CORRUPTIONS
+from ae_jax.ops import random as fused_random
 from ae_jax.types import Array, PRNGKey
 
 

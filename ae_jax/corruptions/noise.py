@@ -2,9 +2,9 @@
 
 import jax.numpy as jnp
 
-from ae_jax import fused_random
+from ae_jax._registry import CORRUPTIONS
 from ae_jax.corruptions._entries import Corruption, from_noise, require_order, require_std
-from ae_jax.registry import CORRUPTIONS
+from ae_jax.ops import random as fused_random
 from ae_jax.types import Array, PRNGKey
 
 

@@ -3,11 +3,11 @@
 import jax
 import jax.numpy as jnp
 
-from ae_jax import fused_random
+from ae_jax._registry import CORRUPTIONS
 from ae_jax.corruptions._entries import Corruption, require_rate, seen
 from ae_jax.corruptions.masking import masking
 from ae_jax.errors import ConfigError
-from ae_jax.registry import CORRUPTIONS
+from ae_jax.ops import random as fused_random
 from ae_jax.types import Array, PRNGKey
 
 

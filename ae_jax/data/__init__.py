@@ -34,22 +34,22 @@ seed |
 """
 
 from ae_jax.data import preprocessing
-from ae_jax.data.csv import csv
 from ae_jax.data.dataset import Dataset, as_dataset, from_arrays, load, split_mask
-from ae_jax.data.digits import digits
-from ae_jax.data.factors import factors
-from ae_jax.data.grain_source import arrayrecord, from_grain
-from ae_jax.data.idx import idx
-from ae_jax.data.images import images
-from ae_jax.data.npy import npy, npz
-from ae_jax.data.parquet import parquet
-from ae_jax.data.series import series
 from ae_jax.data.source import Arrays, Records, Source, Subset
-from ae_jax.data.synthetic import synthetic
-from ae_jax.data.tables import tables
-from ae_jax.data.text import text
-from ae_jax.data.tfds import tfds
-from ae_jax.data.waves import waves
+from ae_jax.data.sources.csv import csv
+from ae_jax.data.sources.digits import digits
+from ae_jax.data.sources.factors import factors
+from ae_jax.data.sources.grain_source import arrayrecord, from_grain
+from ae_jax.data.sources.idx import idx
+from ae_jax.data.sources.images import images
+from ae_jax.data.sources.npy import npy, npz
+from ae_jax.data.sources.parquet import parquet
+from ae_jax.data.sources.series import series
+from ae_jax.data.sources.synthetic import synthetic
+from ae_jax.data.sources.tables import tables
+from ae_jax.data.sources.text import text
+from ae_jax.data.sources.tfds import tfds
+from ae_jax.data.sources.waves import waves
 
 __all__ = [
     "Arrays",

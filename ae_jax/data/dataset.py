@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ae_jax import keys
+from ae_jax._registry import SOURCES
 from ae_jax.config.sections import Data
-from ae_jax.data import given, kinds, matching, suggestions
+from ae_jax.data import given, kinds, matching, order, suggestions
 from ae_jax.data.declared import check_declared
 from ae_jax.data.facts import look
 from ae_jax.data.parts import arrays_of, columns_of, source_of
@@ -24,7 +24,6 @@ from ae_jax.data.source import (
     lies_in_memory,
 )
 from ae_jax.errors import ConfigError, DataError, UnknownNameError, nearest
-from ae_jax.registry import SOURCES
 from ae_jax.types import Column
 
 TEST_FRACTION = 0.1
@@ -40,7 +39,7 @@ class Dataset(NamedTuple):
       validation: held out of training to choose by (the best checkpoint); None: no such split.
       source: what was loaded, for config.json; None for an array passed from memory.
       value_range: the smallest and largest value the data's units allow, where known.
-      kind: of the values, a key of `ae_jax.choices.KINDS`; None: seen from the values.
+      kind: of the values, a key of `ae_jax.recipes.defaults.KINDS`; None: seen from the values.
       num_classes: of tokens, how many there may be.
       columns: of a table, from left to right.
       overlapping: whether examples share data, as windows do, so that no split by example is sound.
@@ -97,7 +96,7 @@ def split_mask(size: int, fraction: float, split: str = "test") -> np.ndarray:
     if not number or not 0 <= fraction < 1:
         raise ConfigError(f"{split}_fraction must lie in [0, 1), got {fraction!r}")
     index = np.arange(size, dtype=np.uint32) ^ np.uint32(SALT[split])
-    return keys.hash_index(index) < fraction * 2.0**32
+    return order.hash_index(index) < fraction * 2.0**32
 
 
 def split(

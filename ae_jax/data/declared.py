@@ -21,7 +21,7 @@ class Declaration(NamedTuple):
       dtype: of its values.
       num_train: how many examples there are to learn from.
       num_test: how many to evaluate on.
-      kind: of the values, a key of `ae_jax.choices.KINDS`.
+      kind: of the values, a key of `ae_jax.recipes.defaults.KINDS`.
       num_classes: of tokens, how many there may be.
       extras: shape and dtype of each.
     """

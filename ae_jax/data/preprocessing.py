@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from ae_jax import fused_random
+from ae_jax._registry import PREPROCESSING
 from ae_jax.data.intake import Affine
 from ae_jax.errors import ConfigError, DataError, ShapeError
 from ae_jax.keys import Draws
-from ae_jax.registry import PREPROCESSING
+from ae_jax.ops import random as fused_random
 from ae_jax.types import Array, Node, Shape
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax
 import numpy as np
 
-from ae_jax import keys
+from ae_jax.data import order
 from ae_jax.errors import DataError
 from ae_jax.types import Column
 
@@ -221,7 +221,7 @@ def sampled(source: Source, limit: int = SAMPLED) -> Arrays:
       DataError: one of them is not finite.
     """
     number = np.arange(min(limit, len(source)), dtype=np.uint32)
-    index = number if len(source) <= limit else keys.order(0, 0, number, len(source), xp=np)
+    index = number if len(source) <= limit else order.order(0, 0, number, len(source), xp=np)
     chosen = _joined(Subset(source, index.astype(np.int64)))
     check_records(chosen.records, "sampled", index)
     return chosen

@@ -2,8 +2,8 @@
 
 import pathlib
 
+from ae_jax._registry import SOURCES
 from ae_jax.errors import UnknownNameError
-from ae_jax.registry import SOURCES
 
 BY_SUFFIX = {
     ".csv": "csv",

@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax import generation, keys, registry
+from ae_jax import _registry as registry
+from ae_jax import generation, keys
 from ae_jax.data import matching
+from ae_jax.data.batches import to_batch
 from ae_jax.data.preprocessing import on_device
-from ae_jax.data.resident import to_batch
 from ae_jax.data.source import Records, Source, pieces, readable
 from ae_jax.errors import DataError, nearest
 from ae_jax.masks import MASK, Hiding, hide

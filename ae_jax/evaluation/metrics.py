@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import terms
-from ae_jax.likelihoods._scores import score_of
+from ae_jax.likelihoods.scores import score_of
 from ae_jax.types import Array, Context, Outputs
 
 

@@ -3,8 +3,8 @@
 import jax
 
 from ae_jax import losses
+from ae_jax._registry import LIKELIHOODS
 from ae_jax.likelihoods._checks import require_range
-from ae_jax.registry import LIKELIHOODS
 from ae_jax.types import Likelihood
 
 

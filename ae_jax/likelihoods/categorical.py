@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import losses
+from ae_jax._registry import LIKELIHOODS
 from ae_jax.errors import require_positive_ints
 from ae_jax.likelihoods._checks import require_whole
-from ae_jax.registry import LIKELIHOODS
 from ae_jax.types import Likelihood
 
 

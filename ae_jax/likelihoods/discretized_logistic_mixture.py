@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import losses
+from ae_jax._registry import LIKELIHOODS
 from ae_jax.errors import ConfigError, require_positive_ints
 from ae_jax.likelihoods._checks import require, require_range
 from ae_jax.losses._absolute import absolute
 from ae_jax.losses._precision import at_least_float32
 from ae_jax.losses.logistic_mixture import log_level_mass
-from ae_jax.registry import LIKELIHOODS
 from ae_jax.types import Array, Likelihood
 
 NAME = "discretized_logistic_mixture"

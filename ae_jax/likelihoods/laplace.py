@@ -3,8 +3,8 @@
 import jax
 
 from ae_jax import losses
+from ae_jax._registry import LIKELIHOODS
 from ae_jax.likelihoods._location_scale import location_scale
-from ae_jax.registry import LIKELIHOODS
 from ae_jax.types import Likelihood
 
 

@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ae_jax._registry import LIKELIHOODS
 from ae_jax.errors import ConfigError, DataError, ShapeError, require_positive_ints
 from ae_jax.likelihoods._checks import OutsideSupport
-from ae_jax.likelihoods._scores import score_of
+from ae_jax.likelihoods.scores import score_of
 from ae_jax.losses._precision import at_least_float32
-from ae_jax.registry import LIKELIHOODS
 from ae_jax.types import Array, Likelihood, Shape
 
 

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 
 from ae_jax import losses
+from ae_jax._registry import LIKELIHOODS
 from ae_jax.likelihoods._counts import (
     draw_negative_binomial,
     mode_of_negative_binomial,
     of_counts,
 )
-from ae_jax.registry import LIKELIHOODS
 from ae_jax.types import Likelihood
 
 

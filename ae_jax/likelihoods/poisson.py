@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 
 from ae_jax import losses
+from ae_jax._registry import LIKELIHOODS
 from ae_jax.likelihoods._counts import draw_poisson, of_counts
-from ae_jax.registry import LIKELIHOODS
 from ae_jax.types import Likelihood
 
 

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
 
+from ae_jax._registry import NETWORKS
 from ae_jax.errors import require_positive_ints
-from ae_jax.networks import _convolution, _layers
+from ae_jax.networks import _layers
 from ae_jax.networks.adapters import from_linen
 from ae_jax.networks.mlp import activation_function
-from ae_jax.registry import NETWORKS
+from ae_jax.ops import convolution as _convolution
 from ae_jax.types import Array, Network, Shape
 
 

@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from ae_jax._registry import NETWORKS, import_object
 from ae_jax.errors import ConfigError, nearest, require_positive_ints
 from ae_jax.networks import _layers
 from ae_jax.networks._dense import Dense
 from ae_jax.networks.adapters import from_linen
-from ae_jax.registry import NETWORKS, import_object
 from ae_jax.types import Array, Network, Shape
 
 ACTIVATIONS = {

@@ -6,13 +6,14 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
+from ae_jax._registry import NETWORKS
 from ae_jax.errors import ConfigError, require_positive_ints
-from ae_jax.networks import _attention, _convolution, _layers
+from ae_jax.networks import _attention, _layers
 from ae_jax.networks._dense import Dense
 from ae_jax.networks.adapters import from_linen
 from ae_jax.networks.conv import Convolution, as_image, image_shape
 from ae_jax.networks.mlp import activation_function
-from ae_jax.registry import NETWORKS
+from ae_jax.ops import convolution as _convolution
 from ae_jax.types import Array, Network, Shape
 
 KERNEL = 3

@@ -7,11 +7,11 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
+from ae_jax._registry import NETWORKS
 from ae_jax.errors import ConfigError, ShapeError
 from ae_jax.networks import _layers
 from ae_jax.networks.adapters import from_linen
 from ae_jax.networks.mlp import MLP, mlp_options
-from ae_jax.registry import NETWORKS
 from ae_jax.types import Array, Network, Shape
 
 

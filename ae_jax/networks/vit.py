@@ -6,13 +6,13 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
+from ae_jax._registry import NETWORKS
 from ae_jax.errors import ShapeError, require_part_hidden, require_positive_ints
 from ae_jax.networks import _attention, _layers
 from ae_jax.networks._dense import Dense
 from ae_jax.networks._patches import Patches
 from ae_jax.networks.adapters import from_linen
 from ae_jax.networks.transformer import require_pool
-from ae_jax.registry import NETWORKS
 from ae_jax.types import Array, Network, Shape
 
 

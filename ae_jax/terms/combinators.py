@@ -6,9 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ae_jax._registry import COMBINATORS, to_node
 from ae_jax.errors import ConfigError, PartError, nearest
 from ae_jax.objective import Objective, Term
-from ae_jax.registry import COMBINATORS, to_node
 from ae_jax.types import Array, Context, Node, Outputs
 
 

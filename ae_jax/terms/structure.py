@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from ae_jax import losses
 from ae_jax.errors import PartError, nearest, require_positive_ints
-from ae_jax.kernels import without_kernels
+from ae_jax.ops.kernels import without_kernels
 from ae_jax.terms._registered import part, registered
 from ae_jax.types import Array, Context, Outputs
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ae_jax import bottlenecks, likelihoods, networks
 from ae_jax.model import Autoencoder, autoencoder
-from ae_jax.training import parallel
+from ae_jax.training.parallel import strategies as parallel
 from ae_jax.types import Batch, Shape, Tree, Variables
 
 NUM_TRAIN = 1000

@@ -13,7 +13,7 @@ import optax
 
 from ae_jax import config
 from ae_jax.model import Autoencoder
-from ae_jax.recipe import Recipe
+from ae_jax.recipes.recipe import Recipe
 from ae_jax.testing._batches import NUM_TRAIN, example_batches, on_devices
 from ae_jax.testing._report import COUNTS, Findings, Report, distance, usable
 from ae_jax.training.state import TrainState, init_state

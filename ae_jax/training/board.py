@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ae_jax.storage import TENSORBOARD, writing
+from ae_jax._workdir import TENSORBOARD, writing
 
 
 class Board:

@@ -18,8 +18,8 @@ import orbax.checkpoint as ocp
 from etils import epath
 from orbax.checkpoint.checkpoint_managers import preservation_policy as preservation
 
+from ae_jax._workdir import CHECKPOINTS, is_local
 from ae_jax.errors import CheckpointError, WorkdirError
-from ae_jax.storage import CHECKPOINTS, is_local
 from ae_jax.training.state import TrainState
 from ae_jax.types import Tree, Variables
 

@@ -9,18 +9,19 @@ import jax
 import numpy as np
 
 from ae_jax import config as config_lib
-from ae_jax import keys
 from ae_jax.config.sections import Config
-from ae_jax.data import streaming
+from ae_jax.data import blocks as streaming
+from ae_jax.data import order
 from ae_jax.data.intake import Affine, take_in
 from ae_jax.data.preprocessing import Preprocessing
 from ae_jax.data.source import Source, in_memory, nbytes
 from ae_jax.errors import ConfigError, DataError, nearest
 from ae_jax.model import Autoencoder
 from ae_jax.objective import Objective
-from ae_jax.training import engine, parallel
+from ae_jax.training import programs as engine
+from ae_jax.training.parallel import strategies as parallel
+from ae_jax.training.parallel.strategy import Program, Strategy
 from ae_jax.training.plan import Plan
-from ae_jax.training.strategy import Program, Strategy
 from ae_jax.types import Tree, Variables
 
 UNLIMITED = 2**31 - 1
@@ -57,7 +58,7 @@ class Resident:
             plan.config.training.accumulation,
             plan.config.training.average_decay,
         )
-        self.data = strategy.place((train.records, keys.order_seed(root)))
+        self.data = strategy.place((train.records, order.order_seed(root)))
         self.skipped_records = 0 if train.valid is None else int(np.sum(~train.valid))
 
     def available(self) -> int:
@@ -104,12 +105,12 @@ class Streaming:
             training.average_decay,
         )
         micro = self.batch_size // accumulation
-        seed = int(keys.order_seed(root))
-        order = streaming.shuffled(seed, examples_seen, len(source), micro)
+        seed = int(order.order_seed(root))
+        places = streaming.shuffled(seed, examples_seen, len(source), micro)
         limit = training.steps_per_dispatch
         self.steps = streaming.block_steps(source, self.batch_size, limit)
         shares, blocks = shares_of(strategy, micro), -(-steps // self.steps)
-        blocks = streaming.Blocks(source, order, shares, self.steps * accumulation, blocks)
+        blocks = streaming.Blocks(source, places, shares, self.steps * accumulation, blocks)
         self.ahead = Ahead(streaming.iterate(blocks, plan.config.data.workers), strategy)
         self.block, self.first = None, self.steps
         self.skipped_records = 0

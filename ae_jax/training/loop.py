@@ -8,10 +8,11 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from ae_jax import optimizers
 from ae_jax.errors import NonFiniteError, Preempted
-from ae_jax.training import parallel, processes
+from ae_jax.training import optimizer as optimizers
 from ae_jax.training.feeds import ENGINES, choose_engine, evaluation_program, evaluator
+from ae_jax.training.parallel import processes
+from ae_jax.training.parallel import strategies as parallel
 from ae_jax.training.plan import Plan
 from ae_jax.training.preemption import Preemption
 from ae_jax.training.profiling import Profiler

@@ -7,7 +7,7 @@ from typing import Any
 
 from jax.experimental import multihost_utils
 
-from ae_jax.training import processes
+from ae_jax.training.parallel import processes
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 WARNINGS = tuple(

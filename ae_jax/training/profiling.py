@@ -6,8 +6,8 @@ from typing import Any
 
 import jax
 
+from ae_jax._workdir import is_local
 from ae_jax.errors import ConfigError
-from ae_jax.storage import is_local
 
 FOLDER = "profile"
 

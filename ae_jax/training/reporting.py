@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from ae_jax import terminal
+from ae_jax._workdir import MetricsSegment
 from ae_jax.errors import WorkdirError
-from ae_jax.storage import MetricsSegment
+from ae_jax.training import terminal
 from ae_jax.training.board import Board
 
 

@@ -173,10 +173,10 @@ def first_steps(
     import jax
     import jax.numpy as jnp
 
-    from ae_jax import keys
-    from ae_jax.data.resident import shuffled_index, to_batch
+    from ae_jax.data import order
+    from ae_jax.data.batches import shuffled_index, to_batch
     from ae_jax.data.source import Records, in_memory
-    from ae_jax.planning import prepare as resolve
+    from ae_jax.runs.planning import prepare as resolve
     from ae_jax.training.state import init_state
     from ae_jax.training.step import make_step
     from peers import ours
@@ -192,7 +192,7 @@ def first_steps(
     batches, noise, losses = [], [], []
     for i in range(STEPS):
         offset = jnp.uint32(i * sizes.batch_size)
-        seed = jnp.asarray(keys.order_seed(root))
+        seed = jnp.asarray(order.order_seed(root))
         index = np.asarray(shuffled_index(seed, jnp.uint32(0), offset, places, len(train)))
         batches.append(train[index])
         noise.append(drawn(root, i, places, sizes.latent if row.noisy else 0))

@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Any
 
-from ae_jax import summary
+from ae_jax.runs import summary
 
 PACKAGES = (
     "ae_jax",

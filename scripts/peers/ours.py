@@ -8,9 +8,9 @@ import jax
 import numpy as np
 
 import ae_jax as ae
-from ae_jax.planning import prepare
-from ae_jax.training import parallel
+from ae_jax.runs.planning import prepare
 from ae_jax.training.loop import Loop
+from ae_jax.training.parallel import strategies as parallel
 from ae_jax.training.reporting import Reporter
 from ae_jax.training.state import init_state
 from peers import admission as admission_lib

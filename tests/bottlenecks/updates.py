@@ -8,7 +8,7 @@ import numpy as np
 
 import ae_jax as ae
 from ae_jax import keys as keys_lib
-from ae_jax.training import parallel
+from ae_jax.training.parallel import strategies as parallel
 from ae_jax.types import Coder
 from tests import fast
 

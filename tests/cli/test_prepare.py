@@ -13,9 +13,9 @@ import pytest
 import tensorflow_datasets
 
 import ae_jax as ae
-from ae_jax.data import files, preparing
+from ae_jax.data.sources import files, preparing
 from ae_jax.errors import DataError, MissingFileError, UnknownNameError
-from tests.data import tfds_files
+from tests.data.sources import tfds_files
 from tests.scripts import ROOT, run
 
 NAMES = {

@@ -9,7 +9,7 @@ import pytest
 
 import ae_jax as ae
 from ae_jax import config
-from ae_jax.recipe import Recipe
+from ae_jax.recipes.recipe import Recipe
 from tests import small
 
 VAE = ae.recipes.vae(
@@ -157,11 +157,11 @@ def test_every_recipe_survives_the_round_trip_through_json(name):
 
 def test_a_model_of_built_in_parts_survives_too():
     pair = VAE.build(ae.Spec((6,), "real"))
-    again = Recipe.from_config(config.for_recipe(ae.fitting.as_recipe(pair)))
+    again = Recipe.from_config(config.for_recipe(ae.recipes.recipe.as_recipe(pair)))
     assert again.corruption.node == VAE.corruption.node
     assert again.encoder.node == VAE.encoder.node
     bare = ae.recipes.vae(4).build(ae.Spec((6,), "real"))
-    Recipe.from_config(config.for_recipe(ae.fitting.as_recipe(bare)))
+    Recipe.from_config(config.for_recipe(ae.recipes.recipe.as_recipe(bare)))
 
 
 def test_parts_without_a_config_form_are_named_when_they_are_needed():

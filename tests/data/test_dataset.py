@@ -7,10 +7,10 @@ import pytest
 from scipy import stats
 
 import ae_jax as ae
-from ae_jax import keys
+from ae_jax._registry import SOURCES
 from ae_jax.config.sections import Data
+from ae_jax.data import order
 from ae_jax.data.dataset import check, check_array, of_section, split
-from ae_jax.registry import SOURCES
 from tests import small
 
 X = np.arange(60, dtype=np.float32).reshape(20, 3)
@@ -36,7 +36,7 @@ def test_the_split_holds_out_about_the_fraction(fraction):
 def test_the_split_is_that_of_the_hash_and_does_not_move_when_data_are_appended():
     few, many = ae.data.split_mask(50, 0.2), ae.data.split_mask(5_000, 0.2)
     np.testing.assert_array_equal(many[:50], few)
-    hashes = keys.hash_index(np.arange(50, dtype=np.uint32))
+    hashes = order.hash_index(np.arange(50, dtype=np.uint32))
     np.testing.assert_array_equal(few, hashes / 2**32 < 0.2)
 
 

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 import ae_jax as ae
-from ae_jax import planning
 from ae_jax.config.sections import Data
 from ae_jax.data.dataset import of_section
 from ae_jax.data.declared import Declared, check_declared, declaration
 from ae_jax.errors import ConfigError, DataError, UnknownNameError
+from ae_jax.runs import planning
 from ae_jax.training import init_state
 
 SPEC = {"shape": [4, 5, 1], "dtype": "uint8", "num_train": 300}

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 import ae_jax as ae
-from ae_jax import choices, planning
 from ae_jax.config import complete, for_recipe
 from ae_jax.data import source as source_lib
+from ae_jax.data import spec
 from ae_jax.data.facts import SHARE, facts_of, look, loses
 from ae_jax.data.source import Arrays, Subset
 from ae_jax.errors import DataError
-from ae_jax.recipe import Recipe
+from ae_jax.recipes.recipe import Recipe
+from ae_jax.runs import planning
 
 RNG = np.random.default_rng(0)
 ROWS = {
@@ -118,7 +119,7 @@ def test_a_run_looks_at_its_data_once_and_at_their_support_once_more(likelihood)
     dataset = ae.data.as_dataset(ae.data.Dataset(Counted(x), Arrays(x[:0])))
     dataset = planning.held(config.data, dataset)
     planning.resolve(config, Recipe.from_config(config), dataset)
-    choices.display_range(dataset)
+    spec.display_range(dataset)
     assert Counted.rows == len(x) + (len(x) if likelihood == "bernoulli" else 8192)
 
 

@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 
 import ae_jax as ae
-from ae_jax import planning
-from ae_jax.choices import choose_preprocessing
 from ae_jax.config import for_recipe
 from ae_jax.config.sections import Data
 from ae_jax.data import preprocessing as pre
 from ae_jax.data.intake import take_in, take_in_records
 from ae_jax.data.preprocessing import on_device
 from ae_jax.data.source import Arrays, Records, in_memory, lies_in_memory
+from ae_jax.data.spec import choose_preprocessing
 from ae_jax.errors import ConfigError, DataError
-from ae_jax.run import Run
-from tests.data.test_grain import as_npy
-from tests.data.test_grain import write as write_records
+from ae_jax.runs import planning
+from ae_jax.runs.run import Run
+from tests.data.sources.test_grain import as_npy
+from tests.data.sources.test_grain import write as write_records
 
 RNG = np.random.default_rng(0)
 SECONDS = RNG.uniform(0, 600, 120)  # ten minutes

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import ae_jax as ae
-from ae_jax import choices, planning
 from ae_jax.data import kinds
 from ae_jax.errors import ConfigError, DataError, UnknownNameError
+from ae_jax.recipes import defaults
+from ae_jax.runs import planning
 from ae_jax.types import Column
 from tests import small
 
@@ -32,8 +33,8 @@ def changed(value, x=COUNTS):
 
 
 def test_every_kind_that_can_be_declared_has_its_parts_and_its_check():
-    assert set(kinds.VALUES) == set(choices.KINDS)
-    assert set(kinds.COLUMN_KINDS) == set(choices.COLUMN_LIKELIHOOD)
+    assert set(kinds.VALUES) == set(defaults.KINDS)
+    assert set(kinds.COLUMN_KINDS) == set(defaults.COLUMN_LIKELIHOOD)
 
 
 DECLARATIONS = [

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import ae_jax as ae
-from ae_jax import keys, registry
+from ae_jax import _registry as registry
+from ae_jax import keys
 from ae_jax.data import preprocessing
 from tests import small
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import ae_jax as ae
+from ae_jax._registry import SOURCES
 from ae_jax.data.source import nbytes
-from ae_jax.registry import SOURCES
-from tests.data.test_grain import as_npy
-from tests.data.test_grain import write as write_records
+from tests.data.sources.test_grain import as_npy
+from tests.data.sources.test_grain import write as write_records
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (60, 6, 5), np.uint8)

@@ -11,7 +11,7 @@ from scipy.special import logsumexp
 import ae_jax as ae
 from ae_jax import keys
 from ae_jax.data.preprocessing import none
-from ae_jax.run import Run
+from ae_jax.runs.run import Run
 from tests import small
 
 SIGMA, LATENTS, WIDTH = 0.7, 2, small.WIDTH

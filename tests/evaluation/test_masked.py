@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import ae_jax as ae
-from ae_jax import evaluation, gallery
+from ae_jax import evaluation
 from ae_jax.data.source import Arrays, Records
 from ae_jax.errors import ConfigError, DataError, PartError, ShapeError
+from ae_jax.runs import gallery
 from tests import fast
 
 NUM, HIGH = 9, 16.0

@@ -10,7 +10,7 @@ import pytest
 
 import ae_jax as ae
 from ae_jax import config
-from ae_jax.registry import LIKELIHOODS
+from ae_jax._registry import LIKELIHOODS
 from tests.likelihoods.cases import CASES, DRAWS, Case, compiled, examples, extremes
 from tests.losses.properties import PRECISIONS, assert_close, finite_differences
 

@@ -10,9 +10,9 @@ from scipy import stats
 
 import ae_jax as ae
 from ae_jax import config, keys
-from ae_jax.choices import start
 from ae_jax.data import Arrays, Dataset, preprocessing
 from ae_jax.errors import ConfigError, ShapeError
+from ae_jax.recipes.defaults import start
 from ae_jax.types import Coder
 from tests import fast
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import ae_jax as ae
-from ae_jax import config, registry
+from ae_jax import _registry as registry
+from ae_jax import config
 from ae_jax.errors import ConfigError, DataError, ShapeError
 
 GAUSSIAN = ae.likelihoods.gaussian("predicted")

@@ -12,7 +12,8 @@ from flax import nnx
 
 import ae_jax as ae
 from ae_jax import keys as keys_lib
-from ae_jax.training import init_state, make_step, parallel
+from ae_jax.training import init_state, make_step
+from ae_jax.training.parallel import strategies as parallel
 from tests import fast
 
 RNG = np.random.default_rng(0)

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ae_jax as ae
-from ae_jax import kernels
 from ae_jax.benchmarking.pods import programs
 from ae_jax.networks import _attention
+from ae_jax.ops import kernels
 from tests import fast
 from tests.networks import checks
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ae_jax as ae
-from ae_jax.registry import NETWORKS
+from ae_jax._registry import NETWORKS
 from ae_jax.training import init_state, make_step, single_player
 from tests import fast
 

@@ -9,7 +9,7 @@ import pytest
 
 import ae_jax as ae
 from ae_jax import terms
-from ae_jax.registry import TERMS
+from ae_jax._registry import TERMS
 from ae_jax.testing import check_term
 from tests import fast
 

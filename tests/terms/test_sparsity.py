@@ -10,7 +10,7 @@ import pytest
 
 import ae_jax as ae
 from ae_jax import terms
-from ae_jax.training import parallel
+from ae_jax.training.parallel import strategies as parallel
 from tests import fast
 from tests.reference import sparsity as oracles
 from tests.terms.setting import NETWORK, VALID, double, evaluate, gradients, setting

@@ -13,7 +13,8 @@ from etils import epath
 import ae_jax as ae
 from ae_jax.errors import CheckpointError
 from ae_jax.training import checkpoint as lib
-from ae_jax.training import parallel, single_player
+from ae_jax.training import single_player
+from ae_jax.training.parallel import strategies as parallel
 from tests import small
 
 

@@ -15,8 +15,8 @@ import pytest
 
 import ae_jax as ae
 from ae_jax.errors import Preempted
-from ae_jax.session import Session
-from ae_jax.training import parallel
+from ae_jax.runs.start import Session
+from ae_jax.training.parallel import strategies as parallel
 from ae_jax.training.preemption import Preemption
 from ae_jax.training.reporting import Reporter
 from tests import small
@@ -184,7 +184,7 @@ def test_a_broken_pipe_saves_as_sigterm_does(tmp_path, monkeypatch):
 def test_a_full_disk_is_one_line_and_earlier_checkpoints_are_whole(tmp_path, monkeypatch, what):
     place = {
         "checkpoint": "orbax.checkpoint.CheckpointManager.save",
-        "json": "ae_jax.storage.os.replace",
+        "json": "ae_jax._workdir.os.replace",
         "board": "tensorboardX.event_file_writer.EventsWriter.write_event",
     }[what]
     original = pkgutil.resolve_name(place)

@@ -10,8 +10,9 @@ import pytest
 
 import ae_jax as ae
 from ae_jax import keys
-from ae_jax.training import init_state, make_step, parallel, single_player
+from ae_jax.training import init_state, make_step, single_player
 from ae_jax.training import step as step_lib
+from ae_jax.training.parallel import strategies as parallel
 from ae_jax.types import Collectives
 from tests import small
 

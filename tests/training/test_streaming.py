@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ae_jax as ae
-from ae_jax import keys
-from ae_jax.data import streaming
+from ae_jax.data import blocks as streaming
+from ae_jax.data import order
 from ae_jax.data.source import Arrays, Records
-from ae_jax.training import parallel
 from ae_jax.training.feeds import choose_engine
+from ae_jax.training.parallel import strategies as parallel
 from tests import small
 
 STREAMED = {"engine": "streaming"}
@@ -86,7 +86,7 @@ def test_every_index_is_read_exactly_once_an_epoch_however_shared_and_resumed(
     steps = -(-2 * size // batch_size) + 1
     read = indices(size, batch_size, devices, processes, start, steps, per_block).ravel()
     position = start + np.arange(len(read))
-    expected = [int(keys.order(7, p // size, p % size, size, np)) for p in position]
+    expected = [int(order.order(7, p // size, p % size, size, np)) for p in position]
     np.testing.assert_array_equal(read, expected)
     epoch = -(-start // size) * size - start  # the first whole epoch within
     np.testing.assert_array_equal(np.sort(read[epoch : epoch + size]), np.arange(size))
@@ -247,7 +247,7 @@ def test_two_processes_of_two_devices_read_each_example_once():
     found = [json.loads(text.split("FOUND")[1]) for text in outputs]
     assert found[0] == found[1]
     position = 5 + np.arange(12 * 12)
-    expected = [int(keys.order(7, p // 61, p % 61, 61, np)) for p in position]
+    expected = [int(order.order(7, p // 61, p % 61, 61, np)) for p in position]
     for engine in found[0]:
         np.testing.assert_array_equal(np.ravel(engine), expected)
     assert sorted(expected[56 : 56 + 61]) == list(range(61))

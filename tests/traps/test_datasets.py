@@ -8,8 +8,8 @@ from scipy import sparse
 import ae_jax as ae
 from ae_jax import keys
 from ae_jax.errors import AeJaxError, ConfigError, DataError, UnknownNameError
-from tests import small, test_conditions, untrained
-from tests.data import test_frames, test_given, test_kinds, test_suggestions
+from tests import small, untrained
+from tests.data import test_conditions, test_frames, test_given, test_kinds, test_suggestions
 from tests.frames import Frame
 
 
@@ -21,7 +21,7 @@ def test_masked_arrays_lose_their_mask():
         found = split.read(np.arange(len(split)))
         np.testing.assert_array_equal(found.observed, found.x != 0)
         assert found.x.max() == 3
-    mean = ae.spec_of(dataset), ae.choices.choose_preprocessing(dataset).node
+    mean = ae.spec_of(dataset), ae.data.spec.choose_preprocessing(dataset).node
     assert dict(mean[1].kwargs)["mean"] == (2.0, 2.0)  # not that of the filled values
 
 

@@ -21,7 +21,7 @@ def test_numbers_are_centred_before_they_are_float32(tmp_path, source):
 
 def test_a_constant_identifier_does_not_hide_the_other_columns():
     x = np.stack([np.full(40, 2.0**60), np.arange(40)], 1)
-    z = ae.choices.choose_preprocessing(ae.data.from_arrays(x)).apply(x)
+    z = ae.data.spec.choose_preprocessing(ae.data.from_arrays(x)).apply(x)
     assert np.ptp(z[:, 0]) == 0
     assert len(np.unique(z[:, 1])) == 40
 

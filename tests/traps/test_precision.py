@@ -11,13 +11,13 @@ from scipy import stats
 
 from ae_jax import losses, terms
 from tests import fast
-from tests import test_rehearsal as rehearsal
 from tests.evaluation import test_usage as usage
 from tests.losses import test_counts as counts
 from tests.losses import test_divergences as divergences
 from tests.losses import test_reconstruction as reconstruction
 from tests.losses import test_structural as structural
 from tests.losses import test_structure as structure
+from tests.runs import test_rehearsal as rehearsal
 
 
 def test_poisson_log_probability_at_large_counts():

@@ -3,7 +3,7 @@
 import pytest
 from etils import epath
 
-from tests import test_lock, test_resuming
+from tests.runs import test_lock, test_resuming
 from tests.training import test_resume, test_told
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tests.data import test_cells as cells
-from tests.data import test_image_files as files
-from tests.data import test_pixels as pixels
+from tests.data.sources import test_cells as cells
+from tests.data.sources import test_image_files as files
+from tests.data.sources import test_pixels as pixels
 
 
 @pytest.mark.parametrize("marker", ["NULL", "N/A", "?"])

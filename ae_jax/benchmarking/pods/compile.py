@@ -17,7 +17,7 @@ from ae_jax.benchmarking.program import compiled, exchanges
 from ae_jax.benchmarking.program.compiled import Work
 from ae_jax.benchmarking.step import accounting
 from ae_jax.config.sections import ConfigLike
-from ae_jax.kernels import without_kernels
+from ae_jax.ops.kernels import without_kernels
 
 VERSION = 1
 SCATTERED = "fsdp"

@@ -19,18 +19,19 @@ from ae_jax.benchmarking.hardware.chips import Slice
 from ae_jax.benchmarking.program import flops
 from ae_jax.benchmarking.program.flops import Flops
 from ae_jax.config.sections import Config, ConfigLike, Parallel
-from ae_jax.data import streaming
-from ae_jax.data.files import require
+from ae_jax.data import blocks as streaming
 from ae_jax.data.source import Records
-from ae_jax.kernels import without_kernels
+from ae_jax.data.sources.files import require
 from ae_jax.networks.adapters import DEVICE_AXIS
-from ae_jax.planning import plan_without_data
-from ae_jax.training import engine, parallel
+from ae_jax.ops.kernels import without_kernels
+from ae_jax.runs.planning import plan_without_data
+from ae_jax.training import programs as engine
 from ae_jax.training.feeds import choose_engine
+from ae_jax.training.parallel import strategies as parallel
+from ae_jax.training.parallel.strategy import Strategy
 from ae_jax.training.plan import Plan
 from ae_jax.training.state import TrainState, init_state
 from ae_jax.training.step import make_step, metric_names
-from ae_jax.training.strategy import Strategy
 from ae_jax.types import Batch, Spec, Tree
 
 COLLECTIVES = {
@@ -111,7 +112,7 @@ def training(
       A Training.
 
     Raises:
-      What `ae_jax.fitting.plan_without_data` and `ae_jax.training.parallel.from_config` raise.
+      What `ae_jax.runs.planning.plan_without_data` raises and the strategy's `from_config`.
     """
     config = config_lib.complete(config)
     share = config.pod.batch_per_chip or config.training.batch_size

@@ -8,9 +8,9 @@ import jax
 from ae_jax import config as config_lib
 from ae_jax.benchmarking.pods import programs
 from ae_jax.benchmarking.program import compiled, flops
-from ae_jax.kernels import without_kernels
-from ae_jax.planning import resolve
-from ae_jax.recipe import Recipe
+from ae_jax.ops.kernels import without_kernels
+from ae_jax.recipes.recipe import Recipe
+from ae_jax.runs.planning import resolve
 from ae_jax.training.plan import Plan
 from ae_jax.training.step import make_step
 from ae_jax.types import Spec

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from ae_jax import summary
+from ae_jax.runs import summary
 
 VARIABLES = (
     "XLA_FLAGS",
@@ -29,7 +29,7 @@ def describe() -> dict[str, Any]:
     """Devices, processor, versions, settings and load: what a time needs beside it.
 
     Returns:
-      `ae_jax.summary.environment()` and: "platform"; "devices", how many are present; "cpu", its
+      `ae_jax.runs.summary.environment()` and: "platform"; "devices", their number; "cpu", its
       model; "cpu_count", of the machine; "cpu_usable", of these; "cache_bytes", of the last level;
       "load_average" over 1, 5 and 15 minutes; "variables", those of `VARIABLES` that are set;
       "jax_default_matmul_precision"; "compilation_cache", whether compiled programs are kept and

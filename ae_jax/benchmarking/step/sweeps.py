@@ -10,7 +10,7 @@ import jax
 from ae_jax import config as config_lib
 from ae_jax.config.sections import ConfigLike
 from ae_jax.errors import ConfigError
-from ae_jax.training import parallel
+from ae_jax.training.parallel import strategies as parallel
 
 Sweep = tuple[str, list[Any]]
 

@@ -15,7 +15,7 @@ from ae_jax import config as config_lib
 from ae_jax.benchmarking.hardware import peaks
 from ae_jax.benchmarking.step import accounting, limits, machine
 from ae_jax.config.sections import ConfigLike
-from ae_jax.planning import prepare
+from ae_jax.runs.planning import prepare
 from ae_jax.training.loop import Loop
 from ae_jax.training.plan import Plan
 from ae_jax.training.reporting import Reporter

@@ -8,7 +8,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from ae_jax.benchmarking.program import compiled, exchanges, flops
 from ae_jax.benchmarking.program.exchanges import Collective
-from ae_jax.networks import _convolution
+from ae_jax.ops import convolution as _convolution
 
 
 def struct(*shape, dtype="float32"):

@@ -9,7 +9,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 import ae_jax as ae
 from ae_jax.benchmarking.program import flops
-from ae_jax.networks import _convolution
+from ae_jax.ops import convolution as _convolution
 
 
 def struct(*shape, dtype="float32"):

@@ -7,7 +7,7 @@ import pytest
 import ae_jax as ae
 from ae_jax.benchmarking.program import flops
 from ae_jax.benchmarking.step import accounting, machine
-from ae_jax.planning import prepare
+from ae_jax.runs.planning import prepare
 from ae_jax.types import Spec
 from tests import small
 

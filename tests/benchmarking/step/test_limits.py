@@ -8,8 +8,8 @@ import pytest
 import ae_jax as ae
 from ae_jax.benchmarking.program import compiled, flops
 from ae_jax.benchmarking.step import accounting, limits
-from ae_jax.networks import _convolution
-from ae_jax.planning import prepare
+from ae_jax.ops import convolution as _convolution
+from ae_jax.runs.planning import prepare
 from tests import small
 
 DEVICES = jax.devices()[:1]

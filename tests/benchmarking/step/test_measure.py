@@ -11,7 +11,7 @@ import ae_jax as ae
 from ae_jax import benchmarking
 from ae_jax.benchmarking.step import comparison, limits, trial
 from ae_jax.benchmarking.step import measure as throughput
-from ae_jax.training import parallel
+from ae_jax.training.parallel import strategies as parallel
 from tests import scripts, small
 
 SHORT = small.config(steps_per_dispatch=10)  # so that ten dispatches take no time

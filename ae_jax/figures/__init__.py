@@ -1,0 +1,38 @@
+"""Figures of runs: examples, samples, curves, series, tables, text; PNG files.
+
+Pictures and curves are in `ae_jax.figures.pictures`, panels of series and tables in
+`ae_jax.figures.panels`.
+"""
+
+from ae_jax.figures.panels import series_figure, table_figure
+from ae_jax.figures.pictures import (
+    curves_figure,
+    examples_figure,
+    figure_class,
+    grid,
+    histogram_figure,
+    interleave,
+    is_image,
+    save,
+    subplots,
+    text_figure,
+    to_pictures,
+    usage_figure,
+)
+
+__all__ = [
+    "curves_figure",
+    "examples_figure",
+    "figure_class",
+    "grid",
+    "histogram_figure",
+    "interleave",
+    "is_image",
+    "save",
+    "series_figure",
+    "subplots",
+    "table_figure",
+    "text_figure",
+    "to_pictures",
+    "usage_figure",
+]

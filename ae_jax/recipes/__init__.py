@@ -1,0 +1,58 @@
+"""The table of named autoencoders: each is a row of parts and an objective, and nothing more.
+
+Every function takes `**parts`: encoder, decoder, likelihood, corruption, as parts, names or config
+nodes; those left out are chosen from the data. All return a `Recipe`.
+"""
+
+from ae_jax.recipes.plain import (
+    autoencoder,
+    contractive,
+    denoising,
+    masked_autoencoder,
+    rae_gp,
+    rae_l2,
+    wae_mmd,
+)
+from ae_jax.recipes.quantized import vq_vae
+from ae_jax.recipes.recipe import Recipe
+from ae_jax.recipes.sparse import sparse, topk
+from ae_jax.recipes.variational import (
+    annealed_vae,
+    beta_tcvae,
+    beta_vae,
+    capacity_vae,
+    ciwae,
+    dip_vae_i,
+    dip_vae_ii,
+    info_vae,
+    iwae,
+    miwae,
+    ms_ssim_vae,
+    vae,
+)
+
+__all__ = [
+    "Recipe",
+    "annealed_vae",
+    "autoencoder",
+    "beta_tcvae",
+    "beta_vae",
+    "capacity_vae",
+    "ciwae",
+    "contractive",
+    "denoising",
+    "dip_vae_i",
+    "dip_vae_ii",
+    "info_vae",
+    "iwae",
+    "masked_autoencoder",
+    "miwae",
+    "ms_ssim_vae",
+    "rae_gp",
+    "rae_l2",
+    "sparse",
+    "topk",
+    "vae",
+    "vq_vae",
+    "wae_mmd",
+]

@@ -1,0 +1,419 @@
+"""A trained model with all that its use needs: the same after `fit` and after `load`."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from ae_jax import config as config_lib
+from ae_jax import evaluation, generation, keys
+from ae_jax.config.sections import Config, Mesh
+from ae_jax.data import conditions, given, matching
+from ae_jax.data.batches import to_batch
+from ae_jax.data.dataset import Dataset, checked_input, of_section
+from ae_jax.data.intake import take_in_records
+from ae_jax.data.preprocessing import Preprocessing, on_device
+from ae_jax.data.source import Arrays, Records, Source, readable, sampled
+from ae_jax.errors import (
+    ConfigError,
+    PartError,
+    ShapeError,
+    require_positive_ints,
+)
+from ae_jax.model import Autoencoder
+from ae_jax.objective import Objective
+from ae_jax.precision import compiled_in_float32
+from ae_jax.training.feeds import choose_engine, evaluation_program, evaluator
+from ae_jax.training.parallel import strategies as parallel
+from ae_jax.training.parallel.strategy import Strategy
+from ae_jax.types import Array, Batch, PRNGKey, Shape, Spec, Variables
+
+
+class Run:
+    """What `fit` and `load` return. Arrays in, NumPy out, in the data's own units.
+
+    Attributes:
+      model: the Autoencoder.
+      objective: what it was trained on; None if it cannot be rebuilt from disk.
+      variables: its Variables, NumPy.
+      config: the complete config.
+      preprocessing: between the data's units and the model's.
+      spec: of one example.
+      data_shape: of one example before preprocessing.
+      num_train: the size of the training set.
+      display_range: the values, in the data's units, that figures show black and white.
+      summary: the contents of summary.json; empty if the run never ended.
+    """
+
+    def __init__(
+        self,
+        model: Autoencoder,
+        objective: Objective | None,
+        variables: Variables,
+        config: Config,
+        preprocessing: Preprocessing,
+        spec: Spec,
+        data_shape: Shape,
+        num_train: int,
+        display_range: tuple[float, float],
+        summary: Mapping[str, Any] | None = None,
+    ):
+        """Holds the parts; nothing is compiled until used."""
+        self.model, self.objective, self.variables = model, objective, variables
+        self.config, self.preprocessing, self.spec = config, preprocessing, spec
+        self.data_shape, self.num_train = data_shape, num_train
+        self.display_range = display_range
+        self.summary = dict(summary or {})
+        self._compiled: dict[Any, Any] = {}
+
+    @compiled_in_float32()
+    def encode(
+        self,
+        x: Any,
+        key: PRNGKey | None = None,
+        *,
+        observed: Any = None,
+        extras: Mapping[str, Any] | None = None,
+    ) -> np.ndarray:
+        """The code of each example: the posterior mean, or a sample with a key.
+
+        Args:
+          x: `[n, *event]`, in the data's units: an array, a masked one, a pair `(x, extras)`, a
+            source, or a table with named columns, which are put into the order of training.
+          key: a typed key, e.g. `jax.random.key(0)`.
+          observed: bool, of x's shape, False where an entry is missing; None: none is but what x
+            itself says.
+          extras: conditions (a label of -1 is none), lengths, each `[n, …]`, for a model that
+            takes them.
+
+        Returns:
+          float32 `[n, *latent]`.
+
+        Raises:
+          ShapeError: the examples have another shape than the training data's.
+          DataError: they are empty or not finite, columns are missing, or a label is no class.
+        """
+        records = self._checked(x, observed, extras)
+        if key is None:
+            return self._over("encode", self._encode_mean)(self.variables, records)
+        shared = (self.variables, jax.random.key_data(key))
+        return self._over("encode sample", self._encode_sample)(shared, records, _places(records.x))
+
+    @compiled_in_float32()
+    def decode(self, z: Any, *, extras: Mapping[str, Any] | None = None) -> np.ndarray:
+        """The mean of p(x | z) for each code, in the data's units.
+
+        An autoregressive decoder is read greedily: each position given the most probable tokens (of
+        a series: the locations) found before it. Behind the end of a sequence stands padding, 0.
+
+        Args:
+          z: `[n, *latent]`.
+          extras: conditions, each `[n, …]`, for a model that takes them.
+
+        Returns:
+          float32 `[n, *event]`; float64 where the data are centred on the host.
+
+        Raises:
+          ShapeError: the codes have another shape than the bottleneck's.
+        """
+        z = np.asarray(z, np.float32)
+        if z.shape[1:] != self.model.bottleneck.latent_shape:
+            raise ShapeError(
+                f"codes must be [n, {', '.join(map(str, self.model.bottleneck.latent_shape))}], "
+                f"got {z.shape}"
+            )
+        return self._in_units("decode", self._decode)(
+            self.variables, z, self._fields(extras, len(z))
+        )
+
+    @compiled_in_float32()
+    def reconstruct(
+        self,
+        x: Any,
+        *,
+        mask: Any = None,
+        observed: Any = None,
+        extras: Mapping[str, Any] | None = None,
+    ) -> np.ndarray:
+        """`decode(encode(x))`: deterministic, uncorrupted, in the data's units.
+
+        An autoregressive decoder is not told x but reads its own guesses, as in `decode`.
+
+        Args:
+          x: `[n, *event]`, in the data's units.
+          mask: bool, True for what is hidden from the model and filled in by it, all else staying
+            as it is: of the shape of an example or of its grid of patches, with or without n before
+            it; or the seed of masks of the run's own corruption. For models trained so, by
+            `ae.recipes.masked_autoencoder`, say. None: nothing is hidden.
+          observed: see `encode`; missing entries are filled in.
+          extras: see `encode`.
+
+        Returns:
+          float32 `[n, *event]`; float64 where the data are centred on the host.
+
+        Raises:
+          PartError: a mask for a model whose corruption hides nothing.
+          ShapeError: examples, or a mask, of another shape.
+          DataError: a mask that is not bool, hides all of an example, or part of a patch.
+        """
+        records = self._checked(x, observed, extras)
+        if mask is not None:
+            return evaluation.filled(self, records, mask)
+
+        def through(variables, records):
+            z = self._encode_mean(variables, records)
+            known = self._batch(records)
+            return self._decode(variables, z, records.extras, known.x, known.observed)
+
+        return self._in_units("reconstruct", through)(self.variables, records)
+
+    @compiled_in_float32()
+    def sample(
+        self,
+        num: int,
+        seed: int = 0,
+        observations: bool = False,
+        *,
+        extras: Mapping[str, Any] | None = None,
+    ) -> np.ndarray:
+        """New examples: z from the prior, then the mean of p(x | z), or a draw from it.
+
+        Of an autoregressive decoder, `observations` are ancestral samples: each position is drawn
+        from p(x_t | x_<t, z) given those drawn before it. Without, each is the mean given the means
+        before it, as in `decode`: a greedy reading, of less variety than the data's.
+
+        Args:
+          num: how many.
+          seed: below 2³²; the same gives the same examples on any number of devices.
+          observations: draw x from p(x | z) in place of its mean.
+          extras: conditions, each `[num, …]`, for a model that takes them.
+
+        Returns:
+          float32 `[num, *event]`, in the data's units; float64 where the data are centred on the
+          host.
+
+        Raises:
+          PartError: the model has no prior.
+        """
+        require_positive_ints(num=num)
+        if not self.has_prior:
+            raise PartError(
+                "this model has no prior to sample from: it was built with a bottleneck without "
+                "one (use ae.recipes.vae, or decode codes of your own)"
+            )
+        key = keys.stream(keys.root(seed), "sample")
+        shared = (self.variables, jax.random.key_data(key))
+        draw = functools.partial(self._sample, observations)
+        places = np.arange(num, dtype=np.uint32)
+        return self._in_units(f"sample {observations}", draw)(
+            shared, places, self._fields(extras, num)
+        )
+
+    @compiled_in_float32()
+    def log_likelihood(
+        self,
+        x: Any,
+        samples: int = 64,
+        seed: int = 0,
+        *,
+        observed: Any = None,
+        extras: Mapping[str, Any] | None = None,
+    ) -> np.ndarray:
+        """A lower bound on log p(x) of each example by importance sampling; see `ae.evaluation`.
+
+        Args:
+          x: `[n, *event]`, in the data's units.
+          samples: k, honoured exactly.
+          seed: of the samples, and of a random binarisation.
+          observed: see `encode`; the bound is on the observed entries alone.
+          extras: see `encode`.
+
+        Returns:
+          float32 `[n]`, nats, of the preprocessed x.
+        """
+        require_positive_ints(samples=samples)
+        records = self._checked(x, observed, extras)
+
+        def bound(shared, records, places):
+            variables, key = shared[0], jax.random.wrap_key_data(shared[1])
+            draws = keys.for_preprocessing(key, None, places, places)
+            batch = to_batch(records, places, self.preprocessing, draws)
+            own = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, places)
+            return evaluation.log_likelihood(self.model, variables, batch, own, samples)
+
+        key = keys.stream(keys.root(seed), "evaluation")
+        shared = (self.variables, jax.random.key_data(key))
+        return self._over(f"likelihood {samples}", bound)(shared, records, _places(records.x))
+
+    @compiled_in_float32()
+    def evaluate(self, data: Any = None) -> dict[str, float]:
+        """The objective's terms and `ae.evaluation.evaluation_metrics`, means over a split.
+
+        Args:
+          data: `[n, *event]`, a pair `(x, extras)`, a source such as `ae.data.load(…).test`, whose
+            columns are put into the order of training, or None: the test split of the run's own
+            data source.
+
+        Returns:
+          Plain floats by name.
+
+        Raises:
+          ConfigError: the data came from memory, or the objective cannot be rebuilt.
+        """
+        if self.objective is None:
+            raise ConfigError("this run's objective came as Python objects; pass it to ae.load")
+        split = self._split(data)
+        strategy, section = self._strategy(jax.devices()), self.config.data
+        engine = choose_engine(section.engine, {"": split}, section.resident_mib * 2**20)
+        name = "evaluate", engine, strategy.name, strategy.mesh
+        if name not in self._compiled:
+            parts = self.model, self.objective, self.preprocessing
+            own = parts, self.config, self.num_train, strategy, engine
+            self._compiled[name] = evaluation_program(*own)
+        how, host = (self.config, strategy), self.preprocessing.host
+        run = evaluator(self._compiled[name], *how, split, engine, host)
+        root = jax.random.key(self.config.training.seed)
+        step = np.int32(self.config.training.steps)
+        place = strategy.place
+        return run(strategy.place_state(self.variables), place(root), place(step))
+
+    @compiled_in_float32()
+    def latent_usage(self, data: Any = None) -> evaluation.Usage:
+        """Active units, KL by dimension and mutual information; see `ae.evaluation.latent_usage`.
+
+        Args:
+          data: `[n, *event]`, a source such as `ae.data.load(…).test`, or None: the test split of
+            the run's own data source. Of many examples, a fixed choice of 8,192 is taken.
+
+        Returns:
+          A Usage.
+
+        Raises:
+          ConfigError: the data came from memory.
+          PartError: posterior or prior is no diagonal Gaussian.
+        """
+        split = self._split(data, parts=("encoder",))
+        records = readable(sampled(split).records)
+        posterior = self._over("posterior", self._posterior)(self.variables, records)
+        return evaluation.latent_usage(posterior, self.model.prior(self.variables))
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether `sample` and bounds on log p(x) are to be had."""
+        return jax.eval_shape(self.model.prior, self.variables) is not None
+
+    def dataset(self) -> Dataset:
+        """The run's data, read again from its source.
+
+        Raises:
+          ConfigError: they were an array in memory.
+        """
+        section = self.config.data
+        if section.source is None:
+            raise ConfigError("this run was trained on an array in memory; pass the data")
+        return of_section(section)
+
+    def _strategy(self, devices: Sequence[Any]) -> Strategy:
+        """That of the run on these devices, which may be fewer than trained it."""
+        section = self.config.parallel
+        wanted = None if section.devices is None else min(section.devices, len(devices))
+        section = dataclasses.replace(section, mesh=Mesh(), devices=wanted)
+        return parallel.from_config(section, devices)
+
+    def _checked(
+        self, x: Any, observed: Any = None, extras: Mapping[str, Any] | None = None
+    ) -> Records:
+        records = checked_input(x, observed, extras, self.spec.columns, self.data_shape)
+        conditions.require_values(conditions.of_model(self.model), records.extras, "the input")
+        return records
+
+    def _fields(self, extras: Mapping[str, Any] | None, num: int) -> dict[str, np.ndarray]:
+        fields = given.extras(extras, num, "input")
+        conditions.require_values(conditions.of_model(self.model), fields, "the input")
+        return fields
+
+    def _split(self, data: Any, parts: tuple[str, ...] = ("encoder", "decoder")) -> Source:
+        """What is evaluated, its columns in the order and its conditions in the range of the run's.
+
+        Args:
+          data: see `evaluate`.
+          parts: that will see it, whose conditions it must hold.
+        """
+        data = self.dataset().test if data is None else data
+        if not hasattr(data, "read"):
+            return Arrays(*self._checked(data))
+        data = matching.matched(data, self.spec.columns)
+        matching.require_shape((len(data), *data.spec.x.shape), self.data_shape)
+        wanted = conditions.of_model(self.model)
+        return conditions.guarded(data, tuple(c for c in wanted if c.part in parts), "the data")
+
+    def _over(self, name: Any, fn: Callable[..., Any]) -> Callable[..., Any]:
+        if name not in self._compiled:
+            strategy = self._strategy(jax.local_devices())
+            size = config_lib.evaluation_batch_size(self.config)
+            self._compiled[name] = parallel.over_examples(fn, strategy, size)
+        compiled = self._compiled[name]
+
+        def call(shared, *rows):
+            taken = (self._taken_in(row) if isinstance(row, Records) else row for row in rows)
+            return compiled(shared, *taken)
+
+        return call
+
+    def _in_units(self, name: Any, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """`_over` of what gives x after `on_device(preprocessing).invert`, in the data's units."""
+        run, host = self._over(name, fn), self.preprocessing.host
+        return run if host is None else lambda *arguments: host.invert(run(*arguments))
+
+    def _taken_in(self, records: Records) -> Records:
+        return take_in_records(records, self.preprocessing.host)
+
+    def _batch(self, records: Records) -> Batch:
+        return to_batch(records, np.zeros(len(records.x), np.uint32), self.preprocessing)
+
+    def _encode_mean(self, variables: Variables, records: Records) -> Array:
+        batch = self._batch(records)
+        return self.model.encode(variables, batch.x, None, batch.observed, dict(batch.extras))
+
+    def _posterior(self, variables: Variables, records: Records) -> Any:
+        batch = self._batch(records)
+        return self.model.posterior(variables, batch.x, batch.observed, dict(batch.extras))
+
+    def _encode_sample(self, shared: Any, records: Records, places: Array) -> Array:
+        variables, key = shared[0], jax.random.wrap_key_data(shared[1])
+        posterior = self._posterior(variables, records)
+        own = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, places)
+        return jax.vmap(lambda q, k: q.sample(k))(posterior, own)
+
+    def _decode(
+        self, variables: Variables, z: Array, extras: dict[str, Array], *known: Any
+    ) -> Array:
+        return self._undone(self.model.decode(variables, z, extras, *known))
+
+    def _sample(
+        self, observations: bool, shared: Any, places: Array, extras: dict[str, Array]
+    ) -> Array:
+        variables, key = shared[0], jax.random.wrap_key_data(shared[1])
+        prior: Any = self.model.prior(variables)
+
+        def one(place):
+            own = jax.random.fold_in(key, place)
+            return prior.sample(jax.random.fold_in(own, 0)), jax.random.fold_in(own, 1)
+
+        z, own = jax.vmap(one)(places)
+        if not observations:
+            return self._decode(variables, z, extras)
+        shape = self.spec.event_shape
+        drawn = lambda z, k, e: generation.observation(self.model, variables, z, k, shape, e)
+        return self._undone(jax.vmap(drawn)(z, own, extras))
+
+    def _undone(self, x: Array) -> Array:
+        """The model's x in the data's units but for what the host does; sequences ended."""
+        return generation.ended(on_device(self.preprocessing).invert(x), self.spec.terminator)
+
+
+def _places(x: np.ndarray) -> np.ndarray:
+    return np.arange(len(x), dtype=np.uint32)

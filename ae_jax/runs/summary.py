@@ -1,0 +1,130 @@
+"""What a run says of itself at the end: summary.json and the lines on the terminal."""
+
+import importlib.metadata
+import math
+import platform
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+from ae_jax.precision import matmul_precision
+
+VERSION = 1
+HIDDEN = ("skipped", "grad_norm", "learning_rate")
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+def read(workdir: Any) -> dict[str, Any]:
+    """The contents of a workdir's summary.json; empty if the run there never ended.
+
+    Args:
+      workdir: `etils.epath.Path`.
+
+    Raises:
+      WorkdirError: it is damaged, or of a newer ae_jax.
+    """
+    from ae_jax import _workdir as storage
+
+    file = workdir / storage.SUMMARY
+    if not file.exists():
+        return {}
+    found = storage.read_json(file)
+    storage.check_version(file, found, VERSION)
+    return found
+
+
+def environment() -> dict[str, Any]:
+    """Devices, precision, versions and git revision: what a number needs beside it."""
+    devices = jax.devices()
+    return {
+        "device_kind": devices[0].device_kind,
+        "matmul_precision": matmul_precision(),
+        "versions": versions(),
+        "git_revision": git_revision(),
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """Of Python and of the packages that a run's numbers depend on."""
+    return {
+        "python": platform.python_version(),
+        "ae_jax": _version("ae_jax"),
+        **{name: _version(name) for name in PACKAGES},
+    }
+
+
+def git_revision() -> str | None:
+    """The commit of the current folder, "-dirty" if changed; None outside git."""
+    try:
+        command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+        found = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None
+
+
+def text(summary: Mapping[str, Any], workdir: Any | None) -> str:
+    """The closing lines on the terminal.
+
+    Args:
+      summary: the contents of summary.json.
+      workdir: None for a run in memory.
+
+    Returns:
+      Several lines.
+    """
+    lines = [f"{summary['status']} at step {summary['steps']:,} of {summary['wanted_steps']:,}"]
+    for split, metrics in _numbers(summary).items():
+        shown = (f"{k} {v:.4g}" for k, v in metrics.items() if k not in HIDDEN)
+        lines.append(f"  {split:<5} {', '.join(shown)}")
+    rate = summary["examples_per_second"]
+    speed = f"{rate:,.0f} examples/s" if rate else "speed not measured"
+    first = summary["time_to_first_step_seconds"]
+    start = f", first dispatch after {first:.1f} s" if first is not None else ""
+    lines.append(
+        f"  {speed} on {summary['device_count']} x {summary['device_kind']} "
+        f"({summary['strategy']}), {summary['wall_seconds']:.1f} s{start}"
+    )
+    if summary["restarts"]:
+        goodput = summary.get("goodput")
+        share = "" if goodput is None else f", {goodput:.0%} of the time in steps that count"
+        redone = f"{summary['restarts']} restart(s), {summary['lost_steps']} step(s) redone"
+        lines.append(f"  {redone}{share}")
+    lines += [f"  {line}" for line in hints(summary, workdir)]
+    return "\n".join(lines)
+
+
+def hints(summary: Mapping[str, Any], workdir: Any | None) -> list[str]:
+    """What to look at and to try next."""
+    found = []
+    test, train = (_numbers(summary).get(split, {}) for split in ("test", "train"))
+    if math.isnan(train.get("loss", 0.0)):
+        found.append("the loss is not finite: lower optimizer.learning_rate or set clip_norm")
+    if 0 <= test.get("kl", math.inf) < 0.1:
+        found.append("the KL is near zero, the code is not used: give kl a smaller weight")
+    gap = test.get("loss", 0.0) - train.get("loss", 0.0)
+    if gap > 0.15 * abs(train.get("loss", math.inf)):
+        found.append("the test loss is well above training: a smaller network or fewer steps")
+    if workdir is not None:
+        if summary["status"] == "finished":
+            found.append(f"figures in {workdir}/figures; more training: raise training.steps")
+        else:
+            found.append("the same command goes on from here")
+        found.append(f"next: ae-jax sample --workdir={workdir} --num=64")
+    return found
+
+
+def _numbers(summary: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """The metrics with NaN for what JSON had to store as null."""
+    number = lambda value: math.nan if value is None else value
+    metrics = summary["metrics"].items()
+    return {split: {k: number(v) for k, v in own.items()} for split, own in metrics}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
