@@ -1,5 +1,6 @@
 """Masks that a user gives, True where hidden: checked, and as the model's corruption tells them."""
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -32,6 +33,7 @@ class Hiding(NamedTuple):
     sides: Shape = ()
 
     @classmethod
+    @functools.lru_cache(maxsize=16)  # a corruption is looked at once, not at every call
     def of(cls, corruption: Any, shape: Shape) -> "Hiding":
         """That of a corruption, seen from some draws.
 

@@ -14,7 +14,7 @@ from etils import epath
 
 import ae_jax as ae
 from ae_jax._registry import SOURCES
-from ae_jax.runs.start import Session
+from ae_jax.runs.pictures import Pictures
 from ae_jax.training import TrainState
 from ae_jax.training import programs as engine
 from ae_jax.training.checkpoint import Checkpoints
@@ -82,7 +82,7 @@ def train(workdir: Any = None, callbacks: Any = (), figures: bool = False, **fie
 
 def fit_quietly(made: Any, workdir: Any = None, **options: Any) -> ae.Run:
     """A run of a config, without output and figures."""
-    with mock.patch.object(Session, "_figures"):
+    with mock.patch.object(Pictures, "draw"):
         return ae.fit_config(made, workdir, progress=False, **options)
 
 

@@ -238,7 +238,7 @@ def test_a_workdir_that_cannot_be_written_is_refused(tmp_path, below):
 def test_a_workdir_of_another_config_is_refused_with_the_differences(tmp_path):
     stored = small.config(optimizer={"learning_rate": 2e-3}, seed=4)
     complete, data = ae.config.complete(stored), small.small_test_data()
-    resolved, *_ = ae.runs.planning.resolve(complete, small.vae(), data)
+    resolved = ae.runs.planning.resolve(complete, small.vae(), data).config
     workdir = ae._workdir.open_workdir(tmp_path)
     ae._workdir.write_json(
         workdir / "config.json", {"config": ae.config.to_plain(resolved), "spec": {}}

@@ -202,7 +202,7 @@ def test_only_programs_in_half_precision_are_told_to_round(monkeypatch):
 def test_training_evaluation_and_a_runs_own_programs_are_told_to_round(monkeypatch):
     run = small.fit_quietly(small.config(compute_dtype="bfloat16", steps=1))
     monkeypatch.setitem(compiler.EXACT, "xla_no_such_option", 1)
-    run._compiled.clear()
+    run._programs.clear()
     x = small.arrays()[:4]
     for program in (run.encode, run.reconstruct, run.log_likelihood, run.evaluate):
         with pytest.raises(Exception, match="No such compile option"):

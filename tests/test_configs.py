@@ -13,8 +13,8 @@ from ae_jax import config as config_lib
 from ae_jax.data.dataset import of_section
 from ae_jax.errors import UnknownNameError
 from ae_jax.recipes.recipe import Recipe
+from ae_jax.runs.pictures import Pictures
 from ae_jax.runs.planning import plan_without_data, resolve
-from ae_jax.runs.start import Session
 
 FILES = sorted((pathlib.Path(__file__).parent.parent / "configs").glob("*.py"))
 
@@ -53,7 +53,8 @@ class TestConfig:
     def test_the_parts_fit_its_data(self, path):
         complete = config_lib.replaced(module_of(path).get_config("smoke"), {"parallel.devices": 1})
         dataset = of_section(complete.data)
-        config, _, plan, spec = resolve(complete, Recipe.from_config(complete), dataset)
+        plan = resolve(complete, Recipe.from_config(complete), dataset)
+        config, spec = plan.config, plan.spec
         shape = plan.preprocessing.event_shape(dataset.train.spec.x.shape)
         assert spec.event_shape == shape
         assert all(vars(config.model).values())
@@ -77,15 +78,16 @@ class TestConfig:
         config = config_lib.complete(module_of(path).get_config())
         if config.data.spec or config.data.stand_in:
             config = config_lib.replaced(config, {"data.source": "npy:nowhere.npy"})
-        plan, spec = plan_without_data(config)
-        assert spec.event_shape == plan.preprocessing.event_shape(plan.dataset.train.spec.x.shape)
+        plan = plan_without_data(config)
+        shape = plan.preprocessing.event_shape(plan.dataset.train.spec.x.shape)
+        assert plan.spec.event_shape == shape
         assert all(vars(plan.config.model).values())
 
     @pytest.mark.slow
     def test_it_trains_on_eight_devices_as_it_is(self, path, monkeypatch):
         optimisation = jax.config.read("jax_disable_most_optimizations")
         jax.config.update("jax_disable_most_optimizations", True)  # 30 steps are soon done
-        monkeypatch.setattr(Session, "_figures", lambda self: None)
+        monkeypatch.setattr(Pictures, "draw", lambda *_: None)
         try:
             run = ae.fit_config(module_of(path).get_config("smoke"), progress=False)
         finally:

@@ -1,5 +1,6 @@
 """Runs at their first parameters, planned as `fit` plans them, without a step of training."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ from tests import fast, small
 
 
 def plan(recipe: Any, dataset: Any) -> Any:
-    """What `fit` resolves: config, recipe, Plan and Spec."""
+    """What `fit` resolves: a Plan."""
     dataset = ae.data.as_dataset(dataset)
     config = ae.config.for_recipe(recipe)
     config["training"] |= {**small.DEFAULTS, "batch_size": 8}
@@ -23,10 +24,8 @@ def plan(recipe: Any, dataset: Any) -> Any:
 
 def run_of(recipe: Any, dataset: Any) -> ae.Run:
     """A Run of a recipe on data."""
-    config, _, made, spec = plan(recipe, dataset)
-    example = np.zeros(spec.event_shape, np.float32)
-    variables = fast.jit(made.model.init)(keys.root(0), example, made.example_extras())
-    variables = jax.tree.map(np.asarray, variables)
-    train = made.dataset.train
-    parts = made.model, made.objective, variables, config, made.preprocessing, spec
-    return ae.Run(*parts, tuple(train.spec.x.shape), len(train), (0.0, 1.0))
+    made = plan(recipe, dataset)
+    init = fast.jit(made.model.init)
+    variables = init(keys.root(0), made.example(), made.example_extras())
+    run = ae.Run.of_plan(made).holding(jax.tree.map(np.asarray, variables))
+    return dataclasses.replace(run, display_range=(0.0, 1.0))

@@ -59,7 +59,8 @@ def corrupt(run: Any, records: Records, corruption: Any = None, seed: int = 0) -
     which = corruption if callable(corruption) else str(corruption)
     places, root = np.arange(len(records.x), dtype=np.uint32), keys.root(seed)
     own = jax.tree.map(np.asarray, records._replace(extras={}))
-    return run._in_units(("corrupt", which), seen)(jax.random.key_data(root), own, places)
+    corrupted = run.over_examples(("corrupt", which), seen, in_units=True)
+    return corrupted(jax.random.key_data(root), own, places)
 
 
 def psnr(x: Any, again: Any, low: float, high: float) -> np.ndarray:
@@ -115,7 +116,8 @@ def reconstructed(
     places, root = np.arange(len(records.x), dtype=np.uint32), keys.root(seed)
     shared = run.variables, jax.random.key_data(root)
     own = jax.tree.map(np.asarray, records._replace(extras=dict(records.extras)))
-    return _host_undone(run, run._over(("reconstructed", which), made)(shared, own, places))
+    through = run.over_examples(("reconstructed", which), made)
+    return _host_undone(run, through(shared, own, places))
 
 
 def filled(run: Any, records: Records, mask: Any) -> np.ndarray:
@@ -136,9 +138,7 @@ def filled(run: Any, records: Records, mask: Any) -> np.ndarray:
       ShapeError: a mask of another shape.
       DataError: a mask that is not bool, hides all of an example, or part of a patch.
     """
-    if "hiding" not in run._compiled:
-        run._compiled["hiding"] = Hiding.of(run.model.corruption, run.spec.event_shape)
-    hiding = run._compiled["hiding"]
+    hiding = Hiding.of(run.model.corruption, run.spec.event_shape)
     if isinstance(mask, int | np.integer) and not isinstance(mask, bool):
         made = reconstructed(run, records, seed=int(mask))
     else:
@@ -150,7 +150,7 @@ def filled(run: Any, records: Records, mask: Any) -> np.ndarray:
 
         info = hiding.info(_in_the_models_shape(run, mask, len(records.x)), len(records.x))
         own = jax.tree.map(np.asarray, records._replace(extras=dict(records.extras)))
-        made = _host_undone(run, run._over("filled", through)(run.variables, own, info))
+        made = _host_undone(run, run.over_examples("filled", through)(run.variables, own, info))
     x, hidden, observed = np.asarray(records.x), np.asarray(made.hidden), records.observed
     if hidden.shape != x.shape:  # what is cropped does not come back
         x, observed = made.clean, None if observed is None else run.preprocessing.observed(observed)
@@ -183,7 +183,7 @@ def _through(run: Any, variables: Any, batch: Batch, x: Array, info: Any) -> Any
             again = jnp.where(known, batch.x, again)
         if run.data_shape != run.spec.event_shape:
             hidden = invert(hidden.astype(x.dtype)) != invert(jnp.zeros_like(x))
-    return Reconstructed(invert(x), run._undone(again), invert(batch.x), hidden, z)
+    return Reconstructed(invert(x), run.functions.in_units(again), invert(batch.x), hidden, z)
 
 
 def _host_undone(run: Any, made: Reconstructed) -> Reconstructed:

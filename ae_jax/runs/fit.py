@@ -10,7 +10,6 @@ from ae_jax import config as config_lib
 from ae_jax.config.sections import ConfigLike, TrainingOptions
 from ae_jax.data.dataset import Dataset, as_dataset, of_section
 from ae_jax.data.preprocessing import build as build_preprocessing
-from ae_jax.data.spec import display_range
 from ae_jax.errors import ConfigError, PartError
 from ae_jax.precision import compiled_in_float32
 from ae_jax.recipes.recipe import Recipe, as_recipe
@@ -18,7 +17,6 @@ from ae_jax.runs import planning
 from ae_jax.runs.run import Run
 from ae_jax.training.parallel import processes
 from ae_jax.training.profiling import Profiler
-from ae_jax.types import Variables
 
 
 @compiled_in_float32()
@@ -170,26 +168,16 @@ def _fit(
     started: float,
     profile: tuple[int, int] | None = None,
 ) -> Run:
-    from ae_jax.runs.start import Session  # the files, figures and checkpoints come with it
+    from ae_jax.runs.start import Start  # the files, figures and checkpoints come with it
 
     with processes.agreed():
         config = config_lib.complete(config)
-        dataset = planning.held(config.data, dataset)
         if workdir is not None and config.training.accept_new_data:
             from ae_jax.runs import resuming
 
             config, recipe = resuming.keep_choices(workdir, config, recipe)
         shown = progress and processes.is_first()
-        config, recipe, plan, spec = planning.resolve(config, recipe, dataset, optimizer, shown)
-    run = Run(
-        plan.model,
-        plan.objective,
-        Variables({}, {}),  # the session fills them in
-        config,
-        plan.preprocessing,
-        spec,
-        tuple(dataset.train.spec.x.shape),
-        len(dataset.train),
-        display_range(dataset),
-    )
-    return Session(plan, run, workdir, callbacks, progress, started, profile).run_to_end()
+        plan = planning.resolve(config, recipe, dataset, optimizer, shown)
+    run = Run.of_plan(plan)
+    state, summary = Start(plan, run, workdir, callbacks, progress, started, profile).train()
+    return run.holding(state.evaluated, summary)

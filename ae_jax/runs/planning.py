@@ -11,7 +11,7 @@ import optax
 from ae_jax import compiler
 from ae_jax import config as config_lib
 from ae_jax import keys as keys_lib
-from ae_jax.config.sections import Config, ConfigLike, Data
+from ae_jax.config.sections import Config, ConfigLike
 from ae_jax.data import conditions, kinds
 from ae_jax.data.batches import to_batch
 from ae_jax.data.dataset import Dataset, check, of_section
@@ -41,24 +41,23 @@ SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 """What messages call them."""
 
 
-def prepare(config: ConfigLike) -> tuple[Plan, Spec]:
+def prepare(config: ConfigLike) -> Plan:
     """What `fit_config` would train, loaded, checked and built.
 
     Args:
       config: nested mappings; see `ae_jax.config`.
 
     Returns:
-      The Plan, and the Spec of one example.
+      The Plan.
 
     Raises:
       What `fit_config` raises before it compiles.
     """
     config = config_lib.complete(config)
-    dataset = held(config.data, of_section(config.data))
-    return resolve(config, Recipe.from_config(config), dataset)[2:]
+    return resolve(config, Recipe.from_config(config), of_section(config.data))
 
 
-def plan_without_data(config: ConfigLike, devices: int = 1) -> tuple[Plan, Spec]:
+def plan_without_data(config: ConfigLike, devices: int = 1) -> Plan:
     """What `fit_config` would train where the data are, built where they need not be.
 
     The data set is the one that `data.spec` declares; without a spec that of `data.stand_in`, and
@@ -69,7 +68,7 @@ def plan_without_data(config: ConfigLike, devices: int = 1) -> tuple[Plan, Spec]
       devices: over how many the batch is to be split, of whatever kind and wherever they are.
 
     Returns:
-      The Plan, whose data set may have nothing to read, and the Spec of one example.
+      The Plan, whose data set may have nothing to read, without a strategy.
 
     Raises:
       ConfigError: sizes that do not fit together, or a spec that is none.
@@ -86,14 +85,11 @@ def plan_without_data(config: ConfigLike, devices: int = 1) -> tuple[Plan, Spec]
         dataset = Dataset(*known.splits, kind=known.kind, num_classes=known.num_classes)
     else:
         dataset = of_section(dataclasses.replace(section, **section.stand_in))
-    return resolve(config, recipe, dataset, devices=devices)[2:]
+    return resolve(config, recipe, dataset, devices=devices)
 
 
-def held(section: Data, dataset: Dataset) -> Dataset:
-    """The data set read into memory once, if the resident engine is to have it."""
-    engine = choose_engine(section.engine, dataset.splits, section.resident_mib * 2**20)
-    if engine == "streaming":
-        return dataset
+def held(dataset: Dataset) -> Dataset:
+    """The data set read into memory once, as the resident engine is to have it."""
     in_files = {n: split for n, split in dataset.splits.items() if not lies_in_memory(split)}
     read = {name: in_memory(split) for name, split in in_files.items()}
     return check(dataset._replace(**read)) if read else dataset
@@ -106,28 +102,33 @@ def resolve(
     optimizer: optax.GradientTransformation | None = None,
     verbose: bool = False,
     devices: int | None = None,
-) -> tuple[Config, Recipe, Plan, Spec]:
+) -> Plan:
     """Chooses what is unset, checks everything against the data, and builds the parts.
 
     Args:
       config: a Config, or nested mappings.
       recipe: of its model sections.
-      dataset: checked.
+      dataset: checked; its facts are looked at once.
       optimizer: in place of the config's section.
       verbose: print what is chosen.
-      devices: over how many the batch is split; None: those of the config, on this machine.
+      devices: how many devices there will be, described elsewhere, and data that need not be there;
+        None: the config's devices, on this machine.
 
     Returns:
-      The config with nothing unset, the recipe likewise, the Plan and the Spec.
+      The Plan.
 
     Raises:
       ConfigError: sizes that do not fit together.
       DataError: data outside the likelihood's range.
     """
     config = config_lib.complete(config)
-    training, size = config.training, len(dataset.train)
+    data, training, size = config.data, config.training, len(dataset.train)
+    engine = choose_engine(data.engine, dataset.splits, data.resident_mib * 2**20)
+    if devices is None and engine == "resident":
+        dataset = held(dataset)
     require_seed(**{"training.seed": training.seed})
-    devices = devices or len(parallel.from_config(config.parallel).devices)
+    strategy = parallel.from_config(config.parallel) if devices is None else None
+    devices = len(strategy.devices) if strategy is not None else devices or 1
     accumulation = training.accumulation
     parallel.check_batch(training.batch_size, devices, accumulation=accumulation)
     if eval_size := config.evaluation.batch_size:
@@ -148,16 +149,16 @@ def resolve(
     model = with_compute_dtype(model, training.compute_dtype, spec)
     _validate(model, preprocessing, dataset, spec)
     dataset = _conditioned(dataset, model)
-    plan = Plan(config, model, objective, (), preprocessing, dataset)
-    example = np.zeros(spec.event_shape, np.float32)
-    variables = jax.eval_shape(model.init, jax.random.key(0), example, plan.example_extras())
-    rehearse(plan, example, variables)
+    plan = Plan(config, model, objective, (), preprocessing, dataset, spec, engine, strategy)
+    shapes = plan.example(), plan.example_extras()
+    variables = jax.eval_shape(model.init, jax.random.key(0), *shapes)
+    rehearse(plan, plan.example(), variables)
     if optimizer is None:
         sizes = training.steps, training.batch_size
         optimizer = optimizers.from_config(config.optimizer, *sizes)
         plan = plan._replace(learning_rate=optimizers.rate_of(config.optimizer, *sizes))
     players = single_player(objective, optimizer, variables)
-    return config, filled, plan._replace(players=players), spec
+    return plan._replace(players=players)
 
 
 def _conditioned(dataset: Dataset, model: Autoencoder) -> Dataset:

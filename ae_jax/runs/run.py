@@ -2,21 +2,21 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 from ae_jax import config as config_lib
-from ae_jax import evaluation, generation, keys
+from ae_jax import evaluation, keys
 from ae_jax.config.sections import Config, Mesh
 from ae_jax.data import conditions, given, matching
-from ae_jax.data.batches import to_batch
 from ae_jax.data.dataset import Dataset, checked_input, of_section
 from ae_jax.data.intake import take_in_records
-from ae_jax.data.preprocessing import Preprocessing, on_device
+from ae_jax.data.preprocessing import Preprocessing
 from ae_jax.data.source import Arrays, Records, Source, readable, sampled
+from ae_jax.data.spec import display_range
 from ae_jax.errors import (
     ConfigError,
     PartError,
@@ -26,12 +26,15 @@ from ae_jax.errors import (
 from ae_jax.model import Autoencoder
 from ae_jax.objective import Objective
 from ae_jax.precision import compiled_in_float32
+from ae_jax.runs.functions import Functions
 from ae_jax.training.feeds import choose_engine, evaluation_program, evaluator
 from ae_jax.training.parallel import strategies as parallel
 from ae_jax.training.parallel.strategy import Strategy
-from ae_jax.types import Array, Batch, PRNGKey, Shape, Spec, Variables
+from ae_jax.training.plan import Plan
+from ae_jax.types import PRNGKey, Shape, Spec, Variables
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
 class Run:
     """What `fit` and `load` return. Arrays in, NumPy out, in the data's own units.
 
@@ -48,26 +51,53 @@ class Run:
       summary: the contents of summary.json; empty if the run never ended.
     """
 
-    def __init__(
-        self,
-        model: Autoencoder,
-        objective: Objective | None,
-        variables: Variables,
-        config: Config,
-        preprocessing: Preprocessing,
-        spec: Spec,
-        data_shape: Shape,
-        num_train: int,
-        display_range: tuple[float, float],
-        summary: Mapping[str, Any] | None = None,
-    ):
-        """Holds the parts; nothing is compiled until used."""
-        self.model, self.objective, self.variables = model, objective, variables
-        self.config, self.preprocessing, self.spec = config, preprocessing, spec
-        self.data_shape, self.num_train = data_shape, num_train
-        self.display_range = display_range
-        self.summary = dict(summary or {})
-        self._compiled: dict[Any, Any] = {}
+    model: Autoencoder
+    objective: Objective | None
+    variables: Variables
+    config: Config
+    preprocessing: Preprocessing
+    spec: Spec
+    data_shape: Shape
+    num_train: int
+    display_range: tuple[float, float]
+    summary: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    _programs: dict[Any, Any] = dataclasses.field(default_factory=dict, init=False, repr=False)
+
+    @classmethod
+    def of_plan(cls, plan: Plan) -> "Run":
+        """The run of a plan before it is trained: its variables are empty."""
+        train = plan.dataset.train
+        return cls(
+            plan.model,
+            plan.objective,
+            Variables({}, {}),
+            plan.config,
+            plan.preprocessing,
+            plan.spec,
+            tuple(train.spec.x.shape),
+            len(train),
+            display_range(plan.dataset),
+        )
+
+    def holding(self, variables: Variables, summary: Mapping[str, Any] | None = None) -> "Run":
+        """The same run with other variables; what has been compiled for one serves both.
+
+        Args:
+          variables: of the same shapes.
+          summary: in place of this run's; None: the same.
+
+        Returns:
+          A Run.
+        """
+        summary = self.summary if summary is None else summary
+        run = dataclasses.replace(self, variables=variables, summary=summary)
+        object.__setattr__(run, "_programs", self._programs)
+        return run
+
+    @property
+    def functions(self) -> Functions:
+        """What it computes of a batch, to be traced."""
+        return Functions(self.model, self.preprocessing, self.spec)
 
     @compiled_in_float32()
     def encode(
@@ -98,9 +128,10 @@ class Run:
         """
         records = self._checked(x, observed, extras)
         if key is None:
-            return self._over("encode", self._encode_mean)(self.variables, records)
+            return self.over_examples("encode", self.functions.encode)(self.variables, records)
         shared = (self.variables, jax.random.key_data(key))
-        return self._over("encode sample", self._encode_sample)(shared, records, _places(records.x))
+        sample = self.over_examples("encode sample", self.functions.encode_sample)
+        return sample(shared, records, _places(records.x))
 
     @compiled_in_float32()
     def decode(self, z: Any, *, extras: Mapping[str, Any] | None = None) -> np.ndarray:
@@ -125,9 +156,8 @@ class Run:
                 f"codes must be [n, {', '.join(map(str, self.model.bottleneck.latent_shape))}], "
                 f"got {z.shape}"
             )
-        return self._in_units("decode", self._decode)(
-            self.variables, z, self._fields(extras, len(z))
-        )
+        decode = self.over_examples("decode", self.functions.decode, in_units=True)
+        return decode(self.variables, z, self._fields(extras, len(z)))
 
     @compiled_in_float32()
     def reconstruct(
@@ -162,13 +192,8 @@ class Run:
         records = self._checked(x, observed, extras)
         if mask is not None:
             return evaluation.filled(self, records, mask)
-
-        def through(variables, records):
-            z = self._encode_mean(variables, records)
-            known = self._batch(records)
-            return self._decode(variables, z, records.extras, known.x, known.observed)
-
-        return self._in_units("reconstruct", through)(self.variables, records)
+        again = self.over_examples("reconstruct", self.functions.reconstruct, in_units=True)
+        return again(self.variables, records)
 
     @compiled_in_float32()
     def sample(
@@ -206,11 +231,10 @@ class Run:
             )
         key = keys.stream(keys.root(seed), "sample")
         shared = (self.variables, jax.random.key_data(key))
-        draw = functools.partial(self._sample, observations)
+        draw = self.functions.observe if observations else self.functions.sample
+        sample = self.over_examples(f"sample {observations}", draw, in_units=True)
         places = np.arange(num, dtype=np.uint32)
-        return self._in_units(f"sample {observations}", draw)(
-            shared, places, self._fields(extras, num)
-        )
+        return sample(shared, places, self._fields(extras, num))
 
     @compiled_in_float32()
     def log_likelihood(
@@ -236,17 +260,11 @@ class Run:
         """
         require_positive_ints(samples=samples)
         records = self._checked(x, observed, extras)
-
-        def bound(shared, records, places):
-            variables, key = shared[0], jax.random.wrap_key_data(shared[1])
-            draws = keys.for_preprocessing(key, None, places, places)
-            batch = to_batch(records, places, self.preprocessing, draws)
-            own = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, places)
-            return evaluation.log_likelihood(self.model, variables, batch, own, samples)
-
         key = keys.stream(keys.root(seed), "evaluation")
         shared = (self.variables, jax.random.key_data(key))
-        return self._over(f"likelihood {samples}", bound)(shared, records, _places(records.x))
+        bound = functools.partial(self.functions.log_likelihood, samples)
+        bounds = self.over_examples(f"likelihood {samples}", bound)
+        return bounds(shared, records, _places(records.x))
 
     @compiled_in_float32()
     def evaluate(self, data: Any = None) -> dict[str, float]:
@@ -269,12 +287,12 @@ class Run:
         strategy, section = self._strategy(jax.devices()), self.config.data
         engine = choose_engine(section.engine, {"": split}, section.resident_mib * 2**20)
         name = "evaluate", engine, strategy.name, strategy.mesh
-        if name not in self._compiled:
+        if name not in self._programs:
             parts = self.model, self.objective, self.preprocessing
             own = parts, self.config, self.num_train, strategy, engine
-            self._compiled[name] = evaluation_program(*own)
+            self._programs[name] = evaluation_program(*own)
         how, host = (self.config, strategy), self.preprocessing.host
-        run = evaluator(self._compiled[name], *how, split, engine, host)
+        run = evaluator(self._programs[name], *how, split, engine, host)
         root = jax.random.key(self.config.training.seed)
         step = np.int32(self.config.training.steps)
         place = strategy.place
@@ -297,8 +315,44 @@ class Run:
         """
         split = self._split(data, parts=("encoder",))
         records = readable(sampled(split).records)
-        posterior = self._over("posterior", self._posterior)(self.variables, records)
+        posterior = self.over_examples("posterior", self.functions.posterior)(
+            self.variables, records
+        )
         return evaluation.latent_usage(posterior, self.model.prior(self.variables))
+
+    def over_examples(
+        self, name: Hashable, fn: Callable[..., Any], *, in_units: bool = False
+    ) -> Callable[..., Any]:
+        """A function of a batch made to take any number of examples, spread over the devices.
+
+        Args:
+          name: of the function among this run's; the first of a name is compiled, once.
+          fn: `(shared, *per_example) -> tree of [b, …]`, pure, e.g. of `Run.functions`.
+          in_units: whether fn gives x as `Functions.in_units` does, for the host to do the rest.
+
+        Returns:
+          `(shared, *per_example) -> tree of NumPy [n, …]`. Records among the arguments are given in
+          the data's units.
+
+        Example:
+          >>> import ae_jax as ae, jax.numpy as jnp
+          >>> run = ae.fit(ae.recipes.autoencoder(2), "digits", steps=2, progress=False)
+          >>> length = run.over_examples("length", lambda _, z: jnp.linalg.norm(z, axis=-1))
+          >>> length(run.variables, run.encode(run.dataset().test)).ndim
+          1
+        """
+        if name not in self._programs:
+            strategy = self._strategy(jax.local_devices())
+            size = config_lib.evaluation_batch_size(self.config)
+            self._programs[name] = parallel.over_examples(fn, strategy, size)
+        program, host = self._programs[name], self.preprocessing.host
+        taken_in = lambda row: take_in_records(row, host) if isinstance(row, Records) else row
+
+        def call(shared, *rows):
+            result = program(shared, *map(taken_in, rows))
+            return host.invert(result) if in_units and host is not None else result
+
+        return call
 
     @property
     def has_prior(self) -> bool:
@@ -306,7 +360,7 @@ class Run:
         return jax.eval_shape(self.model.prior, self.variables) is not None
 
     def dataset(self) -> Dataset:
-        """The run's data, read again from its source.
+        """The run's data, read again from its source, columns in the order of training.
 
         Raises:
           ConfigError: they were an array in memory.
@@ -314,7 +368,9 @@ class Run:
         section = self.config.data
         if section.source is None:
             raise ConfigError("this run was trained on an array in memory; pass the data")
-        return of_section(section)
+        dataset = of_section(section)
+        in_order = {n: matching.matched(s, self.spec.columns) for n, s in dataset.splits.items()}
+        return dataset._replace(**in_order)
 
     def _strategy(self, devices: Sequence[Any]) -> Strategy:
         """That of the run on these devices, which may be fewer than trained it."""
@@ -349,70 +405,6 @@ class Run:
         matching.require_shape((len(data), *data.spec.x.shape), self.data_shape)
         wanted = conditions.of_model(self.model)
         return conditions.guarded(data, tuple(c for c in wanted if c.part in parts), "the data")
-
-    def _over(self, name: Any, fn: Callable[..., Any]) -> Callable[..., Any]:
-        if name not in self._compiled:
-            strategy = self._strategy(jax.local_devices())
-            size = config_lib.evaluation_batch_size(self.config)
-            self._compiled[name] = parallel.over_examples(fn, strategy, size)
-        compiled = self._compiled[name]
-
-        def call(shared, *rows):
-            taken = (self._taken_in(row) if isinstance(row, Records) else row for row in rows)
-            return compiled(shared, *taken)
-
-        return call
-
-    def _in_units(self, name: Any, fn: Callable[..., Any]) -> Callable[..., Any]:
-        """`_over` of what gives x after `on_device(preprocessing).invert`, in the data's units."""
-        run, host = self._over(name, fn), self.preprocessing.host
-        return run if host is None else lambda *arguments: host.invert(run(*arguments))
-
-    def _taken_in(self, records: Records) -> Records:
-        return take_in_records(records, self.preprocessing.host)
-
-    def _batch(self, records: Records) -> Batch:
-        return to_batch(records, np.zeros(len(records.x), np.uint32), self.preprocessing)
-
-    def _encode_mean(self, variables: Variables, records: Records) -> Array:
-        batch = self._batch(records)
-        return self.model.encode(variables, batch.x, None, batch.observed, dict(batch.extras))
-
-    def _posterior(self, variables: Variables, records: Records) -> Any:
-        batch = self._batch(records)
-        return self.model.posterior(variables, batch.x, batch.observed, dict(batch.extras))
-
-    def _encode_sample(self, shared: Any, records: Records, places: Array) -> Array:
-        variables, key = shared[0], jax.random.wrap_key_data(shared[1])
-        posterior = self._posterior(variables, records)
-        own = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, places)
-        return jax.vmap(lambda q, k: q.sample(k))(posterior, own)
-
-    def _decode(
-        self, variables: Variables, z: Array, extras: dict[str, Array], *known: Any
-    ) -> Array:
-        return self._undone(self.model.decode(variables, z, extras, *known))
-
-    def _sample(
-        self, observations: bool, shared: Any, places: Array, extras: dict[str, Array]
-    ) -> Array:
-        variables, key = shared[0], jax.random.wrap_key_data(shared[1])
-        prior: Any = self.model.prior(variables)
-
-        def one(place):
-            own = jax.random.fold_in(key, place)
-            return prior.sample(jax.random.fold_in(own, 0)), jax.random.fold_in(own, 1)
-
-        z, own = jax.vmap(one)(places)
-        if not observations:
-            return self._decode(variables, z, extras)
-        shape = self.spec.event_shape
-        drawn = lambda z, k, e: generation.observation(self.model, variables, z, k, shape, e)
-        return self._undone(jax.vmap(drawn)(z, own, extras))
-
-    def _undone(self, x: Array) -> Array:
-        """The model's x in the data's units but for what the host does; sequences ended."""
-        return generation.ended(on_device(self.preprocessing).invert(x), self.spec.terminator)
 
 
 def _places(x: np.ndarray) -> np.ndarray:

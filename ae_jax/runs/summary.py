@@ -4,12 +4,18 @@ import importlib.metadata
 import math
 import platform
 import subprocess
+import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
-from ae_jax.precision import matmul_precision
+from ae_jax.config import to_plain
+from ae_jax.precision import described, matmul_precision
+from ae_jax.runs.history import Starts
+
+if TYPE_CHECKING:  # the loop brings what shows progress, which loading a run does without
+    from ae_jax.training.loop import Loop
 
 VERSION = 1
 HIDDEN = ("skipped", "grad_norm", "learning_rate")
@@ -33,6 +39,46 @@ def read(workdir: Any) -> dict[str, Any]:
     found = storage.read_json(file)
     storage.check_version(file, found, VERSION)
     return found
+
+
+def of_loop(
+    loop: "Loop", status: str, starts: Starts, started: float, logged: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What summary.json holds at the end of one start of a run.
+
+    Args:
+      loop: where it ended.
+      status: "finished", "preempted" or "failed".
+      starts: this start and those before it.
+      started: `time.time()` at its beginning.
+      logged: the last metrics of each split.
+    """
+    plan, first = loop.plan, loop.first_dispatch
+    rate = loop.timed_examples / loop.timed_seconds if loop.timed_seconds else None
+    return {
+        "version": VERSION,
+        "status": status,
+        "steps": loop.step,
+        "wanted_steps": plan.config.training.steps,
+        "metrics": _finite_or_none(logged),
+        "examples_seen": loop.examples_seen,
+        "examples_per_second": rate,
+        "engine": loop.engine,
+        "input_wait_share": loop.timed_waiting / loop.timed_seconds if rate else None,
+        "skipped_records": loop.feed.skipped_records,
+        "wall_seconds": time.time() - started,
+        "time_to_first_step_seconds": None if first is None else first - started,
+        "restarts": starts.restarts,
+        "lost_steps": starts.lost_steps,
+        "goodput": starts.goodput(),
+        "process_count": jax.process_count(),
+        "device_count": len(loop.strategy.devices),
+        "strategy": plan.config.parallel.strategy,
+        "precision": described(plan.config),
+        "preprocessing": to_plain(plan.config.data.preprocessing),
+        "compiles": loop.traces(),
+        **environment(),
+    }
 
 
 def environment() -> dict[str, Any]:
@@ -128,3 +174,8 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def _finite_or_none(metrics: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
+    keep = lambda v: v if math.isfinite(v) else None
+    return {split: {k: keep(v) for k, v in of_split.items()} for split, of_split in metrics.items()}

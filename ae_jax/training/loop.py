@@ -10,9 +10,10 @@ import numpy as np
 
 from ae_jax.errors import NonFiniteError, Preempted
 from ae_jax.training import optimizer as optimizers
-from ae_jax.training.feeds import ENGINES, choose_engine, evaluation_program, evaluator
+from ae_jax.training.feeds import ENGINES, evaluation_program, evaluator
 from ae_jax.training.parallel import processes
 from ae_jax.training.parallel import strategies as parallel
+from ae_jax.training.parallel.strategy import Strategy
 from ae_jax.training.plan import Plan
 from ae_jax.training.preemption import Preemption
 from ae_jax.training.profiling import Profiler
@@ -82,10 +83,10 @@ class Loop:
           reporter: of this start.
           profiler: of chosen steps.
         """
-        training, data = plan.config.training, plan.config.data
+        training = plan.config.training
         self.plan, self.training, self.reporter = plan, training, reporter
         self.profiler = Profiler() if profiler is None else profiler
-        self.strategy = parallel.from_config(plan.config.parallel)
+        self.strategy: Strategy = plan.strategy  # pyright: ignore[reportAttributeAccessIssue]
         self.step = self.first_step = int(state.step)
         self.batch_size = training.batch_size
         self.cadences = {
@@ -93,8 +94,7 @@ class Loop:
             "eval": training.eval_every,
             "checkpoint": training.checkpoint_every,
         }
-        budget = data.resident_mib * 2**20
-        self.engine = choose_engine(data.engine, plan.dataset.splits, budget)
+        self.engine = plan.engine
         zeros = {name: np.zeros((), np.float32) for name in metric_names(plan.players)}
         self.totals = self.strategy.place(zeros)
         self.root = self.strategy.place(jax.random.wrap_key_data(parallel.fetch(state.root)))

@@ -177,15 +177,13 @@ def first_steps(
     from ae_jax.data.batches import shuffled_index, to_batch
     from ae_jax.data.source import Records, in_memory
     from ae_jax.runs.planning import prepare as resolve
-    from ae_jax.training.state import init_state
     from ae_jax.training.step import make_step
     from peers import ours
 
-    plan, spec = resolve(ours.config(row, sizes, folder, precision))
+    plan = resolve(ours.config(row, sizes, folder, precision))
     train = in_memory(plan.dataset.train).x
-    example = np.zeros(spec.event_shape, np.float32)
     root = jax.random.key(plan.config.training.seed)
-    state = jax.jit(lambda key: init_state(plan.model, plan.players, example, key))(root)
+    state = jax.jit(plan.init)(root)
     params = leaves(state.variables.params)
     step = jax.jit(make_step(plan.model, plan.players, len(train)))
     places = jnp.arange(sizes.batch_size, dtype=jnp.uint32)

@@ -12,7 +12,6 @@ from ae_jax.runs.planning import prepare
 from ae_jax.training.loop import Loop
 from ae_jax.training.parallel import strategies as parallel
 from ae_jax.training.reporting import Reporter
-from ae_jax.training.state import init_state
 from peers import admission as admission_lib
 from peers.admission import Admission
 from peers.trainer import PRECISIONS, Job, Trainer
@@ -54,10 +53,8 @@ def start(job: Job) -> Loop:
     made["training"] |= {"seed": job.seed, "steps_per_dispatch": job.steps_per_call or None}
     train = admission_lib.train_size(job.folder)
     made["training"]["eval_every"] = train // sizes.batch_size  # dispatches end with epochs
-    plan, spec = prepare(made)
-    example = np.zeros(spec.event_shape, np.float32)
-    init = jax.jit(lambda key: init_state(plan.model, plan.players, example, key))
-    state = init(jax.random.key(job.seed))
+    plan = prepare(made)
+    state = jax.jit(plan.init)(jax.random.key(job.seed))
     return Loop(plan, state, 0, Reporter(None, 0, FOREVER, (), progress=False))
 
 

@@ -10,7 +10,6 @@ from ae_jax.data.dataset import of_section
 from ae_jax.data.declared import Declared, check_declared, declaration
 from ae_jax.errors import ConfigError, DataError, UnknownNameError
 from ae_jax.runs import planning
-from ae_jax.training import init_state
 
 SPEC = {"shape": [4, 5, 1], "dtype": "uint8", "num_train": 300}
 LABEL = {"label": {"shape": (), "dtype": "int32"}}
@@ -23,23 +22,21 @@ def config(**data):
     return made
 
 
-def state_of(plan, spec):
-    example = np.zeros(spec.event_shape, np.float32)
-    init = lambda key: init_state(plan.model, plan.players, example, key, plan.example_extras())
-    return jax.eval_shape(init, jax.random.key(0))
+def state_of(plan):
+    return jax.eval_shape(plan.init, jax.random.key(0))
 
 
 def test_a_plan_without_data_is_that_of_the_data():
     source = {"source": "synthetic:4x5x1", "arguments": {"size": 300, "test_size": 7, "classes": 3}}
     there = config(preprocessing=SCALE, **source)
     there["parallel"]["devices"] = 1
-    plan, spec = planning.prepare(there)
+    plan = planning.prepare(there)
     declared = config(preprocessing=SCALE, spec={**SPEC, "num_test": 7, "extras": LABEL})
-    own, own_spec = planning.plan_without_data(declared)
-    assert own_spec == spec
+    own = planning.plan_without_data(declared)
+    assert own.spec == plan.spec
     for section in ("model", "objective", "optimizer", "training"):
         assert getattr(own.config, section) == getattr(plan.config, section)
-    assert state_of(own, own_spec) == state_of(plan, spec)
+    assert state_of(own) == state_of(plan)
     for split in ("train", "test"):
         one, other = getattr(own.dataset, split), getattr(plan.dataset, split)
         assert (one.spec, len(one)) == (other.spec, len(other))
@@ -47,16 +44,16 @@ def test_a_plan_without_data_is_that_of_the_data():
 
 def test_without_a_spec_the_stand_in_comes_first_and_then_the_source():
     stand_in = {"source": "synthetic:3x2", "arguments": {"size": 200, "dtype": "float32"}}
-    plan, spec = planning.plan_without_data(config(stand_in=stand_in))
-    assert spec.event_shape == (3, 2)
+    plan = planning.plan_without_data(config(stand_in=stand_in))
+    assert plan.spec.event_shape == (3, 2)
     assert len(plan.dataset.train) == 200
-    assert planning.plan_without_data(config(source="digits"))[1].event_shape == (8, 8, 1)
+    assert planning.plan_without_data(config(source="digits")).spec.event_shape == (8, 8, 1)
 
 
 def test_the_batch_is_split_over_devices_that_are_not_here():
     made = config(preprocessing=SCALE, spec=SPEC)
     made["training"]["batch_size"] = 256
-    assert planning.plan_without_data(made, devices=64)[0].config.training.batch_size == 256
+    assert planning.plan_without_data(made, devices=64).config.training.batch_size == 256
     with pytest.raises(ConfigError, match="256, which 48 devices do not divide; nearest: 240 or"):
         planning.plan_without_data(made, devices=48)
     made["training"]["batch_size"] = 512

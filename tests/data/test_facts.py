@@ -117,9 +117,8 @@ def test_a_run_looks_at_its_data_once_and_at_their_support_once_more(likelihood)
     config = complete(for_recipe(ae.recipes.vae(2, likelihood={"name": likelihood})))
     Counted.rows = 0
     dataset = ae.data.as_dataset(ae.data.Dataset(Counted(x), Arrays(x[:0])))
-    dataset = planning.held(config.data, dataset)
-    planning.resolve(config, Recipe.from_config(config), dataset)
-    spec.display_range(dataset)
+    plan = planning.resolve(config, Recipe.from_config(config), dataset)
+    spec.display_range(plan.dataset)
     assert Counted.rows == len(x) + (len(x) if likelihood == "bernoulli" else 8192)
 
 

@@ -129,7 +129,7 @@ def test_grey_levels_that_preprocessing_makes_bits_of_are_binary():
     dataset = ae.data.as_dataset(x)._replace(kind="binary")
     config = small.config(data={"source": None})
     recipe = ae.recipes.vae(2, encoder=NETWORK, decoder=NETWORK)
-    spec = planning.resolve(config, recipe, dataset)[3]
+    spec = planning.resolve(config, recipe, dataset).spec
     assert spec == ae.Spec((WIDTH, 2), "binary")
 
 

@@ -1,5 +1,7 @@
 """Denoising in dB against scikit-image, noise of the asked kind, and what a linear probe reads."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -31,9 +33,8 @@ def run():
         **options,
     )
     copy = lambda leaf: np.eye(20, dtype=np.float32) if leaf.ndim == 2 else np.zeros_like(leaf)
-    run.variables = ae.Variables(jax.tree.map(copy, run.variables.params), {})
-    run.display_range = (0.0, RANGE)
-    return run
+    variables = ae.Variables(jax.tree.map(copy, run.variables.params), {})
+    return dataclasses.replace(run, variables=variables, display_range=(0.0, RANGE))
 
 
 def test_psnr_is_that_of_scikit_image():

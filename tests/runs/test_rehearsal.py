@@ -31,7 +31,7 @@ def planned(recipe, x, devices=1, **training):
     sections["training"] |= {"batch_size": 8, **training}
     sections["data"]["preprocessing"] = {"name": "none"}
     config = config_lib.complete(sections)
-    return planning.resolve(config, recipe, ae.data.from_arrays(x), devices=devices)[2]
+    return planning.resolve(config, recipe, ae.data.from_arrays(x), devices=devices)
 
 
 def normalised(encoder, decoder=SMALL):

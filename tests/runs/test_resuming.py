@@ -8,7 +8,7 @@ import pytest
 
 import ae_jax as ae
 from ae_jax.errors import WorkdirError
-from ae_jax.runs.start import Session
+from ae_jax.runs.pictures import Pictures
 from tests import small
 
 STEPS = {"steps": 2, "log_every": 1, "eval_every": 2, "checkpoint_every": 2}
@@ -105,7 +105,7 @@ def test_a_learning_rate_that_jumps_is_said_and_logged_and_a_restart_offered(tmp
     def said(**fields):
         made = small.config(data=source, **{**STEPS, "optimizer": cosine, **fields})
         capfd.readouterr()
-        with mock.patch.object(Session, "_figures"):
+        with mock.patch.object(Pictures, "draw"):
             run = ae.fit_config(made, tmp_path / "run")
         lines = capfd.readouterr().err.splitlines()
         return run, [line for line in lines if line.startswith("the learning rate")]

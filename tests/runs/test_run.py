@@ -1,5 +1,7 @@
 """What a Run does with arrays, and that a loaded run is the same run."""
 
+import dataclasses
+
 import flax.linen as nn
 import jax
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 
 import ae_jax as ae
 from ae_jax.errors import CheckpointError, ConfigError, DataError, PartError, ShapeError
-from ae_jax.runs.start import Session
+from ae_jax.runs.pictures import Pictures
 from ae_jax.training.parallel import strategies as parallel
 from ae_jax.training.reporting import LogPoint
 from tests import small
@@ -35,8 +37,8 @@ def loaded(trained):
 
 def on_devices(workdir, devices):
     run = ae.load(workdir)
-    run.config = ae.config.replaced(run.config, {"parallel.devices": devices})
-    return run
+    config = ae.config.replaced(run.config, {"parallel.devices": devices})
+    return dataclasses.replace(run, config=config)
 
 
 USES = {
@@ -226,7 +228,7 @@ def own_parts():
 def test_the_users_own_python_parts_train_resume_and_load(tmp_path, monkeypatch):
     one = jax.devices()[:1]  # `fit` takes all there are, and compiling for eight takes long
     monkeypatch.setattr(jax, "devices", lambda: one)
-    monkeypatch.setattr(Session, "_figures", lambda self: None)
+    monkeypatch.setattr(Pictures, "draw", lambda *_: None)
     options = {"log_every": 20, "eval_every": 20, "checkpoint_every": 10, "progress": False}
 
     def fit(workdir, steps):

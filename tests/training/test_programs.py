@@ -27,7 +27,7 @@ BATCH = small.DEFAULTS["batch_size"]
 def plan_of(**fields):
     config = config_lib.complete(small.config(**fields))
     recipe = Recipe.from_config(config)
-    return planning.resolve(config, recipe, small.small_test_data())[2]
+    return planning.resolve(config, recipe, small.small_test_data())
 
 
 def loop_of(**fields):

@@ -15,7 +15,7 @@ import pytest
 
 import ae_jax as ae
 from ae_jax.errors import Preempted
-from ae_jax.runs.start import Session
+from ae_jax.runs.pictures import Pictures
 from ae_jax.training.parallel import strategies as parallel
 from ae_jax.training.preemption import Preemption
 from ae_jax.training.reporting import Reporter
@@ -172,7 +172,7 @@ class Closed(io.StringIO):
 
 def test_a_broken_pipe_saves_as_sigterm_does(tmp_path, monkeypatch):
     made = small.config(log_every=7)
-    with monkeypatch.context() as patch, mock.patch.object(Session, "_figures"):
+    with monkeypatch.context() as patch, mock.patch.object(Pictures, "draw"):
         patch.setattr("sys.stderr", Closed())
         with pytest.raises(Preempted) as caught:
             ae.fit_config(made, tmp_path)

@@ -26,13 +26,12 @@ from ae_jax.networks.adapters import DEVICE_AXIS
 from ae_jax.ops.kernels import without_kernels
 from ae_jax.runs.planning import plan_without_data
 from ae_jax.training import programs as engine
-from ae_jax.training.feeds import choose_engine
 from ae_jax.training.parallel import strategies as parallel
 from ae_jax.training.parallel.strategy import Strategy
 from ae_jax.training.plan import Plan
-from ae_jax.training.state import TrainState, init_state
+from ae_jax.training.state import TrainState
 from ae_jax.training.step import make_step, metric_names
-from ae_jax.types import Batch, Spec, Tree
+from ae_jax.types import Batch, Tree
 
 COLLECTIVES = {
     "psum": "all-reduce",
@@ -118,10 +117,9 @@ def training(
     share = config.pod.batch_per_chip or config.training.batch_size
     parallel.check_batch(share, cores, "pod.batch_per_chip")
     share //= cores
-    plan, spec = plan_without_data(_one_chip(config, share))
+    plan = plan_without_data(_one_chip(config, share))
     over = parallel.from_config(_parallel(plan.config.parallel, strategy), devices)
-    state, (size, data) = state_of(plan, spec), (len(plan.dataset.train), plan.config.data)
-    kind = choose_engine(data.engine, plan.dataset.splits, data.resident_mib * 2**20)
+    state, size, kind = state_of(plan), len(plan.dataset.train), plan.engine
     batch_size, steps = share * len(devices), plan.config.training
     accumulation, decay = steps.accumulation, steps.average_decay
     make = engine.resident_training if kind == "resident" else engine.streamed_training
@@ -156,14 +154,9 @@ def _one_chip(config: Config, share: int) -> Config:
     return config_lib.replaced(config, sizes)
 
 
-def state_of(plan: Plan, spec: Spec) -> TrainState:
+def state_of(plan: Plan) -> TrainState:
     """The shapes of a plan's state."""
-    example = np.zeros(spec.event_shape, np.float32)
-    averaged = plan.config.training.average_decay is not None
-    init = lambda key: init_state(
-        plan.model, plan.players, example, key, plan.example_extras(), averaged
-    )
-    return jax.eval_shape(init, jax.random.key(0))
+    return jax.eval_shape(plan.init, jax.random.key(0))
 
 
 def _stacked(spec: Records, leading: tuple[int, ...]) -> Records:
@@ -178,10 +171,10 @@ def model_flops(config: ConfigLike, share: int) -> Flops:
     Counted with the config's rematerialisation off, in the form that accelerators compile.
     """
     bare = config_lib.with_model(_one_chip(config_lib.complete(config), share), without_remat)
-    plan, spec = plan_without_data(bare)
+    plan = plan_without_data(bare)
     step = make_step(plan.model, plan.players, len(plan.dataset.train))
     with without_kernels():
-        return flops.count(step, state_of(plan, spec), batch_of(plan, (share,)))
+        return flops.count(step, state_of(plan), batch_of(plan, (share,)))
 
 
 def without_remat(node: Any) -> Any:

@@ -16,12 +16,11 @@ from ae_jax.training.step import make_step
 from ae_jax.types import Spec
 
 
-def step_jaxpr(plan: Plan, spec: Spec, share: int, accumulation: int = 1) -> Any:
+def step_jaxpr(plan: Plan, share: int, accumulation: int = 1) -> Any:
     """One training step on a device's share of a batch, traced.
 
     Args:
       plan: of the run.
-      spec: of one example.
       share: examples of the batch on the device.
       accumulation: microbatches that they are split into.
 
@@ -32,10 +31,10 @@ def step_jaxpr(plan: Plan, spec: Spec, share: int, accumulation: int = 1) -> Any
     leading = (share,) if accumulation == 1 else (accumulation, share // accumulation)
     batch = programs.batch_of(plan, leading)
     with without_kernels():  # whose products would not be seen
-        return jax.make_jaxpr(step)(programs.state_of(plan, spec), batch).jaxpr
+        return jax.make_jaxpr(step)(programs.state_of(plan), batch).jaxpr
 
 
-def model_flops(plan: Plan, spec: Spec, share: int) -> int:
+def model_flops(plan: Plan, share: int) -> int:
     """Model FLOPs of a step on a device's share: forward, backward, nothing that is computed twice.
 
     Counted with rematerialisation off and convolutions as convolutions, whatever the platform makes
@@ -43,8 +42,8 @@ def model_flops(plan: Plan, spec: Spec, share: int) -> int:
     """
     config = config_lib.with_model(plan.config, programs.without_remat)
     if config != plan.config:
-        *_, plan, spec = resolve(config, Recipe.from_config(config), plan.dataset)
-    return flops.count_jaxpr(step_jaxpr(plan, spec, share)).total
+        plan = resolve(config, Recipe.from_config(config), plan.dataset)
+    return flops.count_jaxpr(step_jaxpr(plan, share)).total
 
 
 def unit(spec: Spec) -> tuple[str, int]:

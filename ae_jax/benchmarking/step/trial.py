@@ -19,8 +19,6 @@ from ae_jax.runs.planning import prepare
 from ae_jax.training.loop import Loop
 from ae_jax.training.plan import Plan
 from ae_jax.training.reporting import Reporter
-from ae_jax.training.state import init_state
-from ae_jax.types import Spec
 
 FOREVER = 2**30
 WARM_UP = 6
@@ -48,7 +46,7 @@ class Trial:
         """
         self.overrides = dict(overrides)
         began = time.perf_counter()
-        self.plan, self.spec, self.loop = _loaded(config, overrides)
+        self.plan, self.loop = _loaded(config, overrides)
         loop = self.loop
         arguments = (loop.state, loop.totals, *loop.feed.arguments())
         loaded, hits = time.perf_counter(), _hits()
@@ -118,7 +116,7 @@ class Trial:
     @functools.cached_property
     def _operations(self) -> list[limits.Operation]:
         accumulation = self.plan.config.training.accumulation
-        traced = accounting.step_jaxpr(self.plan, self.spec, self.share, accumulation)
+        traced = accounting.step_jaxpr(self.plan, self.share, accumulation)
         return limits.operations(traced, self.devices[0].platform)
 
     @functools.cached_property
@@ -142,7 +140,7 @@ class Trial:
         step, devices = quartiles[1], len(self.devices)
         rate = loop.batch_size / step
         steps = int(np.median([n for row in self.samples for _, n in row]))
-        empty, (unit, number) = statistics.median(self.empty), accounting.unit(self.spec)
+        empty, (unit, number) = statistics.median(self.empty), accounting.unit(self.plan.spec)
         return {
             "overrides": self.overrides,
             "batch_size": loop.batch_size,
@@ -167,7 +165,7 @@ class Trial:
 
     def _counted(self, step: float, peak: float | None) -> dict[str, Any]:
         devices = len(self.devices)
-        flops = accounting.model_flops(self.plan, self.spec, self.share) * devices
+        flops = accounting.model_flops(self.plan, self.share) * devices
         work = accounting.compiled_work(self.compiled, devices)
         collective_bytes = work.pop("collective_bytes")
         return {
@@ -243,18 +241,13 @@ def utilisation(
     }
 
 
-def _loaded(config: ConfigLike, overrides: Mapping[str, Any]) -> tuple[Plan, Spec, Loop]:
+def _loaded(config: ConfigLike, overrides: Mapping[str, Any]) -> tuple[Plan, Loop]:
     endless = ("steps", "log_every", "eval_every", "checkpoint_every")
     overrides = {**overrides, **{f"training.{name}": FOREVER for name in endless}}
-    plan, spec = prepare(config_lib.replaced(config, overrides))
-    averaged = plan.config.training.average_decay is not None
-    init = compiler.jit(
-        lambda key, x, extras: init_state(plan.model, plan.players, x, key, extras, averaged)
-    )
-    example = np.zeros(spec.event_shape, np.float32)
-    state = init(jax.random.key(plan.config.training.seed), example, plan.example_extras())
+    plan = prepare(config_lib.replaced(config, overrides))
+    state = compiler.jit(plan.init)(jax.random.key(plan.config.training.seed))
     loop = Loop(plan, state, 0, Reporter(None, 0, FOREVER, (), progress=False))
-    return plan, spec, loop
+    return plan, loop
 
 
 _EVENTS: collections.Counter[str] = collections.Counter()

@@ -28,7 +28,7 @@ def test_an_example_is_counted_in_pixels_tokens_or_values(spec, expected):
 
 
 def test_a_step_reads_and_writes_parameters_and_both_moments_of_adam_and_reads_its_batch():
-    plan, _ = prepare(small.config())
+    plan = prepare(small.config())
     state = jax.device_put(small.filled_state(plan.model, plan.players))
     weights = (6 * 16 + 16) + (16 * 4 + 4) + (2 * 16 + 16) + (16 * 6 + 6)
     params = sum(leaf.size for leaf in jax.tree.leaves(state.variables.params))
@@ -47,9 +47,9 @@ def test_what_is_computed_again_is_no_model_flop():
         config = ae.config.for_recipe(recipe)
         config["data"] |= {"source": "synthetic:8x8x1"}
         config["parallel"]["devices"] = 1
-        plan, spec = prepare(config)
-        step = flops.count_jaxpr(accounting.step_jaxpr(plan, spec, 4)).total
-        counts[remat] = accounting.model_flops(plan, spec, 4), step
+        plan = prepare(config)
+        step = flops.count_jaxpr(accounting.step_jaxpr(plan, 4)).total
+        counts[remat] = accounting.model_flops(plan, 4), step
     assert counts[False][0] == counts[False][1] == counts[True][0]
     assert counts[True][1] > counts[True][0]
 

@@ -33,10 +33,10 @@ def squeezed(operation):
 
 
 def test_the_products_of_a_step_are_those_of_its_layers_and_their_gradients():
-    plan, spec = prepare(small.config())
+    plan = prepare(small.config())
     batch, data, hidden, features, latent = 16, small.WIDTH, 16, 4, 2
     layers = [(data, hidden), (hidden, features), (latent, hidden), (hidden, data)]
-    found = limits.operations(accounting.step_jaxpr(plan, spec, batch), "cpu")
+    found = limits.operations(accounting.step_jaxpr(plan, batch), "cpu")
     forward = [((batch, a), (a, b)) for a, b in layers]
     assert [squeezed(operation) for operation in found if operation.flops][:4] == forward
     assert sum(operation.times for operation in found) == 3 * len(layers) - 1
@@ -48,11 +48,11 @@ def test_the_products_of_a_step_are_those_of_its_layers_and_their_gradients():
 
 @pytest.mark.parametrize("accumulation", [1, 2])
 def test_they_sum_to_what_is_counted(accumulation):
-    plan, spec = prepare(small.config(accumulation=accumulation))
-    jaxpr = accounting.step_jaxpr(plan, spec, 16, accumulation)
+    plan = prepare(small.config(accumulation=accumulation))
+    jaxpr = accounting.step_jaxpr(plan, 16, accumulation)
     found = limits.operations(jaxpr, "cpu")
     assert limits.total_flops(found) == flops.count_jaxpr(jaxpr, "cpu").total
-    assert limits.total_flops(found) == accounting.model_flops(plan, spec, 16)
+    assert limits.total_flops(found) == accounting.model_flops(plan, 16)
 
 
 def test_products_that_are_alike_are_counted_together_and_loops_as_often_as_they_turn():
@@ -130,11 +130,11 @@ def test_the_program_of_the_products_computes_them_correctly_on_every_device():
 
 
 def test_nothing_is_taken_out_of_the_loop_of_a_whole_step():
-    plan, spec = prepare(small.config(ae.recipes.vae(2)))
-    found = limits.operations(accounting.step_jaxpr(plan, spec, 16), "cpu")
+    plan = prepare(small.config(ae.recipes.vae(2)))
+    found = limits.operations(accounting.step_jaxpr(plan, 16), "cpu")
     made = limits.alone(found, DEVICES)
     text = made.program.lower(jnp.int32(1), made.operands).compile().as_text()
-    assert compiled.work(text).flops == accounting.model_flops(plan, spec, 16)
+    assert compiled.work(text).flops == accounting.model_flops(plan, 16)
 
 
 def test_times_are_those_of_one_turn():

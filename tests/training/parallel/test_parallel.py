@@ -1,6 +1,7 @@
 """Where each strategy puts things, what it compiles, and what it takes over from another."""
 
 import collections
+import dataclasses
 import types
 
 import chex
@@ -217,7 +218,7 @@ def test_a_run_is_used_on_fewer_devices_than_its_mesh_had():
     run = ae.Run(plan.model, plan.objective, variables, *own)
     x = small.arrays()[:5]
     mesh = {"parallel.mesh.data": 16, "parallel.mesh.fsdp": 16, "parallel.devices": 256}
-    run.config = ae.config.replaced(run.config, mesh)
+    run = dataclasses.replace(run, config=ae.config.replaced(run.config, mesh))
     network = run.variables.params["encoder"]
     hidden = np.maximum(
         run.preprocessing.apply(x) @ network["dense_0"]["kernel"] + network["dense_0"]["bias"], 0

@@ -1,0 +1,99 @@
+"""What a run computes of a batch of examples: pure functions, traced by `Run.over_examples`."""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ae_jax import evaluation, generation, keys
+from ae_jax.data.batches import to_batch
+from ae_jax.data.preprocessing import Preprocessing, on_device
+from ae_jax.data.source import Records
+from ae_jax.model import Autoencoder
+from ae_jax.types import Array, Batch, Spec, Variables
+
+
+class Functions(NamedTuple):
+    """The functions of a model between the data's units and its codes.
+
+    Records are in the data's units but for what the host does to them (`Preprocessing.host`);
+    `shared` is `(variables, key data)`, `places` are the examples' numbers, uint32 `[n]`.
+
+    Attributes:
+      model: the Autoencoder.
+      preprocessing: between the data's units and the model's.
+      spec: of one example.
+    """
+
+    model: Autoencoder
+    preprocessing: Preprocessing
+    spec: Spec
+
+    def batch(self, records: Records) -> Batch:
+        """The records as the model takes them."""
+        return to_batch(records, np.zeros(len(records.x), np.uint32), self.preprocessing)
+
+    def posterior(self, variables: Variables, records: Records) -> Any:
+        """q(z | x) of each example."""
+        batch = self.batch(records)
+        return self.model.posterior(variables, batch.x, batch.observed, dict(batch.extras))
+
+    def encode(self, variables: Variables, records: Records) -> Array:
+        """The posterior's mean, `[n, *latent]`."""
+        batch = self.batch(records)
+        return self.model.encode(variables, batch.x, None, batch.observed, dict(batch.extras))
+
+    def encode_sample(self, shared: Any, records: Records, places: Array) -> Array:
+        """A sample of each posterior, `[n, *latent]`."""
+        variables, key = shared[0], jax.random.wrap_key_data(shared[1])
+        posterior = self.posterior(variables, records)
+        example_keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, places)
+        return jax.vmap(lambda q, k: q.sample(k))(posterior, example_keys)
+
+    def decode(
+        self, variables: Variables, z: Array, extras: dict[str, Array], *known: Any
+    ) -> Array:
+        """The mean of p(x | z), `[n, *event]`."""
+        return self.in_units(self.model.decode(variables, z, extras, *known))
+
+    def reconstruct(self, variables: Variables, records: Records) -> Array:
+        """The mean of p(x | z) at the posterior's mean, `[n, *event]`."""
+        z = self.encode(variables, records)
+        known = self.batch(records)
+        return self.decode(variables, z, dict(records.extras), known.x, known.observed)
+
+    def sample(self, shared: Any, places: Array, extras: dict[str, Array]) -> Array:
+        """The mean of p(x | z) at a sample of the prior, `[n, *event]`."""
+        z, _ = self._drawn(shared, places)
+        return self.decode(shared[0], z, extras)
+
+    def observe(self, shared: Any, places: Array, extras: dict[str, Array]) -> Array:
+        """A draw from p(x | z) at a sample of the prior, `[n, *event]`."""
+        variables, shape = shared[0], self.spec.event_shape
+        z, example_keys = self._drawn(shared, places)
+        drawn = lambda z, k, e: generation.observation(self.model, variables, z, k, shape, e)
+        return self.in_units(jax.vmap(drawn)(z, example_keys, extras))
+
+    def _drawn(self, shared: Any, places: Array) -> tuple[Array, Array]:
+        """Samples of the prior, and a key for what follows, of each place."""
+        variables, key = shared[0], jax.random.wrap_key_data(shared[1])
+        prior: Any = self.model.prior(variables)
+
+        def one(place):
+            example_key = jax.random.fold_in(key, place)
+            z = prior.sample(jax.random.fold_in(example_key, 0))
+            return z, jax.random.fold_in(example_key, 1)
+
+        return jax.vmap(one)(places)
+
+    def log_likelihood(self, samples: int, shared: Any, records: Records, places: Array) -> Array:
+        """The importance-weighted bound on log p(x), nats, `[n]`."""
+        variables, key = shared[0], jax.random.wrap_key_data(shared[1])
+        draws = keys.for_preprocessing(key, None, places, places)
+        batch = to_batch(records, places, self.preprocessing, draws)
+        example_keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, places)
+        return evaluation.log_likelihood(self.model, variables, batch, example_keys, samples)
+
+    def in_units(self, x: Array) -> Array:
+        """The model's x in the data's units but for what the host does; sequences ended."""
+        return generation.ended(on_device(self.preprocessing).invert(x), self.spec.terminator)
