@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from ae_jax.distributions import (
-    Deterministic,
     DiagonalGaussian,
+    PointMass,
     kl_divergence,
     standard_normal,
 )
@@ -19,7 +19,7 @@ RNG = np.random.default_rng(0)
 SHAPE = (2, 3)
 LOC, LOG_VAR, VALUE = (RNG.normal(size=SHAPE).astype(np.float32) for _ in range(3))
 GAUSSIAN = DiagonalGaussian(jnp.asarray(LOC), jnp.asarray(LOG_VAR))
-POINT = Deterministic(jnp.asarray(LOC))
+POINT = PointMass(jnp.asarray(LOC))
 DRAWS = 100_000
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from ae_jax._registry import BOTTLENECKS, PRIORS
 from ae_jax.bottlenecks._shapes import latent_shape, no_stats, same_state
-from ae_jax.distributions import Deterministic
+from ae_jax.distributions import PointMass
 from ae_jax.types import Bottleneck
 
 
@@ -32,7 +32,7 @@ def identity(latent_dim: int | tuple[int, ...], prior: Any = None) -> Bottleneck
         latent_shape=shape,
         feature_shape=shape,
         init=init,
-        posterior=lambda params, state, features: Deterministic(features),
+        posterior=lambda params, state, features: PointMass(features),
         latent=lambda params, state, posterior, key: posterior.value,
         prior=lambda params, state: None if prior is None else prior.apply(params, shape),
         stats=no_stats,

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from ae_jax._registry import BOTTLENECKS
 from ae_jax.bottlenecks._shapes import latent_shape
-from ae_jax.distributions import Deterministic
+from ae_jax.distributions import PointMass
 from ae_jax.errors import ConfigError
 from ae_jax.types import Bottleneck
 
@@ -50,7 +50,7 @@ def sparse(
             centred = features - jnp.mean(features)
             unit = centred * jax.lax.rsqrt(jnp.mean(centred**2) + EPSILON)
             features = params["gain"] * unit + params["bias"]
-        return Deterministic(jax.nn.sigmoid(features))
+        return PointMass(jax.nn.sigmoid(features))
 
     def update(state, sums, key):
         del key

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax._registry import BOTTLENECKS
-from ae_jax.bottlenecks._codes import SparseCode
 from ae_jax.bottlenecks._shapes import latent_shape
+from ae_jax.distributions import SparseCode
 from ae_jax.errors import ConfigError, require_positive_ints
 from ae_jax.losses import sparsity
 from ae_jax.types import Bottleneck

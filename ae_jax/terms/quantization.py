@@ -3,7 +3,7 @@
 import jax
 
 from ae_jax import losses
-from ae_jax.bottlenecks._codes import Quantized
+from ae_jax.distributions import Quantized
 from ae_jax.errors import PartError
 from ae_jax.terms._registered import part, registered
 from ae_jax.types import Array, Context, Outputs

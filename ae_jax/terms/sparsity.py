@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import losses
-from ae_jax.bottlenecks._codes import SparseCode
+from ae_jax.distributions import SparseCode
 from ae_jax.errors import ConfigError, PartError, require_positive, require_positive_ints
 from ae_jax.losses._arguments import require_within_unit_interval
 from ae_jax.networks.mlp import ACTIVATIONS, activation_function

@@ -7,7 +7,7 @@ from scipy import stats
 from scipy.special import logsumexp
 
 import ae_jax as ae
-from ae_jax.distributions import Deterministic, DiagonalGaussian, standard_normal
+from ae_jax.distributions import DiagonalGaussian, PointMass, standard_normal
 from ae_jax.evaluation import latent_usage, usage
 from tests import small
 
@@ -110,8 +110,8 @@ def test_information_against_every_pair_written_out(monkeypatch):
 
 
 def test_codes_without_a_density_are_refused():
-    with pytest.raises(ae.errors.PartError, match="but the posterior is Deterministic"):
-        latent_usage(Deterministic(np.zeros((3, 2))), standard_normal((2,)))
+    with pytest.raises(ae.errors.PartError, match="but the posterior is PointMass"):
+        latent_usage(PointMass(np.zeros((3, 2))), standard_normal((2,)))
     with pytest.raises(ae.errors.PartError, match="but the prior is NoneType"):
         latent_usage(posterior(), None)
 

@@ -169,9 +169,7 @@ def test_fewer_than_one_unit_is_refused_when_the_term_is_made(k):
 def test_more_units_than_there_are_and_other_codes_are_refused():
     with pytest.raises(ae.errors.ConfigError, match="k must lie in 1 to 6, the units, got 7"):
         evaluate(made(), bad=terms.dead_units(k=7))
-    with pytest.raises(
-        ae.errors.PartError, match=r"'dead_units' needs .*topk, got .*Deterministic"
-    ):
+    with pytest.raises(ae.errors.PartError, match=r"'dead_units' needs .*topk, got .*PointMass"):
         evaluate(setting("identity", encoder=LINEAR, decoder=LINEAR), bad=terms.dead_units(k=2))
 
 

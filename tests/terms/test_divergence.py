@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from ae_jax import terms
-from ae_jax.distributions import Deterministic
+from ae_jax.distributions import PointMass
 from ae_jax.terms.divergence import PRIOR_DRAW
 from tests.reference import discrepancy, divergences, structure, total_correlation
 from tests.terms.setting import NUM_TRAIN, VALID, double, evaluate, gradients, setting
@@ -131,7 +131,7 @@ def test_the_kl_agrees_with_its_monte_carlo_estimate():
 
 def test_without_a_closed_form_the_kl_is_the_mean_log_ratio():
     made = setting("gaussian")
-    hidden = made.outputs._replace(posterior=Deterministic(made.outputs.posterior.loc))
+    hidden = made.outputs._replace(posterior=PointMass(made.outputs.posterior.loc))
     got = evaluate(made._replace(outputs=hidden), kl=terms.kl())["kl"]
     ratio = double(made.outputs.log_qz) - double(made.outputs.log_pz)
     np.testing.assert_allclose(got, ratio.mean(1), rtol=2e-6, atol=2e-6)

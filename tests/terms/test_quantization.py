@@ -67,7 +67,7 @@ def test_other_codes_and_averaged_codebooks_are_refused():
     made = setting("identity", encoder=ae.networks.linear(), decoder=ae.networks.linear())
     for name in ("commitment", "codebook"):
         objective = getattr(terms, name)()
-        with pytest.raises(ae.errors.PartError, match=f"'{name}' needs .*, got .*Deterministic"):
+        with pytest.raises(ae.errors.PartError, match=f"'{name}' needs .*, got .*PointMass"):
             objective(made.outputs, made.context)
     with pytest.raises(
         ae.errors.PartError, match="'codebook' moves a codebook that is a parameter"

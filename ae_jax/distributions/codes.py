@@ -1,4 +1,4 @@
-"""Distributions of codes that know more than their value: of few units, of a codebook."""
+"""Codes that know more than their value: of few units, of a codebook."""
 
 import dataclasses
 import functools
@@ -7,32 +7,8 @@ import math
 import jax
 import jax.numpy as jnp
 
+from ae_jax.distributions.point import PointMass
 from ae_jax.types import Array, PRNGKey, Shape
-
-
-class PointMass:
-    """What every point mass at `value` does."""
-
-    value: Array
-
-    def log_prob(self, value: Array) -> Array | None:
-        """None: a point has no density."""
-        del value
-
-    def sample(self, key: PRNGKey) -> Array:
-        """The point."""
-        del key
-        return self.value
-
-    @property
-    def mean(self) -> Array:
-        """The point."""
-        return self.value
-
-    @property
-    def mode(self) -> Array:
-        """The point."""
-        return self.value
 
 
 @jax.tree_util.register_dataclass

@@ -1,11 +1,11 @@
-"""Posteriors and priors as pytrees over one event; log-probabilities in nats."""
+"""The Gaussian with independent entries."""
 
-import functools
 from typing import NamedTuple
 
 import jax.numpy as jnp
 
 from ae_jax import losses
+from ae_jax.distributions._kl import kl_divergence
 from ae_jax.ops import random as fused_random
 from ae_jax.types import Array, Distribution, PRNGKey
 
@@ -36,48 +36,9 @@ class DiagonalGaussian(NamedTuple):
         return self.loc
 
 
-class Deterministic(NamedTuple):
-    """A point mass: it has no density, so `log_prob` is None."""
-
-    value: Array
-
-    def log_prob(self, value: Array) -> None:
-        """None."""
-        del value
-
-    def sample(self, key: PRNGKey) -> Array:
-        """The point."""
-        del key
-        return self.value
-
-    @property
-    def mean(self) -> Array:
-        """The point."""
-        return self.value
-
-    @property
-    def mode(self) -> Array:
-        """The point."""
-        return self.value
-
-
 def standard_normal(shape: tuple[int, ...]) -> DiagonalGaussian:
     """N(0, I) over `shape`."""
     return DiagonalGaussian(jnp.zeros(shape), jnp.zeros(shape))
-
-
-@functools.singledispatch
-def kl_divergence(posterior: Distribution, prior: Distribution) -> Array | None:
-    """KL(posterior ‖ prior) in closed form, scalar nats; None where no closed form is known.
-
-    Register another pair's by its posterior: `kl_divergence.register`.
-
-    Args:
-      posterior: a Distribution over one event.
-      prior: another over the same.
-    """
-    del posterior, prior
-    return None
 
 
 @kl_divergence.register
