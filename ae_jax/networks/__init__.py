@@ -1,6 +1,7 @@
 """Networks behind `Coder`: built-ins that adapt to any shape, and adapters for the user's own."""
 
 from ae_jax.networks.adapters import from_linen, from_nnx
+from ae_jax.networks.common import Common
 from ae_jax.networks.conv import conv, deconv
 from ae_jax.networks.gru import gru, gru_decoder
 from ae_jax.networks.mlp import linear, mlp
@@ -10,6 +11,7 @@ from ae_jax.networks.transformer import transformer, transformer_decoder
 from ae_jax.networks.vit import vit, vit_decoder
 
 __all__ = [
+    "Common",
     "conv",
     "deconv",
     "from_linen",

@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from ae_jax.errors import ConfigError, require_positive_ints
 from ae_jax.networks._dense import Dense
+from ae_jax.networks.common import Common
 from ae_jax.ops.attention import attend
 from ae_jax.ops.dense import add_shared
 from ae_jax.types import Array
@@ -75,24 +76,23 @@ class Block(nn.Module):
     """x + attention(norm(x)), then x + mlp(norm(x)), as in GPT-2 and ViT."""
 
     heads: int
-    dropout: float = 0.0
-    dtype: Any = None
+    common: Common = Common()
     train: bool = False
-    remat: bool = False
 
     @nn.compact
     def __call__(
         self, x: Array, cache: Cache | None, mask: Array | None, index: Array | None
     ) -> tuple[Array, Cache | None]:
         """`[n, c]` to `[n, c]`, and the cache."""
-        drop = nn.Dropout(self.dropout, deterministic=not self.train)
-        h = nn.LayerNorm(dtype=self.dtype, name="norm_0")(x)
-        h, cache = Attention(self.heads, self.dtype, name="attention")(h, mask, cache, index)
+        dtype = self.common.dtype
+        drop = nn.Dropout(self.common.dropout, deterministic=not self.train)
+        h = nn.LayerNorm(dtype=dtype, name="norm_0")(x)
+        h, cache = Attention(self.heads, dtype, name="attention")(h, mask, cache, index)
         x = x + drop(h)
-        h = nn.LayerNorm(dtype=self.dtype, name="norm_1")(x)
-        gelu = nn.gelu if self.remat else _gelu_from_input
-        h = gelu(Dense(EXPANSION * x.shape[-1], dtype=self.dtype, name="expand")(h))
-        return x + drop(Dense(x.shape[-1], dtype=self.dtype, name="contract")(h)), cache
+        h = nn.LayerNorm(dtype=dtype, name="norm_1")(x)
+        gelu = nn.gelu if self.common.remat else _gelu_from_input
+        h = gelu(Dense(EXPANSION * x.shape[-1], dtype=dtype, name="expand")(h))
+        return x + drop(Dense(x.shape[-1], dtype=dtype, name="contract")(h)), cache
 
 
 class Stack(nn.Module):
@@ -105,9 +105,7 @@ class Stack(nn.Module):
 
     depth: int
     heads: int
-    dropout: float = 0.0
-    remat: bool = False
-    dtype: Any = None
+    common: Common = Common()
 
     @nn.compact
     def __call__(
@@ -120,26 +118,28 @@ class Stack(nn.Module):
         index: Array | None = None,
     ) -> tuple[Array, Cache | None]:
         """`[n, c]` to `[n, c]`, and the caches of all blocks, `[depth, t, h, d]` twice."""
-        x = x if self.dtype is None else x.astype(self.dtype)
+        dtype = self.common.dtype
+        x = x if dtype is None else x.astype(dtype)
         if self.depth:
             x, cache = self._blocks(train)(x, cache, mask, index)
-        return nn.LayerNorm(dtype=self.dtype, name="norm")(x), cache
+        return nn.LayerNorm(dtype=dtype, name="norm")(x), cache
 
     def _blocks(self, train: bool) -> nn.Module:
         # Outside a loop XLA would merge what remat computes again with what it saved.
-        one_by_one = self.depth <= SHALLOW and not self.remat
+        remat = self.common.remat
+        one_by_one = self.depth <= SHALLOW and not remat
         blocks = nn.scan(
-            nn.remat(Block, prevent_cse=False) if self.remat else Block,
+            nn.remat(Block, prevent_cse=False) if remat else Block,
             variable_axes={"params": 0},
             split_rngs={"params": True, "dropout": True},
             in_axes=(0, nn.broadcast, nn.broadcast),  # pyright: ignore[reportArgumentType]
             length=self.depth,
             unroll=self.depth if one_by_one else 1,
         )
-        return blocks(self.heads, self.dropout, self.dtype, train, self.remat, name="blocks")
+        return blocks(self.heads, self.common, train, name="blocks")
 
     def empty_cache(self, length: int, width: int) -> Cache:
         """Zeros for `length` positions."""
         shape = (self.depth, length, self.heads, width // self.heads)
-        zeros = jnp.zeros(shape, self.dtype or jnp.float32)
+        zeros = jnp.zeros(shape, self.common.dtype or jnp.float32)
         return zeros, zeros

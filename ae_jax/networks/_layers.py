@@ -10,8 +10,7 @@ from flax import linen as nn
 
 from ae_jax.errors import ConfigError, ShapeError, nearest, require_positive_ints
 from ae_jax.networks._dense import Dense
-from ae_jax.networks.adapters import BATCH_AXIS
-from ae_jax.types import Array, Shape
+from ae_jax.types import BATCH_AXIS, Array, Shape
 
 DTYPES = ("bfloat16", "float16", "float32", "float64")
 MOMENTUM = 0.9  # of batch statistics: those of some tens of steps

@@ -17,6 +17,7 @@ from ae_jax.errors import ShapeError, require_positive_ints
 from ae_jax.networks import _layers
 from ae_jax.networks._dense import Dense
 from ae_jax.networks.adapters import from_linen
+from ae_jax.networks.common import Common
 from ae_jax.types import Array, Network, Shape
 
 LENGTH = "length"
@@ -92,8 +93,8 @@ def from_latent(module: Any, z: Array, extras: Mapping[str, Array] | None) -> Ar
     length = module.output_shape[0]
     z = _layers.floating(z)
     z = z if z.ndim == 2 and len(z) == length else jnp.ravel(z)
-    z = _layers.append_condition(z, extras, module.condition, module.num_classes)
-    return _layers.unfold(z, (length,), module.width, module.dtype)
+    z = module.common.with_condition(z, extras)
+    return _layers.unfold(z, (length,), module.width, module.common.dtype)
 
 
 def teacher(module: Any, target: Array, observed: Array | None, train: bool) -> Array:
@@ -132,30 +133,33 @@ def chosen(module: Any, y: Array, position: Array, draw: Draw | None) -> Array:
     return draw(y, position)
 
 
-def require_options(options: Mapping[str, Any]) -> None:
-    """Raises ConfigError for the first option, of those that are there, out of its range."""
+def checked(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a module from a factory's arguments, the shared ones as `common`.
+
+    Raises:
+      ConfigError: the first option, of those that are there, that is out of its range.
+    """
     require_positive_ints(width=options["width"])
     if options["vocabulary"] is not None:
         require_positive_ints(vocabulary=options["vocabulary"])
     require_positive_ints(per_entry=options.get("per_entry", 1))
-    for rate in ("dropout", "word_dropout"):
-        _layers.require_rate(**{rate: options.get(rate, 0.0)})
-    _layers.require_dtype(options["dtype"])
-    _layers.require_condition(options["condition"], options["num_classes"])
+    _layers.require_rate(word_dropout=options.get("word_dropout", 0.0))
+    common = Common.of(options)
+    return {k: v for k, v in options.items() if not hasattr(common, k)} | {"common": common}
 
 
 def encoder_network(module: Callable[..., nn.Module], **options: Any) -> Network:
     """A Network of an encoder module."""
-    require_options(options)
-    return Network(lambda shape: from_linen(module(output_shape=tuple(shape), **options)))
+    fields = checked(options)
+    return Network(lambda shape: from_linen(module(output_shape=tuple(shape), **fields)))
 
 
 def decoder_network(module: Callable[..., nn.Module], what: str, **options: Any) -> Network:
     """A Network of a decoder module, its output shape checked when it is bound."""
-    require_options(options)
+    fields = checked(options)
 
     def bind(shape: Shape):
         check_output(tuple(shape), options["vocabulary"], options["per_entry"], what)
-        return from_linen(module(output_shape=tuple(shape), **options))
+        return from_linen(module(output_shape=tuple(shape), **fields))
 
     return Network(bind)

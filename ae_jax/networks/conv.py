@@ -13,7 +13,7 @@ from ae_jax._registry import NETWORKS
 from ae_jax.errors import require_positive_ints
 from ae_jax.networks import _layers
 from ae_jax.networks.adapters import from_linen
-from ae_jax.networks.mlp import activation_function
+from ae_jax.networks.common import Common
 from ae_jax.ops import convolution as _convolution
 from ae_jax.types import Array, Network, Shape
 
@@ -85,21 +85,13 @@ class _Options(nn.Module):
     features: Sequence[int]
     kernel: int
     stride: int
-    activation: Callable[[Array], Array]
-    normalisation: str | None
-    dropout: float
-    dtype: Any
-    condition: str | None
-    num_classes: int | None
+    common: Common
 
     def finish(self, x: Array, i: int, train: bool) -> Array:
         """What follows each convolution but the decoder's last."""
-        x = _layers.normalise(
-            x, self.normalisation, name=f"norm_{i}", dtype=self.dtype, train=train
-        )
-        x = self.activation(x)
+        x = self.common.activate(self.common.normalise(x, f"norm_{i}", train))
         self.sow("intermediates", f"hidden_{i}", x)
-        return nn.Dropout(self.dropout, deterministic=not train)(x) if self.dropout else x
+        return self.common.drop(x, train)
 
 
 class ConvEncoder(_Options):
@@ -112,12 +104,13 @@ class ConvEncoder(_Options):
         """`[H, W]` or `[H, W, C]` to `[*output_shape]`."""
         x = as_image(x, "conv")
         for i, width in enumerate(self.features):
-            layer = Convolution(width, self.kernel, self.stride, self.dtype, name=f"conv_{i}")
+            name, dtype = f"conv_{i}", self.common.dtype
+            layer = Convolution(width, self.kernel, self.stride, dtype, name=name)
             x = self.finish(layer(x), i, train)
         spatial = len(self.output_shape) == 3 and self.output_shape[:2] == x.shape[:2]
         x = x if spatial else jnp.ravel(x)
-        x = _layers.append_condition(x, extras, self.condition, self.num_classes)
-        return _layers.emit(x, self.output_shape, self.dtype, per_position=spatial)
+        x = self.common.with_condition(x, extras)
+        return _layers.emit(x, self.output_shape, self.common.dtype, per_position=spatial)
 
 
 class ConvDecoder(_Options):
@@ -128,35 +121,38 @@ class ConvDecoder(_Options):
         self, z: Array, extras: Mapping[str, Array] | None = None, train: bool = False
     ) -> Array:
         """`[*latent]` to `[*output_shape]`."""
-        size, channels = image_shape(self.output_shape, "deconv")
+        dtype, (size, channels) = self.common.dtype, image_shape(self.output_shape, "deconv")
         *sizes, smallest = _convolution.pyramid(size, self.stride, len(self.features))
         z = _layers.floating(z)
         z = z if z.ndim == 3 and z.shape[:2] == smallest else jnp.ravel(z)
-        z = _layers.append_condition(z, extras, self.condition, self.num_classes)
-        x = self.finish(_layers.unfold(z, smallest, self.features[0], self.dtype), 0, train)
+        z = self.common.with_condition(z, extras)
+        x = self.finish(_layers.unfold(z, smallest, self.features[0], dtype), 0, train)
         widths = (*self.features[1:], channels)
         for i, (width, wanted) in enumerate(zip(widths, reversed(sizes), strict=True)):
             name = f"conv_{i}"
-            layer = TransposedConvolution(width, self.kernel, self.stride, self.dtype, name=name)
+            layer = TransposedConvolution(width, self.kernel, self.stride, dtype, name=name)
             x = layer(x, wanted)
             if i + 1 < len(widths):
                 x = self.finish(x, i + 1, train)
         return _layers.at_full_precision(x.reshape(self.output_shape))
 
 
-def _network(module: type[_Options], check: Callable[[Shape], Any], **options: Any) -> Network:
-    _layers.require_widths(features=options["features"])
-    require_positive_ints(kernel=options["kernel"], stride=options["stride"])
-    _layers.require_normalisation(options["normalisation"])
-    _layers.require_rate(dropout=options["dropout"])
-    _layers.require_dtype(options["dtype"])
-    _layers.require_condition(options["condition"], options["num_classes"])
-    options["features"] = tuple(options["features"])
-    options["activation"] = activation_function(options["activation"])
+def _network(
+    module: type[_Options],
+    check: Callable[[Shape], Any],
+    *,
+    features: Sequence[int],
+    kernel: int,
+    stride: int,
+    **options: Any,
+) -> Network:
+    _layers.require_widths(features=features)
+    require_positive_ints(kernel=kernel, stride=stride)
+    common = Common.of(options)
 
     def bind(output_shape: Shape):
         check(output_shape)
-        return from_linen(module(output_shape=tuple(output_shape), **options))
+        return from_linen(module(tuple(output_shape), tuple(features), kernel, stride, common))
 
     return Network(bind)
 
@@ -181,16 +177,15 @@ def conv(
     `hidden_0`, `hidden_1`, ….
 
     Args:
-      features: the channels of each convolution.
-      kernel: the kernels' side.
-      stride: of every convolution.
-      activation: a name (`relu`, `silu`, …), "module:function", or a function.
-      normalisation: after each convolution: None, "batch", "group" (of at least 4 channels, Wu & He
-        2018) or "layer" (over the channels of a position).
-      dropout: the rate after each activation.
-      dtype: computed in, e.g. "bfloat16"; parameters and output are float32. None: float32.
-      condition: the entry of `extras` appended to what the dense layer sees.
-      num_classes: if that is a label, how many there are; a label of -1 is none.
+      features: channels of each convolution.
+      kernel: side of the kernels.
+      stride: stride of every convolution.
+      activation: activation by name, or a function, see `Common`.
+      normalisation: None, "batch", "group" or "layer", see `Common`.
+      dropout: rate of dropout in training, see `Common`.
+      dtype: dtype computed in, see `Common`.
+      condition: name of the entry of `extras` to append, see `Common`.
+      num_classes: number of classes, if the condition is a label, see `Common`.
 
     Returns:
       A Network.
@@ -201,7 +196,11 @@ def conv(
 
     Example:
       >>> import ae_jax as ae
-      >>> encoder = ae.networks.conv(features=(16, 32), normalisation="group")
+      >>> import jax, jax.numpy as jnp
+      >>> coder = ae.networks.conv((16, 32), normalisation="group").bind((8,))
+      >>> params, state = jax.eval_shape(coder.init, jax.random.key(0), jnp.zeros((28, 28, 1)))
+      >>> jax.eval_shape(coder.apply, params, state, jnp.zeros((28, 28, 1)))[0].shape
+      (8,)
     """
     return _network(ConvEncoder, lambda shape: None, **locals())
 
@@ -225,15 +224,15 @@ def deconv(
     passes the dense layer position by position.
 
     Args:
-      features: the channels before each transposed convolution; `conv`'s reversed.
-      kernel: the kernels' side.
-      stride: of every convolution.
-      activation: a name (`relu`, `silu`, …), "module:function", or a function.
-      normalisation: before each activation: None, "batch", "group" or "layer".
-      dropout: the rate after each activation.
-      dtype: computed in, e.g. "bfloat16"; parameters and output are float32. None: float32.
-      condition: the entry of `extras` appended to z.
-      num_classes: if that is a label, how many there are; a label of -1 is none.
+      features: channels before each transposed convolution; `conv`'s reversed.
+      kernel: side of the kernels.
+      stride: stride of every convolution.
+      activation: activation by name, or a function, see `Common`.
+      normalisation: None, "batch", "group" or "layer", see `Common`.
+      dropout: rate of dropout in training, see `Common`.
+      dtype: dtype computed in, see `Common`.
+      condition: name of the entry of `extras` to append, see `Common`.
+      num_classes: number of classes, if the condition is a label, see `Common`.
 
     Returns:
       A Network.
@@ -241,5 +240,13 @@ def deconv(
     Raises:
       ConfigError: an option out of range, or a condition that `extras` lacks.
       ShapeError: when bound to a shape other than `[H, W]`, `[H, W, C]` or `[H, W, C, n]`.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> import jax, jax.numpy as jnp
+      >>> coder = ae.networks.deconv((32, 16)).bind((27, 31, 3))
+      >>> params, state = jax.eval_shape(coder.init, jax.random.key(0), jnp.zeros(8))
+      >>> jax.eval_shape(coder.apply, params, state, jnp.zeros(8))[0].shape
+      (27, 31, 3)
     """
     return _network(ConvDecoder, functools.partial(image_shape, what="deconv"), **locals())

@@ -10,7 +10,8 @@ from ae_jax._registry import NETWORKS
 from ae_jax.errors import require_positive_ints
 from ae_jax.networks import _layers, _sequence
 from ae_jax.networks._dense import Dense
-from ae_jax.networks.mlp import activation_function
+from ae_jax.networks.activations import activation_function
+from ae_jax.networks.common import Common
 from ae_jax.types import ENTRIES, Array, Network, Shape
 
 
@@ -36,10 +37,7 @@ class GRUEncoder(nn.Module):
     width: int
     depth: int
     bidirectional: bool
-    dropout: float
-    dtype: Any
-    condition: str | None
-    num_classes: int | None
+    common: Common
 
     @nn.compact
     def __call__(
@@ -51,7 +49,7 @@ class GRUEncoder(nn.Module):
     ) -> Array:
         """Tokens `[T]` or a series `[T, C]` to `[*output_shape]`."""
         _sequence.check_event(jnp.shape(x), self.vocabulary, "gru")
-        x = _sequence.Embedding(self.vocabulary, self.width, self.dtype, name="embedding")(
+        x = _sequence.Embedding(self.vocabulary, self.width, self.common.dtype, name="embedding")(
             x, observed
         )
         valid = _sequence.within_length(extras, len(x))
@@ -59,7 +57,7 @@ class GRUEncoder(nn.Module):
         directions = ("forward", "backward") if self.bidirectional else ("forward",)
         last = []
         for i in range(self.depth):
-            x = nn.Dropout(self.dropout, deterministic=not train)(x)
+            x = self.common.drop(x, train)
             last, hidden = [], []
             for way in directions:
                 scan = nn.scan(
@@ -68,15 +66,15 @@ class GRUEncoder(nn.Module):
                     split_rngs={"params": False},
                     reverse=way == "backward",
                 )
-                layer = scan(self.width, self.dtype, name=f"{way}_{i}")
+                layer = scan(self.width, self.common.dtype, name=f"{way}_{i}")
                 state, states = layer(jnp.zeros(self.width), (x, valid))
                 last.append(state)
                 hidden.append(states)
             x = jnp.concatenate(hidden, axis=-1)
         features = jnp.concatenate(last)
         self.sow("intermediates", "features", features)
-        features = _layers.append_condition(features, extras, self.condition, self.num_classes)
-        return _layers.emit(features, self.output_shape, self.dtype, per_position=False)
+        features = self.common.with_condition(features, extras)
+        return _layers.emit(features, self.output_shape, self.common.dtype, per_position=False)
 
 
 class _DecoderStep(nn.Module):
@@ -89,8 +87,7 @@ class _DecoderStep(nn.Module):
     autoregressive: bool
     per_entry: int
     feedback: Callable[[Array], Array]
-    dropout: float
-    dtype: Any
+    common: Common
     train: bool
     draw: _sequence.Draw | None = None
 
@@ -103,17 +100,17 @@ class _DecoderStep(nn.Module):
         if self.autoregressive:
             entry, observed = (fed, None) if teacher is None else teacher
             embedding = _sequence.Embedding(
-                self.vocabulary, self.width, self.dtype, name="embedding"
+                self.vocabulary, self.width, self.common.dtype, name="embedding"
             )
             start = self.param("start", nn.initializers.normal(1.0), (self.width,))
             x = x + jnp.where(position == 0, start.astype(x.dtype), embedding(entry, observed))
         new = []
         for i, state in enumerate(states):
-            x = nn.Dropout(self.dropout, deterministic=not self.train)(x)
-            after, _ = nn.GRUCell(self.width, dtype=self.dtype, name=f"cell_{i}")(state, x)
+            x = self.common.drop(x, self.train)
+            after, _ = nn.GRUCell(self.width, dtype=self.common.dtype, name=f"cell_{i}")(state, x)
             x = after.astype(state.dtype)
             new.append(x)
-        y = _layers.at_full_precision(Dense(self.size, dtype=self.dtype, name="output")(x))
+        y = _layers.at_full_precision(Dense(self.size, dtype=self.common.dtype, name="output")(x))
         if self.autoregressive:
             fed = _sequence.chosen(self, y, position, self.draw).astype(fed.dtype)
         return (tuple(new), fed), (y, fed)
@@ -130,10 +127,7 @@ class GRUDecoder(nn.Module):
     per_entry: int
     feedback: Callable[[Array], Array]
     word_dropout: float
-    dropout: float
-    dtype: Any
-    condition: str | None
-    num_classes: int | None
+    common: Common
 
     @nn.compact
     def __call__(
@@ -165,8 +159,7 @@ class GRUDecoder(nn.Module):
             self.autoregressive,
             self.per_entry,
             self.feedback,
-            self.dropout,
-            self.dtype,
+            self.common,
             train,
             draw,
             name="step",
@@ -197,15 +190,17 @@ def gru(
     observed, and tokens outside the vocabulary, have an embedding of their own. Activation:
     `features`, those states.
 
+    Numbers are dropped before each layer.
+
     Args:
-      vocabulary: the number of tokens; None for series.
-      width: of embeddings and states.
-      depth: the number of layers.
+      vocabulary: number of tokens; None for series.
+      width: width of embeddings and states.
+      depth: number of layers.
       bidirectional: whether each layer also runs from the end.
-      dropout: the rate before each layer.
-      dtype: computed in, e.g. "bfloat16"; parameters and output are float32. None: float32.
-      condition: the entry of `extras` appended to the last states.
-      num_classes: if that is a label, how many there are; a label of -1 is none.
+      dropout: rate of dropout in training, see `Common`.
+      dtype: dtype computed in, see `Common`.
+      condition: name of the entry of `extras` to append, see `Common`.
+      num_classes: number of classes, if the condition is a label, see `Common`.
 
     Returns:
       A Network.
@@ -213,6 +208,14 @@ def gru(
     Raises:
       ConfigError: an option out of range, or a condition that `extras` lacks.
       ShapeError: when initialised with x of another rank.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> import jax, jax.numpy as jnp
+      >>> coder = ae.networks.gru(vocabulary=100, width=16).bind((8,))
+      >>> params, state = jax.eval_shape(coder.init, jax.random.key(0), jnp.zeros(20, int))
+      >>> jax.eval_shape(coder.apply, params, state, jnp.zeros(20, int))[0].shape
+      (8,)
     """
     options = locals()
     require_positive_ints(depth=depth)
@@ -240,21 +243,23 @@ def gru_decoder(
     given (teacher forcing), what is drawn in `sample(observations=True)`, and in `decode` its own
     guess: the most probable token, or the location.
 
+    Numbers are dropped before each layer.
+
     Args:
-      vocabulary: the number of tokens; None for series.
-      width: of embeddings and states.
-      depth: the number of layers.
+      vocabulary: number of tokens; None for series.
+      width: width of embeddings and states.
+      depth: number of layers.
       autoregressive: whether each position reads the one before.
-      per_entry: the numbers that the likelihood takes for an entry of a series, 2 where it predicts
-        a variance; the locations come first.
-      feedback: from locations to entries, an activation's name: "identity", or "sigmoid" where the
+      per_entry: numbers that the likelihood takes for an entry of a series, 2 where it predicts a
+        variance; the locations come first.
+      feedback: activation's name, from locations to entries: "identity", or "sigmoid" where the
         locations are logits.
-      word_dropout: the rate at which, in training, a target's position is hidden (Bowman et al.
-        2016), so that z has to tell it.
-      dropout: the rate before each layer.
-      dtype: computed in, e.g. "bfloat16"; parameters and output are float32. None: float32.
-      condition: the entry of `extras` appended to z.
-      num_classes: if that is a label, how many there are; a label of -1 is none.
+      word_dropout: rate at which, in training, a target's position is hidden (Bowman et al. 2016),
+        so that z has to tell it.
+      dropout: rate of dropout in training, see `Common`.
+      dtype: dtype computed in, see `Common`.
+      condition: name of the entry of `extras` to append, see `Common`.
+      num_classes: number of classes, if the condition is a label, see `Common`.
 
     Returns:
       A Network.
@@ -262,6 +267,14 @@ def gru_decoder(
     Raises:
       ConfigError: an option out of range, or a condition that `extras` lacks.
       ShapeError: when bound to a shape other than `(T, vocabulary)` or `(T, per_entry · C)`.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> import jax, jax.numpy as jnp
+      >>> coder = ae.networks.gru_decoder(vocabulary=100, width=16).bind((20, 100))
+      >>> params, state = jax.eval_shape(coder.init, jax.random.key(0), jnp.zeros(8))
+      >>> jax.eval_shape(coder.apply, params, state, jnp.zeros(8))[0].shape
+      (20, 100)
     """
     options = locals() | {"feedback": activation_function(feedback)}
     require_positive_ints(depth=depth)

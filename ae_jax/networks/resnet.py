@@ -11,8 +11,8 @@ from ae_jax.errors import ConfigError, require_positive_ints
 from ae_jax.networks import _attention, _layers
 from ae_jax.networks._dense import Dense
 from ae_jax.networks.adapters import from_linen
+from ae_jax.networks.common import Common
 from ae_jax.networks.conv import Convolution, as_image, image_shape
-from ae_jax.networks.mlp import activation_function
 from ae_jax.ops import convolution as _convolution
 from ae_jax.types import Array, Network, Shape
 
@@ -26,29 +26,27 @@ class ResidualBlock(nn.Module):
     """
 
     width: int
-    activation: Callable[[Array], Array]
-    dropout: float
     heads: int | None
-    dtype: Any
+    common: Common
     train: bool
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """`[H, W, C]` to `[H, W, width]`."""
-        norm = {"kind": "group", "dtype": self.dtype, "train": self.train}
-        h = self.activation(_layers.normalise(x, name="norm_0", **norm))
-        h = Convolution(self.width, KERNEL, dtype=self.dtype, name="conv_0")(h)
-        h = self.activation(_layers.normalise(h, name="norm_1", **norm))
-        h = nn.Dropout(self.dropout, deterministic=not self.train)(h)
+        common, dtype = self.common, self.common.dtype
+        h = common.activate(common.normalise(x, "norm_0", self.train))
+        h = Convolution(self.width, KERNEL, dtype=dtype, name="conv_0")(h)
+        h = common.activate(common.normalise(h, "norm_1", self.train))
+        h = common.drop(h, self.train)
         zeros = nn.initializers.zeros
-        layer = Convolution(self.width, KERNEL, dtype=self.dtype, kernel_init=zeros, name="conv_1")
+        layer = Convolution(self.width, KERNEL, dtype=dtype, kernel_init=zeros, name="conv_1")
         if x.shape[-1] != self.width:
-            x = Dense(self.width, dtype=self.dtype, name="skip")(x)
+            x = Dense(self.width, dtype=dtype, name="skip")(x)
         x = x + layer(h)
         if self.heads is None:
             return x
-        h = _layers.normalise(x, name="norm_attention", **norm).reshape(-1, self.width)
-        h, _ = _attention.Attention(self.heads, self.dtype, name="attention")(h)
+        h = common.normalise(x, "norm_attention", self.train).reshape(-1, self.width)
+        h, _ = _attention.Attention(self.heads, dtype, name="attention")(h)
         return x + h.reshape(x.shape)
 
 
@@ -58,21 +56,14 @@ class _ResNet(nn.Module):
     depth: int
     attention_at: int | bool
     heads: int
-    activation: Callable[[Array], Array]
-    dropout: float
-    remat: bool
-    dtype: Any
-    condition: str | None
-    num_classes: int | None
+    common: Common
 
     def block(self, x: Array, width: int, name: str, train: bool, lowest: bool = False) -> Array:
         """A residual block, with attention where the image is small enough."""
         limit = self.attention_at
         attends = (limit and lowest) if isinstance(limit, bool) else max(x.shape[:2]) <= limit
-        block = nn.remat(ResidualBlock) if self.remat else ResidualBlock
-        heads = self.heads if attends else None
-        layer = block(width, self.activation, self.dropout, heads, self.dtype, train, name=name)
-        return layer(x)
+        block = nn.remat(ResidualBlock) if self.common.remat else ResidualBlock
+        return block(width, self.heads if attends else None, self.common, train, name=name)(x)
 
     def middle(self, x: Array, train: bool) -> Array:
         """Two blocks at the lowest resolution, attention after the first if anywhere."""
@@ -81,9 +72,7 @@ class _ResNet(nn.Module):
 
     def ready(self, x: Array, train: bool) -> Array:
         """The last normalisation and activation."""
-        return self.activation(
-            _layers.normalise(x, "group", name="norm", dtype=self.dtype, train=train)
-        )
+        return self.common.activate(self.common.normalise(x, "norm", train))
 
 
 class ResNetEncoder(_ResNet):
@@ -95,17 +84,17 @@ class ResNetEncoder(_ResNet):
     ) -> Array:
         """`[H, W]` or `[H, W, C]` to `[*output_shape]`."""
         x = as_image(x, "resnet")
-        x = Convolution(self.features[0], KERNEL, dtype=self.dtype, name="first")(x)
+        x = Convolution(self.features[0], KERNEL, dtype=self.common.dtype, name="first")(x)
         for i, width in enumerate(self.features):
             for j in range(self.depth):
                 x = self.block(x, width, f"stage_{i}_{j}", train)
-            x = Convolution(width, KERNEL, 2, self.dtype, name=f"down_{i}")(x)
+            x = Convolution(width, KERNEL, 2, self.common.dtype, name=f"down_{i}")(x)
         x = self.ready(self.middle(x, train), train)
         self.sow("intermediates", "features", x)
         spatial = len(self.output_shape) == 3 and self.output_shape[:2] == x.shape[:2]
         x = x if spatial else jnp.ravel(x)
-        x = _layers.append_condition(x, extras, self.condition, self.num_classes)
-        return _layers.emit(x, self.output_shape, self.dtype, per_position=spatial)
+        x = self.common.with_condition(x, extras)
+        return _layers.emit(x, self.output_shape, self.common.dtype, per_position=spatial)
 
 
 class ResNetDecoder(_ResNet):
@@ -120,36 +109,44 @@ class ResNetDecoder(_ResNet):
         *sizes, smallest = _convolution.pyramid(size, 2, len(self.features))
         z = _layers.floating(z)
         z = z if z.ndim == 3 and z.shape[:2] == smallest else jnp.ravel(z)
-        z = _layers.append_condition(z, extras, self.condition, self.num_classes)
-        x = self.middle(_layers.unfold(z, smallest, self.features[0], self.dtype), train)
+        z = self.common.with_condition(z, extras)
+        x = self.middle(_layers.unfold(z, smallest, self.features[0], self.common.dtype), train)
         for i, (width, (height, wide)) in enumerate(
             zip(self.features, reversed(sizes), strict=True)
         ):
             x = jnp.repeat(jnp.repeat(x, 2, axis=0), 2, axis=1)[:height, :wide]
-            x = Convolution(width, KERNEL, dtype=self.dtype, name=f"up_{i}")(x)
+            x = Convolution(width, KERNEL, dtype=self.common.dtype, name=f"up_{i}")(x)
             for j in range(self.depth):
                 x = self.block(x, width, f"stage_{i}_{j}", train)
-        x = Convolution(channels, KERNEL, dtype=self.dtype, name="last")(self.ready(x, train))
+        x = Convolution(channels, KERNEL, dtype=self.common.dtype, name="last")(
+            self.ready(x, train)
+        )
         return _layers.at_full_precision(x.reshape(self.output_shape))
 
 
-def _network(module: type[_ResNet], check: Callable[[Shape], Any], **options: Any) -> Network:
-    _layers.require_widths(features=options["features"])
-    require_positive_ints(depth=options["depth"])
-    for width in options["features"]:
-        _attention.require_heads(width, options["heads"])
-    limit = options["attention_at"]
-    if not isinstance(limit, bool | int) or limit < 0:
-        raise ConfigError(f"attention_at must be a side in pixels, True or False, got {limit!r}")
-    _layers.require_rate(dropout=options["dropout"])
-    _layers.require_dtype(options["dtype"])
-    _layers.require_condition(options["condition"], options["num_classes"])
-    options["features"] = tuple(options["features"])
-    options["activation"] = activation_function(options["activation"])
+def _network(
+    module: type[_ResNet],
+    check: Callable[[Shape], Any],
+    *,
+    features: Sequence[int],
+    depth: int,
+    attention_at: int | bool,
+    heads: int,
+    **options: Any,
+) -> Network:
+    _layers.require_widths(features=features)
+    require_positive_ints(depth=depth)
+    for width in features:
+        _attention.require_heads(width, heads)
+    if not isinstance(attention_at, bool | int) or attention_at < 0:
+        raise ConfigError(
+            f"attention_at must be a side in pixels, True or False, got {attention_at!r}"
+        )
+    stages, common = tuple(features), Common.of(options | {"normalisation": "group"})
 
-    def bind(output_shape: Shape):
-        check(output_shape)
-        return from_linen(module(output_shape=tuple(output_shape), **options))
+    def bind(shape: Shape):
+        check(shape)
+        return from_linen(module(tuple(shape), stages, depth, attention_at, heads, common))
 
     return Network(bind)
 
@@ -175,18 +172,20 @@ def resnet(
     sees all positions flattened, unless it has to emit exactly these, `[h, w, d]`: then it is
     applied to each. Activation: `features`, what it sees.
 
+    Numbers are dropped before the second convolution of each block.
+
     Args:
-      features: the channels of each stage.
+      features: channels of each stage.
       depth: blocks a stage.
-      attention_at: self-attention after the blocks of images whose longer side is at most this, as
-        in Ho et al. 2020; True: once, at the lowest resolution.
-      heads: of attention; they divide the channels.
-      activation: a name (`silu`, `relu`, …), "module:function", or a function.
-      dropout: the rate before the second convolution of each block.
-      remat: whether blocks are computed again in the backward pass, to save memory.
-      dtype: computed in, e.g. "bfloat16"; parameters and output are float32. None: float32.
-      condition: the entry of `extras` appended to what the dense layer sees.
-      num_classes: if that is a label, how many there are; a label of -1 is none.
+      attention_at: longest side of the images after whose blocks there is self-attention, as in Ho
+        et al. 2020; True: once, at the lowest resolution; False: nowhere.
+      heads: heads of attention; they divide the channels.
+      activation: activation by name, or a function, see `Common`.
+      dropout: rate of dropout in training, see `Common`.
+      remat: whether blocks are computed again in the backward pass, see `Common`.
+      dtype: dtype computed in, see `Common`.
+      condition: name of the entry of `extras` to append, see `Common`.
+      num_classes: number of classes, if the condition is a label, see `Common`.
 
     Returns:
       A Network.
@@ -194,6 +193,14 @@ def resnet(
     Raises:
       ConfigError: an option out of range, or a condition that `extras` lacks.
       ShapeError: when initialised with x of another rank.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> import jax, jax.numpy as jnp
+      >>> coder = ae.networks.resnet((8, 16), depth=1).bind((8,))
+      >>> params, state = jax.eval_shape(coder.init, jax.random.key(0), jnp.zeros((28, 28, 1)))
+      >>> jax.eval_shape(coder.apply, params, state, jnp.zeros((28, 28, 1)))[0].shape
+      (8,)
     """
     return _network(ResNetEncoder, lambda shape: None, **locals())
 
@@ -217,17 +224,20 @@ def resnet_decoder(
     twice a side, cropped to the size that `resnet` had there, a convolution, `depth` blocks. z of
     shape `[h, w, d]`, h and w the smallest size, passes the dense layer position by position.
 
+    Numbers are dropped before the second convolution of each block.
+
     Args:
-      features: the channels of each stage; `resnet`'s reversed.
+      features: channels of each stage; `resnet`'s reversed.
       depth: blocks a stage.
-      attention_at: as for `resnet`, like all that follow.
-      heads: of attention.
-      activation: a name, "module:function", or a function.
-      dropout: the rate in each block.
-      remat: whether blocks are computed again in the backward pass.
-      dtype: computed in.
-      condition: the entry of `extras` appended to z.
-      num_classes: if that is a label, how many there are; a label of -1 is none.
+      attention_at: longest side of the images after whose blocks there is self-attention, as in Ho
+        et al. 2020; True: once, at the lowest resolution; False: nowhere.
+      heads: heads of attention; they divide the channels.
+      activation: activation by name, or a function, see `Common`.
+      dropout: rate of dropout in training, see `Common`.
+      remat: whether blocks are computed again in the backward pass, see `Common`.
+      dtype: dtype computed in, see `Common`.
+      condition: name of the entry of `extras` to append, see `Common`.
+      num_classes: number of classes, if the condition is a label, see `Common`.
 
     Returns:
       A Network.
@@ -235,5 +245,13 @@ def resnet_decoder(
     Raises:
       ConfigError: an option out of range, or a condition that `extras` lacks.
       ShapeError: when bound to a shape other than `[H, W]`, `[H, W, C]` or `[H, W, C, n]`.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> import jax, jax.numpy as jnp
+      >>> coder = ae.networks.resnet_decoder((16, 8), depth=1).bind((28, 28, 1))
+      >>> params, state = jax.eval_shape(coder.init, jax.random.key(0), jnp.zeros(8))
+      >>> jax.eval_shape(coder.apply, params, state, jnp.zeros(8))[0].shape
+      (28, 28, 1)
     """
     return _network(ResNetDecoder, lambda s: image_shape(s, "resnet_decoder"), **locals())

@@ -11,7 +11,8 @@ from ae_jax._registry import NETWORKS
 from ae_jax.errors import ConfigError, ShapeError
 from ae_jax.networks import _layers
 from ae_jax.networks.adapters import from_linen
-from ae_jax.networks.mlp import MLP, mlp_options
+from ae_jax.networks.common import Common
+from ae_jax.networks.mlp import MLP, require_hidden
 from ae_jax.types import Array, Network, Shape
 
 
@@ -21,7 +22,8 @@ class TabularEncoder(nn.Module):
     columns: Sequence[int]
     embedding: int | None
     output_shape: Shape
-    options: Mapping[str, Any]
+    hidden: Sequence[int]
+    common: Common
 
     @nn.compact
     def __call__(
@@ -49,9 +51,8 @@ class TabularEncoder(nn.Module):
                 table = nn.Embed(classes + 1, width, name=f"column_{i}")
                 parts.append(table(jnp.where(known, code, classes).astype(jnp.int32)))
         features = jnp.concatenate([part.astype(x.dtype) for part in parts])
-        return MLP(output_shape=self.output_shape, name="mlp", **self.options)(
-            features, extras, train
-        )
+        mlp = MLP(self.hidden, self.output_shape, self.common, name="mlp")
+        return mlp(features, extras, train)
 
 
 def embedding_width(classes: int) -> int:
@@ -80,14 +81,15 @@ def tabular(
     Args:
       columns: for each column 0 if it holds numbers, standardised before, or the number K of its
         categories, coded 0 … K - 1.
-      hidden: the width of each hidden layer.
-      embedding: the width of the categories' embeddings; None for ⌈K / 2⌉, at most 50.
-      activation: as for `mlp`, like all that follow.
-      normalisation: before each activation.
-      dropout: the rate after each activation.
-      dtype: computed in.
-      condition: the entry of `extras` appended to the features.
-      num_classes: if that is a label, how many there are; a label of -1 is none.
+      hidden: widths of the hidden layers.
+      embedding: width of the categories' embeddings; None: ⌈K / 2⌉, at most 50 (the order that Guo
+        & Berkhahn 2016 choose by hand).
+      activation: activation by name, or a function, see `Common`.
+      normalisation: None, "batch", "group" or "layer", see `Common`.
+      dropout: rate of dropout in training, see `Common`.
+      dtype: dtype computed in, see `Common`.
+      condition: name of the entry of `extras` to append, see `Common`.
+      num_classes: number of classes, if the condition is a label, see `Common`.
 
     Returns:
       A Network.
@@ -98,24 +100,21 @@ def tabular(
 
     Example:
       >>> import ae_jax as ae
-      >>> encoder = ae.networks.tabular(columns=(0, 0, 7, 2), hidden=(32,))
+      >>> import jax, jax.numpy as jnp
+      >>> coder = ae.networks.tabular(columns=(0, 0, 7, 2), hidden=(32,)).bind((4,))
+      >>> params, state = jax.eval_shape(coder.init, jax.random.key(0), jnp.zeros(4))
+      >>> jax.eval_shape(coder.apply, params, state, jnp.zeros(4))[0].shape
+      (4,)
     """
+    common = Common.of(locals())
     _check_columns(columns)
     if embedding is not None:
         _layers.require_widths(embedding=(embedding,))
-    options = mlp_options(
-        hidden=hidden,
-        activation=activation,
-        normalisation=normalisation,
-        dropout=dropout,
-        dtype=dtype,
-        condition=condition,
-        num_classes=num_classes,
-    )
+    require_hidden(hidden)
 
     def bind(output_shape: Shape):
-        shape = tuple(output_shape)
-        return from_linen(TabularEncoder(tuple(columns), embedding, shape, options))
+        shape, widths = tuple(output_shape), tuple(hidden)
+        return from_linen(TabularEncoder(tuple(columns), embedding, shape, widths, common))
 
     return Network(bind)
 

@@ -10,7 +10,8 @@ from ae_jax._registry import NETWORKS
 from ae_jax.errors import ConfigError, ShapeError, nearest
 from ae_jax.networks import _attention, _layers, _sequence
 from ae_jax.networks._dense import Dense
-from ae_jax.networks.mlp import activation_function
+from ae_jax.networks.activations import activation_function
+from ae_jax.networks.common import Common
 from ae_jax.types import ENTRIES, Array, Network, Shape
 
 POOLS = ("flatten", "mean", "none")
@@ -25,11 +26,7 @@ class TransformerEncoder(nn.Module):
     depth: int
     heads: int
     pool: str
-    dropout: float
-    remat: bool
-    dtype: Any
-    condition: str | None
-    num_classes: int | None
+    common: Common
 
     @nn.compact
     def __call__(
@@ -47,14 +44,12 @@ class TransformerEncoder(nn.Module):
                 f"transformer with pool='none' emits ({length}, d) for x of shape {jnp.shape(x)}, "
                 f"but must emit {self.output_shape}"
             )
-        x = _sequence.Embedding(self.vocabulary, self.width, self.dtype, name="embedding")(
+        x = _sequence.Embedding(self.vocabulary, self.width, self.common.dtype, name="embedding")(
             x, observed
         )
         x = _attention.with_positions(self, x, length)
         valid = _sequence.within_length(extras, length)
-        stack = _attention.Stack(
-            self.depth, self.heads, self.dropout, self.remat, self.dtype, name="stack"
-        )
+        stack = _attention.Stack(self.depth, self.heads, self.common, name="stack")
         x, _ = stack(x, valid, train=train)
         if valid is not None:
             x = jnp.where(valid[:, None], x, 0)
@@ -63,8 +58,8 @@ class TransformerEncoder(nn.Module):
             x = jnp.sum(x, axis=0) / count
         self.sow("intermediates", "features", x)
         x = x if per_position else jnp.ravel(x)
-        x = _layers.append_condition(x, extras, self.condition, self.num_classes)
-        return _layers.emit(x, self.output_shape, self.dtype, per_position=per_position)
+        x = self.common.with_condition(x, extras)
+        return _layers.emit(x, self.output_shape, self.common.dtype, per_position=per_position)
 
 
 class _Core(nn.Module):
@@ -78,16 +73,14 @@ class _Core(nn.Module):
     autoregressive: bool
     per_entry: int
     feedback: Callable[[Array], Array]
-    dropout: float
-    remat: bool
-    dtype: Any
+    common: Common
 
     def setup(self):
         """The layers that teacher forcing and generation share."""
-        self.stack = _attention.Stack(self.depth, self.heads, self.dropout, self.remat, self.dtype)
-        self.output = Dense(self.size, dtype=self.dtype)
+        self.stack = _attention.Stack(self.depth, self.heads, self.common)
+        self.output = Dense(self.size, dtype=self.common.dtype)
         if self.autoregressive:
-            self.embedding = _sequence.Embedding(self.vocabulary, self.width, self.dtype)
+            self.embedding = _sequence.Embedding(self.vocabulary, self.width, self.common.dtype)
             self.start = self.param("start", nn.initializers.normal(1.0), (self.width,))
 
     def emit(self, x: Array, mask: Array | None, **options: Any) -> tuple[Array, Any]:
@@ -135,11 +128,7 @@ class TransformerDecoder(nn.Module):
     per_entry: int
     feedback: Callable[[Array], Array]
     word_dropout: float
-    dropout: float
-    remat: bool
-    dtype: Any
-    condition: str | None
-    num_classes: int | None
+    common: Common
 
     @nn.compact
     def __call__(
@@ -164,9 +153,7 @@ class TransformerDecoder(nn.Module):
             autoregressive=self.autoregressive,
             per_entry=self.per_entry,
             feedback=self.feedback,
-            dropout=self.dropout,
-            remat=self.remat,
-            dtype=self.dtype,
+            common=self.common,
             name="core",
         )
         if not self.autoregressive:
@@ -209,20 +196,21 @@ def transformer(
     that are not observed, and tokens outside the vocabulary, have an embedding of their own.
     Activation: `features`, what is pooled.
 
+    Numbers are dropped after attention and after the dense layers of a block.
+
     Args:
-      vocabulary: the number of tokens; None for series.
-      width: of the blocks.
-      depth: the number of blocks; beyond 12, or with remat, one of them is compiled; with 0,
-        positions meet in the last dense layer alone, which is quick and goes far for short
-        sequences.
-      heads: of attention; they divide the width.
+      vocabulary: number of tokens; None for series.
+      width: width of the blocks.
+      depth: number of blocks; beyond 12, or with remat, one of them is compiled; with 0, positions
+        meet in the last dense layer alone, which is quick and goes far for short sequences.
+      heads: heads of attention; they divide the width.
       pool: what the last dense layer sees: "flatten", all positions side by side; "mean", their
         mean, for long sequences; "none", each by itself, to emit `(T, d)`.
-      dropout: the rate after attention and after the dense layers.
-      remat: whether blocks are computed again in the backward pass, to save memory.
-      dtype: computed in, e.g. "bfloat16"; parameters and output are float32. None: float32.
-      condition: the entry of `extras` appended to what is pooled.
-      num_classes: if that is a label, how many there are; a label of -1 is none.
+      dropout: rate of dropout in training, see `Common`.
+      remat: whether blocks are computed again in the backward pass, see `Common`.
+      dtype: dtype computed in, see `Common`.
+      condition: name of the entry of `extras` to append, see `Common`.
+      num_classes: number of classes, if the condition is a label, see `Common`.
 
     Returns:
       A Network.
@@ -230,6 +218,14 @@ def transformer(
     Raises:
       ConfigError: an option out of range, or a condition that `extras` lacks.
       ShapeError: when initialised with x of another rank, or if "none" cannot emit the shape.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> import jax, jax.numpy as jnp
+      >>> coder = ae.networks.transformer(vocabulary=100, width=16, depth=1).bind((8,))
+      >>> params, state = jax.eval_shape(coder.init, jax.random.key(0), jnp.zeros(20, int))
+      >>> jax.eval_shape(coder.apply, params, state, jnp.zeros(20, int))[0].shape
+      (8,)
     """
     options = locals()
     _attention.require_heads(width, heads)
@@ -263,24 +259,26 @@ def transformer_decoder(
     cached keys and values: draws in `sample(observations=True)`, and in `decode` its own guesses,
     the most probable token or the location.
 
+    Numbers are dropped after attention and after the dense layers of a block.
+
     Args:
-      vocabulary: the number of tokens; None for series.
-      width: of the blocks.
-      depth: the number of blocks; beyond 12, or with remat, one of them is compiled; with 0, each
+      vocabulary: number of tokens; None for series.
+      width: width of the blocks.
+      depth: number of blocks; beyond 12, or with remat, one of them is compiled; with 0, each
         position's vector from z is normalised and becomes its output.
-      heads: of attention; they divide the width.
+      heads: heads of attention; they divide the width.
       autoregressive: whether each position reads those before.
-      per_entry: the numbers that the likelihood takes for an entry of a series, 2 where it predicts
-        a variance; the locations come first.
-      feedback: from locations to entries, an activation's name: "identity", or "sigmoid" where the
+      per_entry: numbers that the likelihood takes for an entry of a series, 2 where it predicts a
+        variance; the locations come first.
+      feedback: activation's name, from locations to entries: "identity", or "sigmoid" where the
         locations are logits.
-      word_dropout: the rate at which, in training, a target's position is hidden (Bowman et al.
-        2016), so that z has to tell it.
-      dropout: the rate after attention and after the dense layers.
-      remat: whether blocks are computed again in the backward pass, to save memory.
-      dtype: computed in, e.g. "bfloat16"; parameters and output are float32. None: float32.
-      condition: the entry of `extras` appended to z.
-      num_classes: if that is a label, how many there are; a label of -1 is none.
+      word_dropout: rate at which, in training, a target's position is hidden (Bowman et al. 2016),
+        so that z has to tell it.
+      dropout: rate of dropout in training, see `Common`.
+      remat: whether blocks are computed again in the backward pass, see `Common`.
+      dtype: dtype computed in, see `Common`.
+      condition: name of the entry of `extras` to append, see `Common`.
+      num_classes: number of classes, if the condition is a label, see `Common`.
 
     Returns:
       A Network.
@@ -288,6 +286,14 @@ def transformer_decoder(
     Raises:
       ConfigError: an option out of range, or a condition that `extras` lacks.
       ShapeError: when bound to a shape other than `(T, vocabulary)` or `(T, per_entry · C)`.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> import jax, jax.numpy as jnp
+      >>> coder = ae.networks.transformer_decoder(vocabulary=100, width=16, depth=1).bind((20, 100))
+      >>> params, state = jax.eval_shape(coder.init, jax.random.key(0), jnp.zeros(8))
+      >>> jax.eval_shape(coder.apply, params, state, jnp.zeros(8))[0].shape
+      (20, 100)
     """
     options = locals() | {"feedback": activation_function(feedback)}
     _attention.require_heads(width, heads)

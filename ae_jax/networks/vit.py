@@ -1,7 +1,6 @@
 """Vision transformers over patches, and masked autoencoders of them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -12,6 +11,7 @@ from ae_jax.networks import _attention, _layers
 from ae_jax.networks._dense import Dense
 from ae_jax.networks._patches import Patches
 from ae_jax.networks.adapters import from_linen
+from ae_jax.networks.common import Common
 from ae_jax.networks.transformer import require_pool
 from ae_jax.types import Array, Network, Shape
 
@@ -26,11 +26,7 @@ class ViTEncoder(nn.Module):
     heads: int
     mask_rate: float
     pool: str
-    dropout: float
-    remat: bool
-    dtype: Any
-    condition: str | None
-    num_classes: int | None
+    common: Common
 
     @nn.compact
     def __call__(
@@ -59,10 +55,8 @@ class ViTEncoder(nn.Module):
                 x = x[visible]
             elif hidden is not None:
                 seen = ~hidden
-        x = Dense(self.width, dtype=self.dtype, name="patches")(x)
-        stack = _attention.Stack(
-            self.depth, self.heads, self.dropout, self.remat, self.dtype, name="stack"
-        )
+        x = Dense(self.width, dtype=self.common.dtype, name="patches")(x)
+        stack = _attention.Stack(self.depth, self.heads, self.common, name="stack")
         x = _attention.with_positions(self, x, patches.number, visible)
         x, _ = stack(x, seen, train=train)
         x = x if seen is None else jnp.where(seen[:, None], x, 0)
@@ -72,10 +66,10 @@ class ViTEncoder(nn.Module):
             x = jnp.zeros((patches.number, self.width), x.dtype).at[visible].set(x)
         self.sow("intermediates", "features", x)
         x = x if per_patch else jnp.ravel(x)
-        x = _layers.append_condition(x, extras, self.condition, self.num_classes)
+        x = self.common.with_condition(x, extras)
         if not per_patch:
-            return _layers.emit(x, shape, self.dtype, per_position=False)
-        y = _layers.emit(x, (len(x), shape[-1]), self.dtype, per_position=True)
+            return _layers.emit(x, shape, self.common.dtype, per_position=False)
+        y = _layers.emit(x, (len(x), shape[-1]), self.common.dtype, per_position=True)
         if visible is not None:
             y = jnp.zeros((patches.number, shape[-1]), y.dtype).at[visible].set(y)
         elif seen is not None:
@@ -91,11 +85,7 @@ class ViTDecoder(nn.Module):
     width: int
     depth: int
     heads: int
-    dropout: float
-    remat: bool
-    dtype: Any
-    condition: str | None
-    num_classes: int | None
+    common: Common
 
     @nn.compact
     def __call__(
@@ -111,37 +101,23 @@ class ViTDecoder(nn.Module):
         z = _layers.floating(z)
         per_patch = patches.are_positions(z.shape)
         z = z.reshape(patches.number, -1) if per_patch else jnp.ravel(z)
-        z = _layers.append_condition(z, extras, self.condition, self.num_classes)
-        x = _layers.unfold(z, (patches.number,), self.width, self.dtype)
+        z = self.common.with_condition(z, extras)
+        x = _layers.unfold(z, (patches.number,), self.width, self.common.dtype)
         if per_patch:
             token, hidden = self.param("mask_token", small, (self.width,)), patches.mask(info)
             x = x if hidden is None else jnp.where(hidden[:, None], token.astype(x.dtype), x)
         x = _attention.with_positions(self, x, patches.number)
-        stack = _attention.Stack(
-            self.depth, self.heads, self.dropout, self.remat, self.dtype, name="stack"
-        )
+        stack = _attention.Stack(self.depth, self.heads, self.common, name="stack")
         x, _ = stack(x, train=train)
-        y = Dense(patches.size, dtype=self.dtype, name="output")(x)
+        y = Dense(patches.size, dtype=self.common.dtype, name="output")(x)
         return _layers.at_full_precision(patches.join(y))
 
 
-def _require_options(
-    patch: int | Sequence[int],
-    width: int,
-    depth: int,
-    heads: int,
-    dtype: str | None,
-    condition: str | None,
-    num_classes: int | None,
-    **rates: float,
-) -> None:
+def _require_options(patch: int | Sequence[int], width: int, depth: int, heads: int) -> None:
     for side in (patch,) if isinstance(patch, int) else patch:
         require_positive_ints(patch=side)
     require_positive_ints(depth=depth)
     _attention.require_heads(width, heads)
-    _layers.require_rate(**rates)
-    _layers.require_dtype(dtype)
-    _layers.require_condition(condition, num_classes)
 
 
 @NETWORKS.register
@@ -167,21 +143,23 @@ def vit(
     number, are not looked at, which gives the same; without a mask every patch is. Learned
     positions. Activation: `features`, what is pooled.
 
+    Numbers are dropped after attention and after the dense layers of a block.
+
     Args:
-      patch: a patch's sides, or one number for all. With as many sides as fit, the axes that they
+      patch: sides of a patch, or one number for all. With as many sides as fit, the axes that they
         leave are channels.
-      width: of the blocks.
-      depth: the number of blocks; beyond 12, or with remat, one of them is compiled.
-      heads: of attention; they divide the width.
-      mask_rate: the part of the patches that is hidden, in [0, 1).
+      width: width of the blocks.
+      depth: number of blocks; beyond 12, or with remat, one of them is compiled.
+      heads: heads of attention; they divide the width.
+      mask_rate: part of the patches that is hidden, in [0, 1).
       pool: what the last dense layer sees: "flatten", all patches side by side, zeros where they
         are hidden; "mean", the mean of the visible ones; "none", each by itself, to emit `(n, d)`
         or `(*grid, d)`, zeros where they are hidden.
-      dropout: the rate after attention and after the dense layers.
-      remat: whether blocks are computed again in the backward pass, to save memory.
-      dtype: computed in, e.g. "bfloat16"; parameters and output are float32. None: float32.
-      condition: the entry of `extras` appended to what is pooled.
-      num_classes: if that is a label, how many there are; a label of -1 is none.
+      dropout: rate of dropout in training, see `Common`.
+      remat: whether blocks are computed again in the backward pass, see `Common`.
+      dtype: dtype computed in, see `Common`.
+      condition: name of the entry of `extras` to append, see `Common`.
+      num_classes: number of classes, if the condition is a label, see `Common`.
 
     Returns:
       A Network.
@@ -190,15 +168,26 @@ def vit(
       ConfigError: an option out of range, or a condition that `extras` lacks.
       ShapeError: x has fewer axes than the patch, "none" cannot emit the shape, or the mask is one
         of other patches.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> import jax, jax.numpy as jnp
+      >>> coder = ae.networks.vit(patch=7, width=16, depth=1).bind((8,))
+      >>> params, state = jax.eval_shape(coder.init, jax.random.key(0), jnp.zeros((28, 28, 1)))
+      >>> jax.eval_shape(coder.apply, params, state, jnp.zeros((28, 28, 1)))[0].shape
+      (8,)
     """
-    options = locals()
-    _require_options(
-        patch, width, depth, heads, dtype, condition, num_classes,
-        mask_rate=mask_rate, dropout=dropout,
-    )  # fmt: skip
+    common = Common.of(locals())
+    _require_options(patch, width, depth, heads)
+    _layers.require_rate(mask_rate=mask_rate)
     require_pool(pool)
-    options["patch"] = patch if isinstance(patch, int) else tuple(patch)
-    return Network(lambda shape: from_linen(ViTEncoder(output_shape=tuple(shape), **options)))
+    sides = patch if isinstance(patch, int) else tuple(patch)
+
+    def bind(shape: Shape):
+        blocks = width, depth, heads
+        return from_linen(ViTEncoder(tuple(shape), sides, *blocks, mask_rate, pool, common))
+
+    return Network(bind)
 
 
 @NETWORKS.register
@@ -219,16 +208,18 @@ def vit_decoder(
     the place of those that `info["patch_mask"]` hides (He et al. 2022); any other z is flattened
     and enters at every patch through weights of its own.
 
+    Numbers are dropped after attention and after the dense layers of a block.
+
     Args:
-      patch: a patch's sides, or one number for all axes but the last; the encoder's.
-      width: of the blocks.
-      depth: the number of blocks; beyond 12, or with remat, one of them is compiled.
-      heads: of attention; they divide the width.
-      dropout: the rate after attention and after the dense layers.
-      remat: whether blocks are computed again in the backward pass, to save memory.
-      dtype: computed in, e.g. "bfloat16"; parameters and output are float32. None: float32.
-      condition: the entry of `extras` appended to z.
-      num_classes: if that is a label, how many there are; a label of -1 is none.
+      patch: sides of a patch, or one number for all axes but the last; the encoder's.
+      width: width of the blocks.
+      depth: number of blocks; beyond 12, or with remat, one of them is compiled.
+      heads: heads of attention; they divide the width.
+      dropout: rate of dropout in training, see `Common`.
+      remat: whether blocks are computed again in the backward pass, see `Common`.
+      dtype: dtype computed in, see `Common`.
+      condition: name of the entry of `extras` to append, see `Common`.
+      num_classes: number of classes, if the condition is a label, see `Common`.
 
     Returns:
       A Network.
@@ -237,13 +228,21 @@ def vit_decoder(
       ConfigError: an option out of range, or a condition that `extras` lacks.
       ShapeError: when bound to a shape of fewer axes than the patch; the mask is one of other
         patches.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> import jax, jax.numpy as jnp
+      >>> coder = ae.networks.vit_decoder(patch=7, width=16, depth=1).bind((28, 28, 1))
+      >>> params, state = jax.eval_shape(coder.init, jax.random.key(0), jnp.zeros((4, 4, 16)))
+      >>> jax.eval_shape(coder.apply, params, state, jnp.zeros((4, 4, 16)))[0].shape
+      (28, 28, 1)
     """
-    options = locals()
-    _require_options(patch, width, depth, heads, dtype, condition, num_classes, dropout=dropout)
-    options["patch"] = patch if isinstance(patch, int) else tuple(patch)
+    common = Common.of(locals())
+    _require_options(patch, width, depth, heads)
+    sides = patch if isinstance(patch, int) else tuple(patch)
 
     def bind(shape: Shape):
         Patches.of(shape, patch, "vit_decoder")
-        return from_linen(ViTDecoder(output_shape=tuple(shape), **options))
+        return from_linen(ViTDecoder(tuple(shape), sides, width, depth, heads, common))
 
     return Network(bind)

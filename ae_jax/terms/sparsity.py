@@ -9,7 +9,7 @@ from ae_jax import losses
 from ae_jax.distributions import SparseCode
 from ae_jax.errors import ConfigError, PartError, require_positive, require_positive_ints
 from ae_jax.losses._arguments import require_within_unit_interval
-from ae_jax.networks.mlp import ACTIVATIONS, activation_function
+from ae_jax.networks.activations import ACTIVATIONS, activation_function
 from ae_jax.terms._registered import CODE, layer, part, registered
 from ae_jax.types import Array, Context, Outputs
 
@@ -44,15 +44,20 @@ def sparsity(
     Units must lie in (0, 1): the code of `ae.bottlenecks.sparse`, or sigmoid hidden layers.
 
     Args:
-      outputs: of the forward pass.
-      context: of the batch.
-      rho: the wanted mean activation, in (0, 1).
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      rho: ρ, mean activation aimed at, in (0, 1).
       layers: names in `outputs.activations`, or "code".
-      running: ρ̂ is the bottleneck's running average over the training set (its value; the gradient
-        is that of the batch mean), for the code of `ae.bottlenecks.sparse` only.
+      running: whether ρ̂ is the bottleneck's running average over the training set (its value; the
+        gradient is that of the batch mean), for the code of `ae.bottlenecks.sparse` only.
 
     Returns:
-      Scalar, nats.
+      scalar, nats.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.reconstruction() + 0.1 * ae.terms.sparsity(rho=0.02)
+      Objective(1.0 · reconstruction + 0.1 · sparsity)
     """
     total = jnp.zeros(())
     for name in layers:
@@ -76,13 +81,18 @@ def population_sparsity(
     (Willmore & Tolhurst 2001, "Characterizing the sparseness of neural codes").
 
     Args:
-      outputs: of the forward pass.
-      context: of the batch.
-      rho: the wanted mean activation, in (0, 1).
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      rho: ρ, mean activation aimed at, in (0, 1).
       layers: names in `outputs.activations`, or "code".
 
     Returns:
       `[b]`, nats.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.population_sparsity(rho=0.02)
+      Objective(1.0 · population_sparsity)
     """
 
     def one(h):
@@ -95,7 +105,21 @@ def population_sparsity(
 
 @registered(units="code units", check=_check_layers)
 def l1(outputs: Outputs, context: Context, layers: tuple[str, ...] = (CODE,)) -> Array:
-    """Σ_j |h_j| over the named layers."""
+    """Σ_j |h_j| over the named layers.
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      layers: names in `outputs.activations`, or "code".
+
+    Returns:
+      `[b]`, code units.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.l1(layers=("hidden_0", "code"))
+      Objective(1.0 · l1)
+    """
     del context
     return sum(jax.vmap(losses.l1)(layer(outputs, name)) for name in layers)  # pyright: ignore
 
@@ -104,7 +128,22 @@ def l1(outputs: Outputs, context: Context, layers: tuple[str, ...] = (CODE,)) ->
 def l0(
     outputs: Outputs, context: Context, scale: float = 1.0, layers: tuple[str, ...] = (CODE,)
 ) -> Array:
-    """Σ_j tanh(scale · |h_j|): a smooth count of the units in use."""
+    """Σ_j tanh(scale · |h_j|): a smooth count of the units in use.
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      scale: steepness of the count at 0.
+      layers: names in `outputs.activations`, or "code".
+
+    Returns:
+      `[b]`, units in use.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.l0(scale=10.0)
+      Objective(1.0 · l0)
+    """
     del context
     count = jax.vmap(lambda h: losses.l0_surrogate(h, scale))
     return sum(count(layer(outputs, name)) for name in layers)  # pyright: ignore
@@ -120,12 +159,17 @@ def dead_units(outputs: Outputs, context: Context, k: int = 64) -> Array:
     `ae.bottlenecks.topk`, after its ReLU; without any the loss is 0.
 
     Args:
-      outputs: of the forward pass.
-      context: of the batch.
-      k: how many dead units, at most the latent's; all of them where fewer are dead.
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      k: dead units that stand in, at most the latent's; all of them where fewer are dead.
 
     Returns:
-      `[b]`, summed over observed entries.
+      `[b]`, squared data units, summed over observed entries.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.reconstruction() + 0.5 * ae.terms.dead_units(k=32)
+      Objective(1.0 · reconstruction + 0.5 · dead_units)
     """
     posterior = outputs.posterior
     if not isinstance(posterior, SparseCode):

@@ -7,7 +7,7 @@ import pytest
 
 import ae_jax as ae
 from ae_jax.networks import _layers
-from ae_jax.networks.mlp import ACTIVATIONS
+from ae_jax.networks.activations import ACTIVATIONS
 from tests import fast
 from tests.networks import checks
 

@@ -29,8 +29,10 @@ def test_any_image_comes_out_at_its_own_size(size):
 
 
 def block_of(**options):
-    defaults = {"width": 8, "activation": jnp.tanh, "dropout": 0.0, "heads": None}
-    return ResidualBlock(**(defaults | {"dtype": None, "train": False} | options))
+    common = ae.networks.Common(activation=jnp.tanh, normalisation="group")
+    return ResidualBlock(
+        **({"width": 8, "heads": None, "common": common, "train": False} | options)
+    )
 
 
 def convolved(x, layer):
