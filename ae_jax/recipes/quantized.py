@@ -18,11 +18,19 @@ def vq_vae(
     """The VQ-VAE (van den Oord et al. 2017): -log p(x | z) and β ‖z_e - sg[e]‖².
 
     Args:
-      latent_dim: `(*positions, d)`, with codes of size d.
-      num_codes: of the codebook.
-      beta: β, the weight of the commitment.
-      decay: of the codebook's moving averages; None: a codebook learned by ‖sg[z_e] - e‖².
-      **parts: of the model, see `ae_jax.recipes`.
+      latent_dim: shape `(*positions, d)`, with codes of size d.
+      num_codes: number of codes in the codebook.
+      beta: β, weight of the commitment.
+      decay: decay of the codebook's moving averages; None: a codebook learned by ‖sg[z_e] - e‖².
+      **parts: encoder, decoder, likelihood and corruption, see `ae_jax.recipes`.
+
+    Returns:
+      A Recipe.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.recipes.vq_vae((7, 7, 16), num_codes=64).objective
+      Objective(1.0 · reconstruction + 0.25 · commitment)
     """
     parts = {"likelihood": likelihoods.gaussian()} | parts
     objective = terms.reconstruction() + beta * terms.commitment()

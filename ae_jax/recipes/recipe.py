@@ -18,12 +18,18 @@ class Recipe(NamedTuple):
     """A model and objective whose unset parts (None) are chosen from the data.
 
     Attributes:
-      bottleneck: the row's heart.
-      objective: what is minimised.
-      encoder: a Coder or Network, or None.
-      decoder: likewise.
-      likelihood: or None.
-      corruption: or None for no corruption.
+      bottleneck: Bottleneck, which says what z is.
+      objective: weighted sum of terms to minimise.
+      encoder: Coder or Network, or None.
+      decoder: Coder or Network, or None.
+      likelihood: Likelihood, or None.
+      corruption: corruption of what the encoder sees; None: none.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> recipe = ae.recipes.vae(latent_dim=16)
+      >>> recipe.encoder is None, recipe.bottleneck.latent_shape
+      (True, (16,))
     """
 
     bottleneck: Bottleneck

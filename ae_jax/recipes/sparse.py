@@ -14,10 +14,18 @@ def sparse(
     """The sparse autoencoder (Ng 2011): sigmoid units and λ Σ KL(ρ ‖ ρ̂).
 
     Args:
-      latent_dim: the number of units.
-      rho: ρ, the wanted mean activation.
-      weight: λ.
-      **parts: of the model, see `ae_jax.recipes`.
+      latent_dim: number of units.
+      rho: ρ, mean activation aimed at, in (0, 1).
+      weight: λ, weight of the penalty.
+      **parts: encoder, decoder, likelihood and corruption, see `ae_jax.recipes`.
+
+    Returns:
+      A Recipe.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.recipes.sparse(64, weight=0.1).objective
+      Objective(1.0 · reconstruction + 0.1 · sparsity)
     """
     objective = terms.reconstruction() + weight * terms.sparsity(rho=rho)
     return row(bottlenecks.sparse(latent_dim), objective, parts)
@@ -35,12 +43,21 @@ def topk(
     """The k-sparse autoencoder with dead-unit auxiliary: ½ ‖e‖² + ½ α ‖e - ê‖² (Gao et al. 2024).
 
     Args:
-      latent_dim: the number of units.
-      k: how many an example uses.
-      weight: α, of the auxiliary loss; 0 gives Makhzani & Frey (2014) with ReLU units.
-      dead_k: how many dead units stand in for what is missing; None: twice k.
+      latent_dim: number of units.
+      k: units that an example may use.
+      weight: α, weight of the auxiliary loss; 0 gives Makhzani & Frey (2014) with ReLU units.
+      dead_k: dead units that stand in for what is missing; None: twice k.
       dead_after: examples without use after which a unit is dead.
-      **parts: of the model, see `ae_jax.recipes`.
+      **parts: encoder, decoder, likelihood and corruption, see `ae_jax.recipes`.
+
+    Returns:
+      A Recipe.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> recipe = ae.recipes.topk(64, k=4, weight=0.25)
+      >>> recipe.objective
+      Objective(1.0 · reconstruction + 0.125 · dead_units)
     """
     bottleneck = bottlenecks.topk(latent_dim, k, dead_after=dead_after)
     dead_k = min(2 * k, math.prod(bottleneck.latent_shape)) if dead_k is None else dead_k
