@@ -19,6 +19,20 @@ def iwae(
     Gradients flow through the weights as in the paper, or, on request, are the doubly
     reparameterised ones (Tucker et al. 2019), whose noise does not grow with k, at the price of a
     second pass through the decoder.
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      samples: k, latent samples an example.
+      doubly_reparameterized: whether gradients are the doubly reparameterised ones.
+
+    Returns:
+      `[b]`, nats.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.iwae(samples=5)
+      Objective(1.0 · iwae)
     """
     log_weights = _log_weights(outputs, "iwae", samples)
     if doubly_reparameterized:
@@ -34,7 +48,22 @@ def _check_groups(samples: int, groups: int) -> None:
 
 @registered(check=_check_groups)
 def miwae(outputs: Outputs, context: Context, samples: int, groups: int) -> Array:
-    """-mean over `groups` of the IWAE bound with samples / groups each (Rainforth et al. 2018)."""
+    """-mean over `groups` of the IWAE bound with samples / groups each (Rainforth et al. 2018).
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      samples: latent samples an example, of all bounds together.
+      groups: number of bounds; it divides the samples.
+
+    Returns:
+      `[b]`, nats.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.miwae(samples=16, groups=4)
+      Objective(1.0 · miwae)
+    """
     del context
     log_weights = _log_weights(outputs, "miwae", samples)
     return -jax.vmap(losses.miwae)(log_weights.reshape(-1, groups, samples // groups))
@@ -42,7 +71,22 @@ def miwae(outputs: Outputs, context: Context, samples: int, groups: int) -> Arra
 
 @registered(check=lambda beta: require_unit_interval(beta=beta))
 def ciwae(outputs: Outputs, context: Context, samples: int, beta: float = 0.5) -> Array:
-    """-(β ELBO + (1 - β) IWAE), nats (Rainforth et al. 2018)."""
+    """-(β ELBO + (1 - β) IWAE), nats (Rainforth et al. 2018).
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      samples: latent samples an example.
+      beta: β, in [0, 1]; 1 gives the ELBO.
+
+    Returns:
+      `[b]`, nats.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.ciwae(samples=5, beta=0.25)
+      Objective(1.0 · ciwae)
+    """
     del context
     log_weights = _log_weights(outputs, "ciwae", samples)
     return -jax.vmap(lambda w: losses.ciwae(w, beta))(log_weights)

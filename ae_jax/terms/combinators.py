@@ -49,6 +49,17 @@ def detached(objective: Objective) -> Objective:
     """The same terms, watched but not learned from: their value counts, their gradient does not.
 
     In a config: `"kl": {"detached": True}`.
+
+    Args:
+      objective: terms to watch.
+
+    Returns:
+      An Objective of the same terms.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.reconstruction() + ae.terms.detached(ae.terms.kl())
+      Objective(1.0 · reconstruction + 1.0 · kl)
     """
 
     def replace(term: Term) -> Term:
@@ -65,15 +76,20 @@ def where(objective: Objective, label: str, equals: int) -> Objective:
     examples it applies to. In a config: `"kl": {"where": ("label", 3)}`.
 
     Args:
-      objective: of terms that are not batch-coupled.
-      label: a field of `batch.extras`.
-      equals: the value.
+      objective: terms that are not batch-coupled.
+      label: name of the entry of `batch.extras`.
+      equals: value of the label.
 
     Returns:
-      An Objective.
+      An Objective of the same terms.
 
     Raises:
       PartError: a term is batch-coupled.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.reconstruction() + ae.terms.where(ae.terms.l1(), label="label", equals=3)
+      Objective(1.0 · reconstruction + 1.0 · l1)
     """
 
     def replace(term: Term) -> Term:

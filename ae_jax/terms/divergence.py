@@ -20,6 +20,18 @@ def kl(outputs: Outputs, context: Context) -> Array:
     """KL(q(z | x) ‖ p(z)), nats: in closed form where there is one, else log q(z) - log p(z).
 
     The Monte Carlo form averages over latent samples (Kingma & Welling 2014).
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+
+    Returns:
+      `[b]`, nats.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.reconstruction() + 4.0 * ae.terms.kl()
+      Objective(1.0 · reconstruction + 4.0 · kl)
     """
     prior = context.model.prior(context.variables)
     if prior is not None:
@@ -31,7 +43,21 @@ def kl(outputs: Outputs, context: Context) -> Array:
 
 @registered()
 def monte_carlo_kl(outputs: Outputs, context: Context, samples: int = 1) -> Array:
-    """Log q(z | x) - log p(z), nats, averaged over `samples` latent samples; may be negative."""
+    """Log q(z | x) - log p(z), nats, averaged over `samples` latent samples; may be negative.
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      samples: latent samples an example.
+
+    Returns:
+      `[b]`, nats.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.monte_carlo_kl(samples=8)
+      Objective(1.0 · monte_carlo_kl)
+    """
     del context
     return _monte_carlo(outputs, "monte_carlo_kl", samples)
 
@@ -50,6 +76,19 @@ def free_bits(outputs: Outputs, context: Context, threshold: float) -> Array:
     """Σ_j max(λ, KL_j), with KL_j the batch mean of dimension j (Kingma et al. 2016).
 
     Takes the place of `kl`; dimensions below the threshold have no gradient.
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      threshold: λ, nats that each latent dimension may use at no cost.
+
+    Returns:
+      scalar, nats.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.free_bits(threshold=0.5)
+      Objective(1.0 · free_bits)
     """
     q = _gaussian(outputs, "free_bits")
     p = _gaussian_prior(context, "free_bits")
@@ -75,6 +114,21 @@ def capacity(
     """γ |KL - C|, KL the batch mean and C rising linearly to `target` nats (Burgess et al. 2018).
 
     Takes the place of `kl`. C is `target` from step `steps` on.
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      target: C from step `steps` on, in nats.
+      steps: training steps over which C rises from 0.
+      gamma: γ, weight of the distance from C.
+
+    Returns:
+      scalar, nats.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.capacity(target=25.0, steps=1_000, gamma=100.0)
+      Objective(1.0 · capacity)
     """
     mean_kl = context.mean(kl().terms[0].per_example(outputs, context))
     risen = jnp.minimum(context.step / steps, 1.0)
@@ -96,6 +150,20 @@ def mmd(
 
     The unbiased estimate between one code an example and as many draws from the prior; sums the
     kernel over the bandwidths, see `ae_jax.losses.mmd`.
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      kernel: name of the kernel, "imq" or "rbf".
+      bandwidths: bandwidths that the kernel is summed over; None: those of `ae_jax.losses.mmd`.
+
+    Returns:
+      scalar, without unit.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.reconstruction() + 10.0 * ae.terms.mmd()
+      Objective(1.0 · reconstruction + 10.0 · mmd)
     """
     prior = context.model.prior(context.variables)
     if prior is None:
@@ -135,6 +203,19 @@ def mutual_information(outputs: Outputs, context: Context, estimator: str = "wei
 
     Estimated from the n posteriors of the batch, for N training examples: at most log N, and
     log N + log n if "weighted". A value near that is a lower bound on the mutual information.
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      estimator: "weighted" or "stratified", the sampling of the minibatch.
+
+    Returns:
+      `[b]`, nats.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.mutual_information()
+      Objective(1.0 · mutual_information)
     """
     return _decomposed(outputs, context, estimator, "mutual_information").mutual_information
 
@@ -145,13 +226,40 @@ def total_correlation(outputs: Outputs, context: Context, estimator: str = "weig
 
     Estimated from the batch with minibatch-weighted ("weighted") or stratified ("stratified")
     sampling; the sum of the three parts is log q(z | x) - log p(z).
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      estimator: "weighted" or "stratified", the sampling of the minibatch.
+
+    Returns:
+      `[b]`, nats.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.reconstruction() + 6.0 * ae.terms.total_correlation()
+      Objective(1.0 · reconstruction + 6.0 · total_correlation)
     """
     return _decomposed(outputs, context, estimator, "total_correlation").total_correlation
 
 
 @registered(check=require_estimator)
 def dimension_wise_kl(outputs: Outputs, context: Context, estimator: str = "weighted") -> Array:
-    """Σ_j log q(z_j) - log p(z), nats: the dimension-wise KL (Chen et al. 2018)."""
+    """Σ_j log q(z_j) - log p(z), nats: the dimension-wise KL (Chen et al. 2018).
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      estimator: "weighted" or "stratified", the sampling of the minibatch.
+
+    Returns:
+      `[b]`, nats.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.dimension_wise_kl(estimator="stratified")
+      Objective(1.0 · dimension_wise_kl)
+    """
     return _decomposed(outputs, context, estimator, "dimension_wise_kl").dimension_wise_kl
 
 
@@ -163,7 +271,22 @@ def _check_lambdas(lambda_od: float, lambda_d: float) -> None:
 def dip_i(
     outputs: Outputs, context: Context, lambda_od: float = 10.0, lambda_d: float = 100.0
 ) -> Array:
-    """DIP-VAE-I: λ_od Σ_{i≠j} C_ij² + λ_d Σ_i (C_ii - 1)² with C = Cov(μ) (Kumar et al. 2018)."""
+    """DIP-VAE-I: λ_od Σ_{i≠j} C_ij² + λ_d Σ_i (C_ii - 1)² with C = Cov(μ) (Kumar et al. 2018).
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      lambda_od: λ_od, weight of the covariances.
+      lambda_d: λ_d, weight of the variances' distance from 1.
+
+    Returns:
+      scalar, without unit.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.dip_i(lambda_od=5.0)
+      Objective(1.0 · dip_i)
+    """
     mean, _ = _gathered_moments(outputs, context, "dip_i")
     return losses.dip_vae_i(mean, lambda_od=lambda_od, lambda_d=lambda_d, valid=context.all_valid())
 
@@ -172,7 +295,22 @@ def dip_i(
 def dip_ii(
     outputs: Outputs, context: Context, lambda_od: float = 10.0, lambda_d: float = 10.0
 ) -> Array:
-    """DIP-VAE-II: as `dip_i` with C = Cov(μ) + diag(E σ²) (Kumar et al. 2018)."""
+    """DIP-VAE-II: as `dip_i` with C = Cov(μ) + diag(E σ²) (Kumar et al. 2018).
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      lambda_od: λ_od, weight of the covariances.
+      lambda_d: λ_d, weight of the variances' distance from 1.
+
+    Returns:
+      scalar, without unit.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.dip_ii(lambda_od=5.0)
+      Objective(1.0 · dip_ii)
+    """
     mean, log_var = _gathered_moments(outputs, context, "dip_ii")
     return losses.dip_vae_ii(
         mean, log_var, lambda_od=lambda_od, lambda_d=lambda_d, valid=context.all_valid()

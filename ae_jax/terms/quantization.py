@@ -11,7 +11,20 @@ from ae_jax.types import Array, Context, Outputs
 
 @registered(units="squared code units")
 def commitment(outputs: Outputs, context: Context) -> Array:
-    """‖z_e - sg[e]‖² over all positions, to the features alone (van den Oord et al. 2017)."""
+    """‖z_e - sg[e]‖² over all positions, to the features alone (van den Oord et al. 2017).
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+
+    Returns:
+      `[b]`, squared code units.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.reconstruction() + 0.25 * ae.terms.commitment()
+      Objective(1.0 · reconstruction + 0.25 · commitment)
+    """
     del context
     posterior = _quantized(outputs, "commitment")
     return jax.vmap(losses.commitment)(posterior.features, posterior.codes)
@@ -22,6 +35,18 @@ def codebook(outputs: Outputs, context: Context) -> Array:
     """‖sg[z_e] - e‖² over all positions, to the codebook alone (van den Oord et al. 2017).
 
     For a codebook that is a parameter: `ae.bottlenecks.vector_quantized(…, decay=None)`.
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+
+    Returns:
+      `[b]`, squared code units.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.commitment() + ae.terms.codebook()
+      Objective(1.0 · commitment + 1.0 · codebook)
     """
     posterior = _quantized(outputs, "codebook")
     if "codebook" not in part(context, "bottleneck")[0]:

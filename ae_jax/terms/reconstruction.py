@@ -15,7 +15,20 @@ from ae_jax.types import Array, Context, Outputs
 
 @registered()
 def reconstruction(outputs: Outputs, context: Context) -> Array:
-    """-log p(x | z), nats, averaged over latent samples."""
+    """-log p(x | z), nats, averaged over latent samples.
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+
+    Returns:
+      `[b]`, nats.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.reconstruction()
+      Objective(1.0 · reconstruction)
+    """
     del context
     return -jnp.mean(outputs.log_px, axis=1)
 
@@ -28,6 +41,18 @@ def masked_reconstruction(outputs: Outputs, context: Context) -> Array:
     learners") and masked language models (Devlin et al. 2019). Summed like every other term: He et
     al.'s mean over hidden pixels is this at unit variance, less its constant, times 2 / their
     number. The corruption is one that tells its `mask`, such as `ae.corruptions.patch_masking`.
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+
+    Returns:
+      `[b]`, nats.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.masked_reconstruction()
+      Objective(1.0 · masked_reconstruction)
     """
     if "mask" not in outputs.info:
         raise PartError(
@@ -54,31 +79,98 @@ def _between(loss: Callable[..., Array], outputs: Outputs, context: Context) -> 
 
 @registered(units="squared data units")
 def squared_error(outputs: Outputs, context: Context) -> Array:
-    """Σ (x - x̂)² over the event, with x̂ the likelihood's mean, averaged over latent samples."""
+    """Σ (x - x̂)² over the event, with x̂ the likelihood's mean, averaged over latent samples.
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+
+    Returns:
+      `[b]`, squared data units.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.squared_error()
+      Objective(1.0 · squared_error)
+    """
     return _between(losses.squared_error, outputs, context)
 
 
 @registered(units="data units")
 def absolute_error(outputs: Outputs, context: Context) -> Array:
-    """Σ |x - x̂| over the event."""
+    """Σ |x - x̂| over the event.
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+
+    Returns:
+      `[b]`, data units.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.absolute_error()
+      Objective(1.0 · absolute_error)
+    """
     return _between(losses.absolute_error, outputs, context)
 
 
 @registered(units="squared data units", check=lambda delta: require_positive(delta=delta))
 def huber(outputs: Outputs, context: Context, delta: float = 1.0) -> Array:
-    """Σ Huber(x - x̂) over the event: quadratic up to delta, linear beyond (Huber 1964)."""
+    """Σ Huber(x - x̂) over the event: quadratic up to delta, linear beyond (Huber 1964).
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      delta: distance from which on the loss is linear.
+
+    Returns:
+      `[b]`, squared data units.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.huber(delta=0.5)
+      Objective(1.0 · huber)
+    """
     return _between(functools.partial(losses.huber, delta=delta), outputs, context)
 
 
 @registered(units="1")
 def cosine(outputs: Outputs, context: Context) -> Array:
-    """1 - cos(x, x̂) of the flattened event."""
+    """1 - cos(x, x̂) of the flattened event.
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+
+    Returns:
+      `[b]`, in [0, 2].
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.cosine()
+      Objective(1.0 · cosine)
+    """
     return _between(losses.cosine_distance, outputs, context)
 
 
 @registered(units="1", check=lambda data_range: require_positive(data_range=data_range))
 def ssim(outputs: Outputs, context: Context, data_range: float = 1.0) -> Array:
-    """1 - SSIM(x, x̂) of images `[h, w, c]` (Wang et al. 2004)."""
+    """1 - SSIM(x, x̂) of images `[h, w, c]` (Wang et al. 2004).
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      data_range: largest value of x less its smallest.
+
+    Returns:
+      `[b]`, in [0, 2].
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.ssim(data_range=2.0)
+      Objective(1.0 · ssim)
+    """
     return _between(_image_loss(losses.ssim_loss, data_range=data_range), outputs, context)
 
 
@@ -99,6 +191,20 @@ def ms_ssim(
 
     `weights`, one a scale, default to the published five, which need sides of at least 176; fewer
     weights suit smaller images.
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      data_range: largest value of x less its smallest.
+      weights: weight of each scale; None: the published five.
+
+    Returns:
+      `[b]`, in [0, 2].
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.ms_ssim(weights=(0.5, 0.5))
+      Objective(1.0 · ms_ssim)
     """
     options = {} if weights is None else {"weights": weights}
     loss = _image_loss(losses.ms_ssim_loss, data_range=data_range, **options)

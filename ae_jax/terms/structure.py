@@ -35,6 +35,19 @@ def contractive(outputs: Outputs, context: Context, probes: int | None = None) -
     """‖∂z/∂x‖²_F of the posterior mean, at what the encoder saw (Rifai et al. 2011).
 
     Exact with one backward pass a code dimension, or with `probes` Hutchinson's unbiased estimate.
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      probes: random directions of the estimate; None: the exact norm.
+
+    Returns:
+      `[b]`, squared code units per squared data unit.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.reconstruction() + 0.1 * ae.terms.contractive()
+      Objective(1.0 · reconstruction + 0.1 · contractive)
     """
     model, batch = context.model, context.batch
 
@@ -61,6 +74,19 @@ def decoder_gradient(outputs: Outputs, context: Context, probes: int | None = 1)
 
     Hutchinson's unbiased estimate, or exact with probes=None. The decoder is taken as in evaluation
     (the Jacobian is that of the map which is used later) and told the target, if it reads one.
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      probes: random directions of the estimate; None: the exact norm.
+
+    Returns:
+      `[b]`, squared data units per squared code unit.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.decoder_gradient(probes=None)
+      Objective(1.0 · decoder_gradient)
     """
     likelihood, _ = part(context, "likelihood")
 
@@ -73,7 +99,20 @@ def decoder_gradient(outputs: Outputs, context: Context, probes: int | None = 1)
 
 @registered(units="squared code units")
 def latent_l2(outputs: Outputs, context: Context) -> Array:
-    """½ ‖z‖², averaged over latent samples (RAE, Ghosh et al. 2020)."""
+    """½ ‖z‖², averaged over latent samples (RAE, Ghosh et al. 2020).
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+
+    Returns:
+      `[b]`, squared code units.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.latent_l2()
+      Objective(1.0 · latent_l2)
+    """
     del context
     return jnp.mean(jax.vmap(jax.vmap(losses.latent_l2))(outputs.z), axis=1)
 
@@ -82,7 +121,22 @@ def latent_l2(outputs: Outputs, context: Context) -> Array:
 def weight_l2(
     outputs: Outputs, context: Context, of: str = "decoder", kernels_only: bool = False
 ) -> Array:
-    """Σ w² over the parameters of one part ("decoder" for RAE-L2), biases included or not."""
+    """Σ w² over the parameters of one part ("decoder" for RAE-L2), biases included or not.
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      of: name of the part, e.g. "decoder".
+      kernels_only: whether biases and gains are left out.
+
+    Returns:
+      scalar, squared weights.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.reconstruction() + 1e-4 * ae.terms.weight_l2(kernels_only=True)
+      Objective(1.0 · reconstruction + 0.0001 · weight_l2)
+    """
     del outputs
     return losses.parameter_l2(_params(context, of, "weight_l2"), kernels_only=kernels_only)
 
@@ -91,14 +145,43 @@ def weight_l2(
 def weight_l1(
     outputs: Outputs, context: Context, of: str = "decoder", kernels_only: bool = False
 ) -> Array:
-    """Σ |w| over the parameters of one part, biases included or not."""
+    """Σ |w| over the parameters of one part, biases included or not.
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      of: name of the part, e.g. "decoder".
+      kernels_only: whether biases and gains are left out.
+
+    Returns:
+      scalar, weights.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.weight_l1(of="encoder")
+      Objective(1.0 · weight_l1)
+    """
     del outputs
     return losses.parameter_l1(_params(context, of, "weight_l1"), kernels_only=kernels_only)
 
 
 @registered(batch_coupled=True, units="1")
 def orthogonality(outputs: Outputs, context: Context, of: str = "encoder") -> Array:
-    """Σ ‖WᵀW - I‖²_F over the matrices of one part."""
+    """Σ ‖WᵀW - I‖²_F over the matrices of one part.
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      of: name of the part, e.g. "decoder".
+
+    Returns:
+      scalar, without unit.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.orthogonality(of="encoder")
+      Objective(1.0 · orthogonality)
+    """
     del outputs
     leaves = jax.tree.leaves(_params(context, of, "orthogonality"))
     matrices = [leaf for leaf in leaves if leaf.ndim == 2]
