@@ -19,11 +19,17 @@ def gaussian(latent_dim: int | tuple[int, ...], prior: Any = "standard_normal") 
     through `ae_jax.losses.bounded_log_var`. Samples are μ + σ ε, σ = exp(½ log σ²).
 
     Args:
-      latent_dim: the size d or shape `(…, d)` of z; the encoder must emit `(…, 2 d)`.
-      prior: a Prior or its config node.
+      latent_dim: size d or shape `(…, d)` of z; the encoder emits `(…, 2 d)`.
+      prior: Prior, its name or its config node.
 
     Returns:
       A Bottleneck.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> bottleneck = ae.bottlenecks.gaussian(16)
+      >>> bottleneck.latent_shape, bottleneck.feature_shape
+      ((16,), (32,))
     """
     shape = latent_shape(latent_dim)
     prior = PRIORS.build(prior)

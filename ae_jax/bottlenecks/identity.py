@@ -15,12 +15,19 @@ def identity(latent_dim: int | tuple[int, ...], prior: Any = None) -> Bottleneck
     For plain, denoising and Wasserstein models.
 
     Args:
-      latent_dim: the size or shape of z; the encoder must emit the same.
-      prior: a Prior or its config node, for models that hold a deterministic code against one
-        (WAE); None leaves it without, and `sample` unavailable.
+      latent_dim: size or shape of z, which the encoder emits.
+      prior: Prior, its name or its config node, for models that hold a deterministic code
+        against one (WAE); None: no prior, which leaves `sample` unavailable.
 
     Returns:
       A Bottleneck whose posterior is a point mass.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> import jax.numpy as jnp
+      >>> bottleneck = ae.bottlenecks.identity(3)
+      >>> bottleneck.posterior({}, {}, jnp.arange(3.0)).mean.tolist()
+      [0.0, 1.0, 2.0]
     """
     shape = latent_shape(latent_dim)
     prior = None if prior is None else PRIORS.build(prior)

@@ -23,8 +23,8 @@ def sparse(
     a_t = d a_{t-1} + (1 - d) m_t with d = min(decay, (t - 1) / t), a plain mean to begin with.
 
     Args:
-      latent_dim: the size or shape of z; the encoder must emit the same.
-      decay: of the running average, in [0, 1).
+      latent_dim: size or shape of z, which the encoder emits.
+      decay: decay of the running average, in [0, 1).
       normalise: whether the features are standardised over the units of an example first, and given
         a learned gain and bias a unit. The penalty holds the mean of each unit over examples; this
         holds the number of units that one example may use as well.
@@ -34,6 +34,14 @@ def sparse(
 
     Raises:
       ConfigError: a decay outside [0, 1).
+
+    Example:
+      >>> import ae_jax as ae
+      >>> import jax, jax.numpy as jnp
+      >>> bottleneck = ae.bottlenecks.sparse(2)
+      >>> params, state = bottleneck.init(jax.random.key(0))
+      >>> bottleneck.posterior(params, state, jnp.zeros(2)).mean.tolist()
+      [0.5, 0.5]
     """
     shape = latent_shape(latent_dim)
     if not 0 <= decay < 1:

@@ -30,11 +30,11 @@ def topk(
     `ae.terms.dead_units` revives.
 
     Args:
-      latent_dim: the size or shape of z; the encoder must emit the same.
-      k: how many units an example may use.
-      relu: z = TopK(ReLU(h)), with no unit below 0 (Gao et al. 2024, "Scaling and evaluating sparse
-        autoencoders"); False: the k largest of linear units (Makhzani & Frey 2014, "k-Sparse
-        Autoencoders").
+      latent_dim: size or shape of z, which the encoder emits.
+      k: units that an example may use.
+      relu: whether z = TopK(ReLU(h)), with no unit below 0 (Gao et al. 2024, "Scaling and
+        evaluating sparse autoencoders"); False: the k largest of linear units (Makhzani & Frey
+        2014, "k-Sparse Autoencoders").
       dead_after: examples without use after which a unit is dead (10 million tokens in Gao et al.).
 
     Returns:
@@ -43,6 +43,15 @@ def topk(
     Raises:
       ConfigError: k is not a whole number from 1 to the number of units, or dead_after not one
         from 1 to 2**30.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> import jax, jax.numpy as jnp
+      >>> bottleneck = ae.bottlenecks.topk(4, k=2)
+      >>> params, state = bottleneck.init(jax.random.key(0))
+      >>> features = jnp.array([3.0, -1.0, 5.0, 1.0])
+      >>> jax.jit(bottleneck.posterior)(params, state, features).mean.tolist()
+      [3.0, 0.0, 5.0, 0.0]
     """
     shape = latent_shape(latent_dim)
     require_positive_ints(k=k, dead_after=dead_after)

@@ -41,18 +41,25 @@ def vector_quantized(
     of the step had been drawn. Its average starts anew, N_j at the mean and m_j = N_j e_j.
 
     Args:
-      latent_dim: the shape `(*positions, d)` of z, codes of size d, or d alone for one position;
-        the encoder must emit the same.
-      num_codes: how many codes there are.
-      decay: γ in [0, 1); None: the codebook is a parameter, moved by `ae.terms.codebook`.
-      dead_below: in [0, 1), a share of the mean count; 0 replaces nothing. Without effect if decay
-        is None.
+      latent_dim: shape `(*positions, d)` of z, codes of size d, or d alone for one position; the
+        encoder emits the same.
+      num_codes: number of codes in the codebook.
+      decay: decay γ of the averages, in [0, 1); None: the codebook is a parameter, moved by
+        `ae.terms.codebook`.
+      dead_below: share of the mean count, in [0, 1), below which a code is replaced; 0: none is.
+        Without effect if decay is None.
 
     Returns:
       A Bottleneck.
 
     Raises:
       ConfigError: an argument outside its range.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> bottleneck = ae.bottlenecks.vector_quantized((7, 7, 16), num_codes=64)
+      >>> bottleneck.feature_shape
+      (7, 7, 16)
     """
     shape = latent_shape(latent_dim)
     require_positive_ints(num_codes=num_codes)
