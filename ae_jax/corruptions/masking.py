@@ -15,17 +15,25 @@ from ae_jax.types import Array, PRNGKey
 
 @CORRUPTIONS.register
 def masking(rate: float, value: float = 0.0) -> Corruption:
-    """Replaces each entry by one value with probability `rate`.
+    """Replaces each entry by one value with probability `rate` (Vincent et al. 2010).
 
     Args:
       rate: probability of an entry to be replaced.
-      value: what replaces it; whole if x holds integers.
+      value: value in its place; whole if x holds integers.
 
     Returns:
       A corruption of any x, with `info["mask"]`.
 
     Raises:
       ConfigError: if `rate` lies outside [0, 1].
+
+    Example:
+      >>> import ae_jax as ae
+      >>> import jax, jax.numpy as jnp
+      >>> corrupt = ae.corruptions.masking(rate=1.0, value=-1.0)
+      >>> corrupted, info = corrupt(jax.random.key(0), jnp.ones(3))
+      >>> corrupted.tolist(), info["mask"].tolist()
+      ([-1.0, -1.0, -1.0], [True, True, True])
     """
     require_rate(rate)
 
@@ -39,16 +47,26 @@ def masking(rate: float, value: float = 0.0) -> Corruption:
 def salt_and_pepper(rate: float, low: float = 0.0, high: float = 1.0) -> Corruption:
     """Replaces each entry with probability `rate`, by `low` or `high` with equal chance.
 
+    The salt-and-pepper noise of Vincent et al. (2010).
+
     Args:
       rate: probability of an entry to be replaced.
-      low: pepper.
-      high: salt, not below `low`.
+      low: value of pepper.
+      high: value of salt, not below `low`.
 
     Returns:
       A corruption of any x, with `info["mask"]`.
 
     Raises:
       ConfigError: if `rate` lies outside [0, 1] or `low` exceeds `high`.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> import jax, jax.numpy as jnp
+      >>> corrupt = ae.corruptions.salt_and_pepper(rate=0.5)
+      >>> corrupted, info = corrupt(jax.random.key(0), jnp.full(100, 0.25))
+      >>> sorted(set(corrupted.tolist()))
+      [0.0, 0.25, 1.0]
     """
     require_rate(rate)
     require_order(low, high)
@@ -73,10 +91,10 @@ def block_masking(
     channels. Every place at which the block fits is equally likely.
 
     Args:
-      size: the block's sides, or one number for all. Give this or `fraction`.
-      fraction: the part of the positions to cover, in [0, 1], by a block in the proportions of x:
+      size: sides of the block, or one number for all. Give this or `fraction`.
+      fraction: part of the positions to cover, in [0, 1], by a block in the proportions of x:
         its sides are those of x times fraction^(1 / number of sides), rounded.
-      value: what replaces the entries; whole if x holds integers.
+      value: value in their place; whole if x holds integers.
 
     Returns:
       A corruption of any x of rank 1 or more, with `info["mask"]`.
@@ -85,6 +103,14 @@ def block_masking(
       ConfigError: unless exactly one of `size` and `fraction` is given and in range; when called,
         if the block covers no position, or all.
       ShapeError: when called, if x has other axes than `size`, or is smaller.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> import jax, jax.numpy as jnp
+      >>> corrupt = jax.jit(ae.corruptions.block_masking(size=2))
+      >>> corrupted, info = corrupt(jax.random.key(0), jnp.ones((4, 4, 1)))
+      >>> int(info["mask"].sum())
+      4
     """
     if (size is None) == (fraction is None):
         raise ConfigError(f"give size or fraction, not both, got {size!r} and {fraction!r}")
@@ -116,15 +142,15 @@ def block_masking(
 
 @CORRUPTIONS.register
 def patch_masking(patch: int | Sequence[int], rate: float, value: float = 0.0) -> Corruption:
-    """Replaces an exact number of patches, chosen at random, as masked autoencoders do.
+    """Replaces an exact number of random patches, as masked autoencoders do (He et al. 2022).
 
     The patches tile the leading axes of x and span all of its last, the channels; an x of rank 1
     has no channels. Where x is no multiple of the patch, the last patches are cut off by its edge.
 
     Args:
-      patch: the patch's sides, or one number for all.
-      rate: the part of the n patches to replace: round(rate · n) of them, at least one, not all.
-      value: what replaces the entries; whole if x holds integers.
+      patch: sides of a patch, or one number for all.
+      rate: part of the n patches to replace: round(rate · n) of them, at least one, not all.
+      value: value in their place; whole if x holds integers.
 
     Returns:
       A corruption of any x of rank 1 or more, with `info["mask"]` and `info["patch_mask"]`, bool
@@ -135,8 +161,13 @@ def patch_masking(patch: int | Sequence[int], rate: float, value: float = 0.0) -
         called, if it hides none or all of the patches.
       ShapeError: when called, if x has other axes than `patch`.
 
-    References:
-      He et al., "Masked autoencoders are scalable vision learners", 2022.
+    Example:
+      >>> import ae_jax as ae
+      >>> import jax, jax.numpy as jnp
+      >>> corrupt = jax.jit(ae.corruptions.patch_masking(patch=2, rate=0.75))
+      >>> corrupted, info = corrupt(jax.random.key(0), jnp.ones((4, 4, 1)))
+      >>> info["patch_mask"].shape, int(info["patch_mask"].sum())
+      ((2, 2), 3)
     """
     require_rate(rate)
     _require_sides("patch", patch)

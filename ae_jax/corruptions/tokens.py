@@ -17,7 +17,7 @@ def token_masking(rate: float, mask_token: int) -> Corruption:
 
     Args:
       rate: probability of a token to be replaced.
-      mask_token: what replaces it.
+      mask_token: token in its place.
 
     Returns:
       A corruption of integer x, with `info["mask"]`.
@@ -25,6 +25,14 @@ def token_masking(rate: float, mask_token: int) -> Corruption:
     Raises:
       ConfigError: if `rate` lies outside [0, 1], `mask_token` is not a whole number, or, when
         called, if x does not hold integers.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> import jax, jax.numpy as jnp
+      >>> corrupt = ae.corruptions.token_masking(rate=1.0, mask_token=9)
+      >>> corrupted, info = corrupt(jax.random.key(0), jnp.arange(3))
+      >>> corrupted.tolist()
+      [9, 9, 9]
     """
     if isinstance(mask_token, bool) or not isinstance(mask_token, int):
         raise ConfigError(f"mask_token must be a whole number, got {mask_token!r}")
@@ -55,6 +63,14 @@ def token_swapping(rate: float) -> Corruption:
 
     Raises:
       ConfigError: if `rate` lies outside [0, 1].
+
+    Example:
+      >>> import ae_jax as ae
+      >>> import jax, jax.numpy as jnp
+      >>> corrupt = jax.jit(ae.corruptions.token_swapping(rate=1.0))
+      >>> corrupted, info = corrupt(jax.random.key(0), jnp.arange(4))
+      >>> sorted(corrupted.tolist()), info["mask"].tolist()
+      ([0, 1, 2, 3], [True, True, True, True])
     """
     require_rate(rate)
 
