@@ -15,6 +15,17 @@ def bernoulli() -> Likelihood:
     The decoder emits the event's shape. Data must lie in [0, 1]; values strictly between are
     accepted (cross-entropy with grey levels), but the result is a log-probability only for 0 and 1.
     Stable for logits within ±1e4.
+
+    Returns:
+      A Likelihood; the decoder emits logits of the event's shape.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> import jax.numpy as jnp
+      >>> likelihood = ae.likelihoods.bernoulli()
+      >>> log_prob = likelihood.log_prob({}, jnp.zeros(2), jnp.array([0.0, 1.0]), None)
+      >>> round(float(log_prob), 4)  # 2 log ½
+      -1.3863
     """
 
     def validate(x):

@@ -17,6 +17,16 @@ def continuous_bernoulli() -> Likelihood:
     Cunningham 2019). The decoder emits the event's shape. The mean is 1 / (1 - e⁻ˡ) - 1 / l, not
     σ(l); the mode is 0 or 1 (at l = 0, where all values are equally likely, 0). Data must lie in
     [0, 1]. Stable for logits within ±1e4.
+
+    Returns:
+      A Likelihood; the decoder emits logits of the event's shape.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> import jax, jax.numpy as jnp
+      >>> likelihood = ae.likelihoods.continuous_bernoulli()
+      >>> jax.jit(likelihood.mean)({}, jnp.zeros(2)).tolist()  # uniform on [0, 1]
+      [0.5, 0.5]
     """
 
     def sample(params, y, key):

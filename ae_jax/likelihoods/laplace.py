@@ -28,6 +28,13 @@ def laplace(variance: str = "fixed", scale: float = 1.0, least: float | None = N
     Raises:
       ConfigError: an unknown variance, a scale that is not above zero, or a least that is not
         between zero and scale or whose variance is not global.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> import jax.numpy as jnp
+      >>> likelihood = ae.likelihoods.laplace(scale=0.5)
+      >>> float(likelihood.log_prob({}, jnp.zeros(2), jnp.zeros(2), None))  # 2 log 1
+      0.0
     """
 
     def nll(x, location, log_square, observed):
