@@ -10,7 +10,7 @@ from ae_jax import _registry as registry
 from ae_jax import keys as keys_lib
 from ae_jax.corruptions import Corruption, none
 from ae_jax.errors import ConfigError, PartError, ShapeError
-from ae_jax.networks.adapters import accepted
+from ae_jax.networks._calls import accepted
 from ae_jax.ops import random as fused_random
 from ae_jax.types import (
     BATCH_AXIS,

@@ -22,6 +22,8 @@ PRNGKey = chex.PRNGKey
 Shape = tuple[int, ...]
 BATCH_AXIS = "batch"
 """The name of the axis of examples where networks are mapped over a batch."""
+DEVICE_AXIS = "devices"
+"""The name of the axis of devices where a step is mapped over them."""
 ENTRIES = "entries"
 """The activation by which a decoder tells what `draw` made up."""
 

@@ -10,7 +10,7 @@ from jax.extend.core import jaxprs_in_params
 import ae_jax as ae
 from ae_jax import precision
 from ae_jax.errors import UnknownNameError
-from ae_jax.networks.adapters import accepted
+from ae_jax.networks._calls import accepted
 from ae_jax.training import init_state, make_step, single_player
 from tests import fast, small
 

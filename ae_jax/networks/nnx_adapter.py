@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from ae_jax.errors import PartError
-from ae_jax.networks.adapters import (
+from ae_jax.networks._calls import (
     accepted,
     check_normalisation,
     normalisation_axes,

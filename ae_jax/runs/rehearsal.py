@@ -10,7 +10,7 @@ from jax.extend.core import Literal
 
 from ae_jax import keys as keys_lib
 from ae_jax.errors import ConfigError
-from ae_jax.networks.adapters import OneExampleError
+from ae_jax.networks._calls import OneExampleError
 from ae_jax.training.plan import Plan
 from ae_jax.types import Array, Batch, Context, Outputs, Tree, Variables
 

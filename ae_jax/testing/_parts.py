@@ -10,10 +10,9 @@ import numpy as np
 
 from ae_jax import keys as keys_lib
 from ae_jax.errors import DataError
-from ae_jax.networks.adapters import BATCH_AXIS
 from ae_jax.testing._batches import on_devices
 from ae_jax.testing._report import COUNTS, Findings, Report, usable
-from ae_jax.types import ALONE, Coder, Likelihood, Network, Shape, Tree
+from ae_jax.types import ALONE, BATCH_AXIS, Coder, Likelihood, Network, Shape, Tree
 
 SURPRISE = 6.0  # standard errors that a mean over samples may be off
 

@@ -22,7 +22,6 @@ from ae_jax.config.sections import Config, ConfigLike, Parallel
 from ae_jax.data import blocks as streaming
 from ae_jax.data.source import Records
 from ae_jax.data.sources.files import require
-from ae_jax.networks.adapters import DEVICE_AXIS
 from ae_jax.ops.kernels import without_kernels
 from ae_jax.runs.planning import plan_without_data
 from ae_jax.training import programs as engine
@@ -31,7 +30,7 @@ from ae_jax.training.parallel.strategy import Strategy
 from ae_jax.training.plan import Plan
 from ae_jax.training.state import TrainState
 from ae_jax.training.step import make_step, metric_names
-from ae_jax.types import Batch, Tree
+from ae_jax.types import DEVICE_AXIS, Batch, Tree
 
 COLLECTIVES = {
     "psum": "all-reduce",

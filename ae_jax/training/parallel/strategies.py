@@ -19,10 +19,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ae_jax.config.sections import Parallel
 from ae_jax.errors import ConfigError, UnknownNameError, nearest
-from ae_jax.networks.adapters import DEVICE_AXIS
 from ae_jax.training.parallel.mesh import MESH_AXES, TILE, arranged, mesh_shape, split_dimension
 from ae_jax.training.parallel.strategy import Device, Program, Strategy, compiler_options, put
-from ae_jax.types import Collectives, Shape, Tree
+from ae_jax.types import DEVICE_AXIS, Collectives, Shape, Tree
 
 counts: collections.Counter[str] = collections.Counter()
 """How often the process fetched from the device ("fetch") and traced each compiled function."""
