@@ -358,8 +358,7 @@ def _check_rates(encoder: Any, corruption: Any) -> None:
 
 def _part(variables: Variables, name: str) -> tuple[Tree, Tree]:
     """Params and state of a part, empty where it has none; a Run's NumPy as JAX indexes."""
-    found = variables.params.get(name, {}), variables.state.get(name, {})
-    return jax.tree.map(jnp.asarray, found)
+    return jax.tree.map(jnp.asarray, variables.part(name))
 
 
 def _each(sampled: Callable[[Array], T], samples: int) -> T:

@@ -116,6 +116,21 @@ class Variables(NamedTuple):
     params: dict[str, Tree]
     state: dict[str, Tree]
 
+    def part(self, name: str) -> tuple[Tree, Tree]:
+        """Params and state of a part, each {} where it has none.
+
+        Args:
+          name: top-level name, such as "encoder".
+
+        Returns:
+          `(params, state)`.
+
+        Example:
+          >>> Variables({"decoder": {"bias": 1.0}}, {}).part("decoder")
+          ({'bias': 1.0}, {})
+        """
+        return self.params.get(name, {}), self.state.get(name, {})
+
 
 # ---- parts, for one example ----------------------------------------------------------------------
 

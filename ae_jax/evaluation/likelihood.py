@@ -36,8 +36,7 @@ def log_likelihood(
       `[b]`.
     """
     chunk = min(samples, CHUNK)
-    part = lambda name: (variables.params.get(name, {}), variables.state.get(name, {}))
-    likelihood_params, _ = part("likelihood")
+    likelihood_params, _ = variables.part("likelihood")
     prior: Any = model.prior(variables)
     posteriors = model.posterior(variables, batch.x, batch.observed, dict(batch.extras))
 
@@ -47,7 +46,7 @@ def log_likelihood(
 
         def log_weight(i):
             own = jax.random.fold_in(key, i)
-            z = model.bottleneck.latent(*part("bottleneck"), posterior, own)
+            z = model.bottleneck.latent(*variables.part("bottleneck"), posterior, own)
             y, _, _ = model.decode_one(variables, z, told._replace(key=own))
             y = model.given(y, x, observed)
             log_w = model.likelihood.log_prob(likelihood_params, y, x, observed)

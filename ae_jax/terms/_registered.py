@@ -65,5 +65,4 @@ def likelihood_means(outputs: Outputs, context: Context) -> Array:
 
 def part(context: Context, name: str) -> tuple[Tree, Tree]:
     """Params and state of a part, empty where it has none."""
-    variables = context.variables
-    return variables.params.get(name, {}), variables.state.get(name, {})
+    return context.variables.part(name)
