@@ -20,16 +20,9 @@ from ae_jax.config.sections import ConfigLike
 from ae_jax.ops.kernels import without_kernels
 
 VERSION = 1
-SCATTERED = "fsdp"
-EXPECTED = {
-    "pmap": ("all-reduce", "all-gather", "reduce-scatter"),
-    "shard_map": ("all-reduce", "all-gather", "reduce-scatter"),
-    "fsdp": ("all-reduce", "all-gather", "reduce-scatter"),
-}
-"""Kinds of collectives that a strategy is made of."""
 GATHERS, REDUCTIONS = 2, 2
-"""How often a chip may send as many bytes as there are parameters under `fsdp`: to gather them for
-the networks and, in full precision, for terms that look at them; to reduce gradients."""
+"""How often a chip may send as many bytes as there are parameters where state is split: to gather
+them for the networks and, in full precision, for terms that look at them; to reduce gradients."""
 _OUT_OF_MEMORY = re.compile(r"Used ([\d.]+)([KMGT]?) of ([\d.]+)([KMGT]?) hbm", re.I)
 _TOO_MANY_TEMPORARIES = re.compile(
     r"temporaries \(([\d.]+)([KMGT]?)\) exceeds available HBM \(([\d.]+)([KMGT]?)\)", re.I
@@ -117,7 +110,7 @@ def _head(made: Training, where: Slice) -> dict[str, Any]:
     )
     sizes = {name: programs.nbytes(tree) for name, tree in made.state._asdict().items()}
     per_chip = programs.shard_nbytes(made.arguments[0])
-    shards = made.strategy.mesh.shape.get(SCATTERED, 1)
+    shards = made.strategy.shards
     return {
         "version": VERSION,
         "topology": where.name,
@@ -162,7 +155,7 @@ def _bounds(made: Training, where: Slice, work: Work, flops: int) -> dict[str, A
     places = [tuple(device.coords) for device in made.strategy.devices]
     bound = roofline.bound(work, where, places)
     rows = roofline.weak_scaling(work, where, places)
-    expected = EXPECTED[made.strategy.name]
+    expected = made.strategy.exchanges
     sent = sum(c.times * c.sent for c in work.collectives)
     rate = lambda size, seconds: size * made.share * where.cores / max(seconds, 1e-12)
     return {
@@ -206,10 +199,10 @@ def _bounds(made: Training, where: Slice, work: Work, flops: int) -> dict[str, A
 def _judged(made: Training, work: Work, sent: float) -> dict[str, Any]:
     """What the step asks to be moved, and what is moved beyond that."""
     params = programs.nbytes(made.state.variables.params)
-    expected = EXPECTED[made.strategy.name]
+    expected = made.strategy.exchanges
     foreign = sum(c.times * c.sent for c in work.collectives if c.kind not in expected)
     declared = programs.declared_collectives(made)
-    if made.strategy.name == SCATTERED:
+    if made.strategy.splits_state:
         turns = made.plan.config.training.accumulation
         reduced = programs.nbytes(made.state.variables.state) + 2**20  # counters, metrics, sums
         allowed = (GATHERS * turns + REDUCTIONS) * params + REDUCTIONS * reduced
@@ -247,7 +240,7 @@ def _remedies(made: Training, report: Mapping[str, Any]) -> list[str]:
     if off:
         fields = " ".join(f"--config.model.{part}.remat=True" for part in off)
         found.append(f"compute activations again in the backward pass ({fields})")
-    if made.strategy.name != SCATTERED:
+    if not made.strategy.splits_state:
         saved = state["bytes"] - state["bytes"] // min(16, report["chips"])
         found.append(
             f"split the state with --strategy=fsdp, which saves up to {saved / GIB:.2f} GiB"

@@ -152,7 +152,8 @@ def fsdp(
         return Program(build, options=compiler_options(devices))
 
     whole = lambda tree: jax.tree.map(gathered, tree)
-    return Strategy("fsdp", mesh, Collectives(whole=whole, spread=spread), 1, of_state, compile)
+    across = Collectives(whole=whole, spread=spread)
+    return Strategy("fsdp", mesh, across, 1, of_state, compile, splits_state=True)
 
 
 STRATEGIES = {"pmap": pmap, "shard_map": shard_map, "fsdp": fsdp}

@@ -118,6 +118,9 @@ class Strategy(NamedTuple):
         tree`, and of the arguments numbered in `split`, leaves `[devices, …]`, it takes its own
         row, or in global view, leaves `[devices, steps, share, …]`, all rows side by side:
         `[steps, devices · share, …]`. What it returns is laid out as state is.
+      splits_state: whether each device may hold a part of the state alone, which is then gathered
+        where it is used, in global view.
+      exchanges: kinds of collectives that its programs are made of, as XLA calls them.
     """
 
     name: str
@@ -126,6 +129,13 @@ class Strategy(NamedTuple):
     shares: int
     of_state: Callable[[Shape], PartitionSpec]
     compile: Callable[..., Program]
+    splits_state: bool = False
+    exchanges: tuple[str, ...] = ("all-reduce", "all-gather", "reduce-scatter")
+
+    @property
+    def shards(self) -> int:
+        """The number of parts that the state is split into; 1: each device has the whole of it."""
+        return self.mesh.shape["fsdp"] if self.splits_state else 1
 
     @property
     def devices(self) -> list[Device]:
