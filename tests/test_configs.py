@@ -105,3 +105,12 @@ class TestConfig:
         command = f"python scripts/train.py --config=configs/{path.name} --workdir="
         assert command in text
         assert "Expected" in text
+
+
+def test_the_vision_transformer_comes_in_two_sizes():
+    module = module_of(FILES[0].parent / "mae_vit_imagenet.py")
+    base, named, large = (module.get_config(variant) for variant in ("", "B", "L"))
+    assert base == named
+    blocks = lambda config: (config.model.encoder.width, config.model.encoder.depth)
+    assert (blocks(base), blocks(large)) == ((768, 12), (1_024, 24))  # He et al. 2022, appendix A.1
+    assert (base.pod.batch_per_chip, large.pod.batch_per_chip) == (256, 384)

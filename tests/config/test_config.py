@@ -255,6 +255,20 @@ def test_the_sizes_of_a_variant():
         config.sizes("", full, {"width": 32})
 
 
+def test_a_file_may_have_variants_of_its_own():
+    full, smoke, large = {"width": 768}, {"width": 32}, {"width": 1_024}
+    assert vars(config.sizes("L", full, smoke, L=large)) == large
+    assert vars(config.sizes("", full, smoke, L=large)) == full
+    with pytest.raises(ae.errors.UnknownNameError, match=r"'XL'; did you mean 'L'\?"):
+        config.sizes("XL", full, smoke, L=large)
+    with pytest.raises(ae.errors.ConfigError, match=r"only one has \['depth'\]"):
+        config.sizes("", full, smoke, L=large | {"depth": 24})
+    sections = small.config()
+    assert config.variant(copy.deepcopy(sections), "L", "B", "L") == sections
+    with pytest.raises(ae.errors.UnknownNameError, match="no variant is called 'L'"):
+        config.variant(sections, "L")
+
+
 def test_overrides_leave_the_config_as_it_is():
     given = small.config()
     made = config.replaced(given, {"training.batch_size": 8, "model.encoder.hidden": [4]})

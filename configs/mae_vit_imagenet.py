@@ -1,7 +1,10 @@
-"""The masked autoencoder ViT-B/16 on ImageNet at 224 × 224, three patches of four hidden.
+"""The masked autoencoder ViT-B/16, or with `:L` ViT-L/16, on ImageNet at 224 × 224.
 
     python scripts/prepare_data.py --dataset=imagenet2012
-    python scripts/train.py --config=configs/mae_vit_b_imagenet.py --workdir=gs://BUCKET/mae_vit_b
+    python scripts/train.py --config=configs/mae_vit_imagenet.py --workdir=gs://BUCKET/mae_vit_b
+    python scripts/train.py --config=configs/mae_vit_imagenet.py:L --workdir=gs://BUCKET/mae_vit_l
+
+Three patches of four are hidden. Variants: `B` (the default), `L`, `smoke`.
 
 The set-up of He et al. 2022 ("Masked autoencoders are scalable vision learners", table 8): 800
 epochs of batches of 4,096, AdamW with β₂ 0.95 and a base rate of 1.5e-4 a 256 images, 40 epochs of
@@ -9,17 +12,17 @@ warm-up, cosine, a decoder of eight blocks of width 512. Unlike theirs: centred 
 without random resizing, learned positions, no class token, pixels that are standardised as a whole
 rather than by patch, and weight decay on every parameter.
 
-Expected: accuracy is not yet measured. One H100 takes 52.5 ms for 256 images where both networks
-have remat=False (10.5 GiB of temporaries), 69.6 ms as it stands, for TPUs of 16 GiB. The loss is
-in nats, summed over the 112,896 hidden numbers of an image, each at least ½ log 2π = 0.919. The
-smoke variant is half a minute of compiling on a CPU core.
+Expected: accuracy is not yet measured. One H100 takes 52.5 ms for 256 images of B where both
+networks have remat=False (10.5 GiB of temporaries), 69.6 ms as it stands, for TPUs of 16 GiB. The
+loss is in nats, summed over the 112,896 hidden numbers of an image, each at least ½ log 2π = 0.919.
+The smoke variant is half a minute of compiling on a CPU core.
 """
 
 import ml_collections
 
 import ae_jax as ae
 
-FULL = {
+BASE = {
     "side": 224,
     "patch": 16,
     "width": 768,
@@ -29,8 +32,10 @@ FULL = {
     "decoder_depth": 8,
     "decoder_heads": 16,
     "batch_size": 4_096,
+    "batch_per_chip": 256,
 }
-SMOKE = {
+LARGE = BASE | {"width": 1_024, "depth": 24, "heads": 16, "batch_per_chip": 384}
+SMOKE = BASE | {
     "side": 32,
     "patch": 8,
     "width": 32,
@@ -46,8 +51,8 @@ IMAGES = 1_281_167
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
-    """The config, or its `smoke` variant."""
-    n = ae.config.sizes(variant, FULL, SMOKE)
+    """The config of ViT-B, or its variant."""
+    n = ae.config.sizes(variant, BASE, SMOKE, B=BASE, L=LARGE)
     options = {"remat": True, "dtype": "bfloat16"}
     grid = n.side // n.patch
     recipe = ae.recipes.masked_autoencoder(
@@ -88,6 +93,6 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.optimizer.arguments = {"b1": 0.9, "b2": 0.95, "weight_decay": 0.05}
     config.training.batch_size = n.batch_size
     config.training.steps = 800 * IMAGES // 4_096
-    config.pod.batch_per_chip = 256
+    config.pod.batch_per_chip = n.batch_per_chip
     config.pod.strategies = ("pmap", "fsdp")
-    return ae.config.variant(config, variant)
+    return ae.config.variant(config, variant, "B", "L")
