@@ -203,6 +203,25 @@ class Prior(NamedTuple):
     node: Node | None = None
 
 
+class Flow(NamedTuple):
+    """An invertible map of vectors with the logarithm of its volume change, possibly learned.
+
+    Forward leads from the base distribution to the latent: that is the way of samples.
+
+    Attributes:
+      init: `(key, size, context) -> params`, for vectors `[size]`, told a context `[context]`
+        beside them; 0 for none.
+      forward: `(params, x, context) -> (y, log |det ∂y/∂x|)`, context an array or None.
+      inverse: `(params, y, context) -> (x, log |det ∂x/∂y|)`.
+      node: what rebuilds it, or None.
+    """
+
+    init: Callable[[PRNGKey, int, int], Tree]
+    forward: Callable[[Tree, Array, Array | None], tuple[Array, Array]]
+    inverse: Callable[[Tree, Array, Array | None], tuple[Array, Array]]
+    node: Node | None = None
+
+
 class Bottleneck(NamedTuple):
     """From features to a latent.
 

@@ -1,0 +1,13 @@
+"""Flows: invertible maps with their log-determinants, for posteriors and for priors."""
+
+from ae_jax.flows.affine import inverse_autoregressive, masked_autoregressive, realnvp
+from ae_jax.flows.chain import chain, inverted, reverse
+
+__all__ = [
+    "chain",
+    "inverse_autoregressive",
+    "inverted",
+    "masked_autoregressive",
+    "realnvp",
+    "reverse",
+]
