@@ -52,8 +52,13 @@ from ae_jax.losses.divergences import (
     monte_carlo_kl,
 )
 from ae_jax.losses.gaussian import bounded_log_var, gaussian_nll
-from ae_jax.losses.laplace import laplace_nll
+from ae_jax.losses.laplace import kl_laplace_gaussian, kl_laplaces, laplace_nll
 from ae_jax.losses.logistic_mixture import bits_per_dim, discretized_logistic_mixture_nll
+from ae_jax.losses.power_spherical import (
+    kl_power_spherical_uniform,
+    log_sphere_area,
+    power_spherical_nll,
+)
 from ae_jax.losses.quantization import codebook, commitment, nearest_codes, straight_through
 from ae_jax.losses.reconstruction import (
     absolute_error,
@@ -131,6 +136,9 @@ __all__ = [
     "kl_decomposition",
     "kl_diagonal_gaussians",
     "kl_gaussians",
+    "kl_laplace_gaussian",
+    "kl_laplaces",
+    "kl_power_spherical_uniform",
     "kl_standard_normal",
     "kl_von_mises_fisher_uniform",
     "l0_surrogate",
@@ -140,6 +148,7 @@ __all__ = [
     "least_squares_discriminator",
     "least_squares_generator",
     "log_importance_weights",
+    "log_sphere_area",
     "miwae",
     "mmd",
     "monte_carlo_kl",
@@ -156,6 +165,7 @@ __all__ = [
     "parameter_l2",
     "permute_dimensions",
     "poisson_nll",
+    "power_spherical_nll",
     "scale_gradient",
     "sparsity_kl",
     "squared_error",

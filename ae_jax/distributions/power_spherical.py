@@ -1,0 +1,125 @@
+"""The power spherical distribution, and the uniform one, on unit spheres."""
+
+import dataclasses
+import functools
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ae_jax import losses
+from ae_jax.distributions._kl import kl_divergence
+from ae_jax.ops import random as fused_random
+from ae_jax.types import Array, Distribution, PRNGKey, Shape
+
+
+class PowerSpherical(NamedTuple):
+    """Density c (1 + μ·z)^κ with respect to area on the unit sphere (De Cao & Aziz 2020).
+
+    Attributes:
+      direction: μ, unit vectors `[*spheres, d]`.
+      concentration: κ ≥ 0, `[*spheres]`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> q = PowerSpherical(jnp.array([0.0, 1.0]), jnp.zeros(()))
+      >>> round(float(q.log_prob(jnp.array([1.0, 0.0]))), 4)  # -log 2π
+      -1.8379
+    """
+
+    direction: Array
+    concentration: Array
+
+    def log_prob(self, value: Array) -> Array:
+        """Summed over spheres, scalar nats, of unit vectors; with respect to area."""
+        return -losses.power_spherical_nll(value, *self)
+
+    def sample(self, key: PRNGKey) -> Array:
+        """A marginal along μ from two gamma variables, a tangent, and a reflection to μ.
+
+        No draw is rejected but by the gamma variables' own; it is reparameterised (ibid., alg. 1).
+        """
+        direction, kappa = self.direction, self.concentration
+        along, against, across = jax.random.split(key, 3)
+        beta = (direction.shape[-1] - 1) / 2
+        one = jax.random.loggamma(along, beta + kappa)
+        other = jax.random.loggamma(against, beta, kappa.shape, kappa.dtype)
+        log_sum = jnp.logaddexp(one, other)
+        # t = 2 one / (one + other) - 1, and √(1 - t²) without the difference.
+        t = jnp.tanh(0.5 * (one - other))
+        width = 2 * jnp.exp(0.5 * (one + other) - log_sum)
+        tangent = fused_random.normal(across, _tangents(direction.shape), direction.dtype)
+        tangent = tangent / jnp.linalg.norm(tangent, axis=-1, keepdims=True)
+        z = jnp.concatenate([t[..., None], width[..., None] * tangent], axis=-1)
+        return _reflected(z, direction)
+
+    @property
+    def mean(self) -> Array:
+        """E[z] = μ κ / (κ + d - 1): within the sphere."""
+        kappa = self.concentration[..., None]
+        return self.direction * kappa / (kappa + self.direction.shape[-1] - 1)
+
+    @property
+    def mode(self) -> Array:
+        """μ."""
+        return self.direction
+
+
+def _tangents(shape: Shape) -> Shape:
+    return (*shape[:-1], shape[-1] - 1)
+
+
+def _reflected(z: Array, direction: Array) -> Array:
+    """Z mirrored so that e₁ comes to lie on μ (Householder)."""
+    axis = jnp.zeros_like(direction).at[..., 0].set(1) - direction
+    square = jnp.sum(jnp.square(axis), axis=-1, keepdims=True)
+    apart = square > 1e-12  # else μ is e₁ and nothing is to be done
+    along = jnp.sum(axis * z, axis=-1, keepdims=True) / jnp.where(apart, square, 1)
+    return z - jnp.where(apart, 2 * along * axis, 0)
+
+
+@functools.partial(jax.tree_util.register_dataclass, data_fields=[], meta_fields=["shape"])
+@dataclasses.dataclass(frozen=True)
+class UniformSphere:
+    """The uniform distribution on unit spheres, with respect to area.
+
+    Attributes:
+      shape: `(*spheres, d)`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> round(float(UniformSphere((3,)).log_prob(jnp.array([0.0, 0.0, 1.0]))), 4)  # -log 4π
+      -2.531
+    """
+
+    shape: Shape
+
+    def log_prob(self, value: Array) -> Array:
+        """-log area, summed over spheres, of any unit vectors."""
+        del value
+        *spheres, dimension = self.shape
+        return jnp.full((), -math.prod(spheres) * losses.log_sphere_area(dimension))
+
+    def sample(self, key: PRNGKey) -> Array:
+        """Normal vectors made unit ones."""
+        drawn = fused_random.normal(key, self.shape)
+        return drawn / jnp.linalg.norm(drawn, axis=-1, keepdims=True)
+
+    @property
+    def mean(self) -> Array:
+        """0, the centre."""
+        return jnp.zeros(self.shape)
+
+    @property
+    def mode(self) -> Array:
+        """The first axis: all points are equally probable."""
+        return jnp.zeros(self.shape).at[..., 0].set(1)
+
+
+@kl_divergence.register
+def _(posterior: PowerSpherical, prior: Distribution) -> Array | None:
+    if not isinstance(prior, UniformSphere):
+        return None
+    dimension = posterior.direction.shape[-1]
+    return losses.kl_power_spherical_uniform(posterior.concentration, dimension)
