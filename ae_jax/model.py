@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from ae_jax import _registry as registry
 from ae_jax import keys as keys_lib
 from ae_jax.corruptions import Corruption, none
+from ae_jax.distributions import conditioned
 from ae_jax.errors import ConfigError, PartError, ShapeError
 from ae_jax.networks._calls import accepted
 from ae_jax.ops import random as fused_random
@@ -76,7 +77,9 @@ class Autoencoder(NamedTuple):
         inits = {
             "encoder": _init(self.encoder, keys["encoder"], example, extras),
             "decoder": _init(self.decoder, keys["decoder"], z, extras),
-            "bottleneck": bottleneck.init(keys["bottleneck"]),
+            "bottleneck": bottleneck.init(
+                keys["bottleneck"], **accepted(bottleneck.init, {"example": example})
+            ),
             "likelihood": (likelihood.init(keys["likelihood"]), {}),
         }
         for name, coder, x, expected in (
@@ -128,13 +131,13 @@ class Autoencoder(NamedTuple):
 
             def sampled(i):
                 key = fused_random.fold_in(keys.latent, i)
-                z = self.bottleneck.latent(params, state, posterior, key)
+                z, log_qz = self.draw(variables, posterior, key)
                 own = told._replace(key=fused_random.fold_in(keys.dropout, i + 1))
                 y, hidden, dec_state = self.decode_one(variables, z, own, train=train)
                 y = self.given(y, x, observed)
                 log_px = self.likelihood.log_prob(likelihood_params, y, x, observed)
-                log_qz = posterior.log_prob(z)
-                log_pz = None if prior is None or log_qz is None else prior.log_prob(z)
+                pz = None if log_qz is None else conditioned(prior, extras)
+                log_pz = None if pz is None else pz.log_prob(z)
                 return (z, y, log_px, log_qz, log_pz), hidden, dec_state
 
             drawn, hidden, dec_state = _each(sampled, samples)
@@ -194,9 +197,36 @@ class Autoencoder(NamedTuple):
         given = self.likelihood.given
         return y if given is None else given(y, x, observed)
 
-    def prior(self, variables: Variables) -> Distribution | None:
-        """p(z) over one latent, or None."""
-        return self.bottleneck.prior(*_part(variables, "bottleneck"))
+    def draw(
+        self, variables: Variables, posterior: Distribution, key: PRNGKey
+    ) -> tuple[Array, Array | None]:
+        """One z of a posterior and log q(z | x), together where one pass gives both.
+
+        Args:
+          variables: the bottleneck's suffice.
+          posterior: of one example.
+          key: a typed key.
+        """
+        together = getattr(posterior, "sample_and_log_prob", None)
+        if together is not None:
+            return together(key)
+        z = self.bottleneck.latent(*_part(variables, "bottleneck"), posterior, key)
+        return z, posterior.log_prob(z)
+
+    def prior(self, variables: Variables) -> Any:
+        """p(z) over one latent, or None; see `ae_jax.distributions.conditioned` for its use.
+
+        Args:
+          variables: the bottleneck's suffice, and the encoder's where the prior is made of the
+            posteriors of pseudo-inputs.
+        """
+
+        def encode(x):
+            one = lambda x: self._posterior_of_seen(variables, x, None, None, None)
+            return jax.vmap(one, axis_name=BATCH_AXIS)(x)
+
+        prior = self.bottleneck.prior
+        return prior(*_part(variables, "bottleneck"), **accepted(prior, {"encode": encode}))
 
     def posterior(
         self,
@@ -215,14 +245,26 @@ class Autoencoder(NamedTuple):
           extras: each `[b, …]`.
           info: what the corruption of x tells, each `[b, …]`: the mask of a masked autoencoder.
         """
-        enc, own = _part(variables, "encoder"), _part(variables, "bottleneck")
-
-        def one(x, observed, extras, info):
-            told = {"observed": observed, "extras": extras, "info": info}
-            features, _, _ = self.encoder.apply(*enc, self.seen(x, observed), **told)
-            return self.bottleneck.posterior(*own, features)
-
+        one = lambda *row: self.posterior_of_one(variables, *row)
         return jax.vmap(one, axis_name=BATCH_AXIS)(x, observed, extras or {}, info)
+
+    def posterior_of_one(
+        self,
+        variables: Variables,
+        x: Array,
+        observed: Array | None = None,
+        extras: dict[str, Array] | None = None,
+        info: dict[str, Array] | None = None,
+    ) -> Distribution:
+        """`posterior` of one example, within a map over the batch."""
+        return self._posterior_of_seen(variables, self.seen(x, observed), observed, extras, info)
+
+    def _posterior_of_seen(
+        self, variables: Variables, seen: Array, observed: Any, extras: Any, info: Any
+    ) -> Distribution:
+        told = {"observed": observed, "extras": extras or {}, "info": info}
+        features, _, _ = self.encoder.apply(*_part(variables, "encoder"), seen, **told)
+        return self.bottleneck.posterior(*_part(variables, "bottleneck"), features)
 
     def encode(
         self,

@@ -193,13 +193,19 @@ class Prior(NamedTuple):
     """p(z), possibly learned.
 
     Attributes:
-      init: `(key, latent_shape) -> params`.
-      apply: `(params, latent_shape) -> Distribution`.
+      init: `(key, latent_shape) -> params`; one that takes `example` too is given an x as the
+        networks see it.
+      apply: `(params, latent_shape) -> Distribution`; one that takes `encode` too is given the map
+        of x `[n, *event]` to posteriors with leaves `[n, …]`. What it returns may have a method
+        `given(extras)` that makes it the distribution for one example's extras.
+      support: the points it has a density on: "vectors", "unit spheres", "the ball of curvature
+        -C", or "posteriors" where they are its posteriors'.
       node: what rebuilds it, or None.
     """
 
-    init: Callable[[PRNGKey, Shape], Tree]
-    apply: Callable[[Tree, Shape], Distribution]
+    init: Callable[..., Tree]
+    apply: Callable[..., Any]
+    support: str = "vectors"
     node: Node | None = None
 
 
@@ -228,10 +234,12 @@ class Bottleneck(NamedTuple):
     Attributes:
       latent_shape: the shape of z.
       feature_shape: what the encoder must emit.
-      init: `key -> (params, state)`.
+      init: `key -> (params, state)`; one that takes `example` too is given an x as the networks see
+        it.
       posterior: `(params, state, features) -> Distribution`.
       latent: `(params, state, posterior, key | None) -> z`; without a key, the mean.
-      prior: `(params, state) -> Distribution | None`; KL, bounds and sampling use nothing else.
+      prior: `(params, state) -> Distribution | None`; KL, bounds and sampling use nothing else. One
+        that takes `encode` too is given the map of x `[n, *event]` to posteriors `[n, …]`.
       stats: `(state, posterior, z) -> Tree` of sums over examples: code counts, mean activation.
       update: `(state, sums, key) -> state`, with global sums, once per optimizer step.
       node: what rebuilds it, or None.
@@ -239,10 +247,10 @@ class Bottleneck(NamedTuple):
 
     latent_shape: Shape
     feature_shape: Shape
-    init: Callable[[PRNGKey], tuple[Tree, Tree]]
+    init: Callable[..., tuple[Tree, Tree]]
     posterior: Callable[[Tree, Tree, Array], Distribution]
     latent: Callable[[Tree, Tree, Distribution, PRNGKey | None], Array]
-    prior: Callable[[Tree, Tree], Distribution | None]
+    prior: Callable[..., Any]
     stats: Callable[[Tree, Distribution, Array], Tree]
     update: Callable[[Tree, Tree, PRNGKey], Tree]
     node: Node | None = None

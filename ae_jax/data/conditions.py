@@ -11,6 +11,8 @@ from ae_jax.data.source import Records, Source, lies_in_memory, pieces
 from ae_jax.errors import ConfigError, DataError, nearest
 from ae_jax.types import Node
 
+EVERY = ("encoder", "decoder", "bottleneck")
+"""The parts that can be told something."""
 NO_LABEL = -1
 """The label of an example that has none: its one-hot vector is 0 throughout."""
 
@@ -42,8 +44,7 @@ def of_model(model: Any) -> tuple[Condition, ...]:
       >>> of_model(recipe.build(ae.Spec((4,), "real"))[0])
       (Condition(part='encoder', name='label', num_classes=3),)
     """
-    coders = {"encoder": model.encoder, "decoder": model.decoder}
-    nodes = {part: getattr(coder, "node", None) for part, coder in coders.items()}
+    nodes = {part: getattr(getattr(model, part), "node", None) for part in EVERY}
     return tuple(found for part, node in nodes.items() for found in _of_node(part, node))
 
 

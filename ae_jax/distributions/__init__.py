@@ -2,6 +2,7 @@
 
 from ae_jax.distributions._kl import kl_divergence
 from ae_jax.distributions.codes import Quantized, SparseCode, UniformCodes
+from ae_jax.distributions.conditional import Conditional, conditioned
 from ae_jax.distributions.full_gaussian import FullGaussian
 from ae_jax.distributions.gaussian import DiagonalGaussian, standard_normal
 from ae_jax.distributions.laplace import Laplace
@@ -14,6 +15,7 @@ from ae_jax.distributions.transformed import Transformed
 from ae_jax.distributions.wrapped_normal import WrappedNormal
 
 __all__ = [
+    "Conditional",
     "DiagonalGaussian",
     "FullGaussian",
     "Laplace",
@@ -28,6 +30,7 @@ __all__ = [
     "UniformCodes",
     "UniformSphere",
     "WrappedNormal",
+    "conditioned",
     "kl_divergence",
     "standard_normal",
 ]

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import losses
+from ae_jax.errors import ConfigError
 from ae_jax.losses._precision import at_least_float32
 from ae_jax.ops import random as fused_random
 from ae_jax.types import Array, PRNGKey
@@ -87,6 +88,17 @@ class WrappedNormal:
         room = 1 - self.curvature * jnp.sum(jnp.square(z))
         least = 2 * MARGIN  # at the edge: 1 - (1 - MARGIN)²
         return flat - spread + size * (math.log(2) - jnp.log(jnp.maximum(room, least)))
+
+
+def require_room(size: int, curvature: float) -> None:
+    """Raises ConfigError where a standard normal's draws reach what float32 holds for the edge."""
+    reach = math.sqrt(size) + 4
+    most = (2 * math.atanh(1 - MARGIN) / reach) ** 2
+    if curvature > most:
+        raise ConfigError(
+            f"curvature={curvature:g} in {size} dimensions puts the prior's draws, {reach:.3g} "
+            f"from the origin, at the edge of what float32 can hold: take at most {most:.3g}"
+        )
 
 
 def from_origin(v: Array, curvature: float) -> Array:

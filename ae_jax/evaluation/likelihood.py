@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ae_jax.distributions import conditioned
 from ae_jax.model import Autoencoder
 from ae_jax.types import BATCH_AXIS, Array, Batch, PRNGKey, Told, Variables
 
@@ -38,21 +39,20 @@ def log_likelihood(
     chunk = min(samples, CHUNK)
     likelihood_params, _ = variables.part("likelihood")
     prior: Any = model.prior(variables)
-    posteriors = model.posterior(variables, batch.x, batch.observed, dict(batch.extras))
 
-    def one(x, observed, extras, posterior, key):
-        active = getattr(posterior, "active", None)
+    def one(x, observed, extras, key):
+        posterior = model.posterior_of_one(variables, x, observed, extras)
+        pz, active = conditioned(prior, extras), getattr(posterior, "active", None)
         told = Told(x, observed, extras, active=active)
 
         def log_weight(i):
             own = jax.random.fold_in(key, i)
-            z = model.bottleneck.latent(*variables.part("bottleneck"), posterior, own)
+            z, log_q = model.draw(variables, posterior, own)
             y, _, _ = model.decode_one(variables, z, told._replace(key=own))
             y = model.given(y, x, observed)
             log_w = model.likelihood.log_prob(likelihood_params, y, x, observed)
-            log_q = posterior.log_prob(z)
-            if log_q is not None and prior is not None:
-                log_w = log_w + prior.log_prob(z) - log_q
+            if log_q is not None and pz is not None:
+                log_w = log_w + pz.log_prob(z) - log_q
             return jnp.where(i < samples, log_w, -jnp.inf)
 
         def body(c, total):
@@ -62,5 +62,5 @@ def log_likelihood(
         total = jax.lax.fori_loop(0, -(-samples // chunk), body, jnp.array(-jnp.inf))
         return total - math.log(samples)
 
-    rows = batch.x, batch.observed, dict(batch.extras), posteriors, keys
+    rows = batch.x, batch.observed, dict(batch.extras), keys
     return jax.vmap(one, axis_name=BATCH_AXIS)(*rows)

@@ -9,6 +9,7 @@ from ae_jax import evaluation, generation, keys
 from ae_jax.data.batches import to_batch
 from ae_jax.data.preprocessing import Preprocessing, on_device
 from ae_jax.data.source import Records
+from ae_jax.distributions import conditioned
 from ae_jax.model import Autoencoder
 from ae_jax.types import Array, Batch, Spec, Variables
 
@@ -64,27 +65,29 @@ class Functions(NamedTuple):
 
     def sample(self, shared: Any, places: Array, extras: dict[str, Array]) -> Array:
         """The mean of p(x | z) at a sample of the prior, `[n, *event]`."""
-        z, _ = self._drawn(shared, places)
+        z, _ = self._drawn(shared, places, extras)
         return self.decode(shared[0], z, extras)
 
     def observe(self, shared: Any, places: Array, extras: dict[str, Array]) -> Array:
         """A draw from p(x | z) at a sample of the prior, `[n, *event]`."""
         variables, shape = shared[0], self.spec.event_shape
-        z, example_keys = self._drawn(shared, places)
+        z, example_keys = self._drawn(shared, places, extras)
         drawn = lambda z, k, e: generation.observation(self.model, variables, z, k, shape, e)
         return self.in_units(jax.vmap(drawn)(z, example_keys, extras))
 
-    def _drawn(self, shared: Any, places: Array) -> tuple[Array, Array]:
+    def _drawn(
+        self, shared: Any, places: Array, extras: dict[str, Array]
+    ) -> tuple[Array, Array]:
         """Samples of the prior, and a key for what follows, of each place."""
         variables, key = shared[0], jax.random.wrap_key_data(shared[1])
         prior: Any = self.model.prior(variables)
 
-        def one(place):
+        def one(place, extras):
             example_key = jax.random.fold_in(key, place)
-            z = prior.sample(jax.random.fold_in(example_key, 0))
+            z = conditioned(prior, extras).sample(jax.random.fold_in(example_key, 0))
             return z, jax.random.fold_in(example_key, 1)
 
-        return jax.vmap(one)(places)
+        return jax.vmap(one)(places, extras)
 
     def log_likelihood(self, samples: int, shared: Any, records: Records, places: Array) -> Array:
         """The importance-weighted bound on log p(x), nats, `[n]`."""

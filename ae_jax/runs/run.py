@@ -391,7 +391,7 @@ class Run:
         conditions.require_values(conditions.of_model(self.model), fields, "the input")
         return fields
 
-    def _split(self, data: Any, parts: tuple[str, ...] = ("encoder", "decoder")) -> Source:
+    def _split(self, data: Any, parts: tuple[str, ...] = conditions.EVERY) -> Source:
         """What is evaluated, its columns in the order and its conditions in the range of the run's.
 
         Args:

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import losses
+from ae_jax.distributions import conditioned
 from ae_jax.errors import ConfigError, PartError, require_positive_ints
 from ae_jax.losses._arguments import require_unit_interval
 from ae_jax.terms._registered import part, registered
@@ -106,15 +107,15 @@ def _doubly_reparameterized(outputs: Outputs, context: Context, samples: int) ->
     model, batch = context.model, context.batch
     prior, (likelihood, _) = model.prior(context.variables), part(context, "likelihood")
 
-    def one(decode, x, observed, posterior, z):
-        frozen = jax.lax.stop_gradient(posterior)
+    def one(decode, x, observed, extras, posterior, z):
+        frozen, own_prior = jax.lax.stop_gradient(posterior), conditioned(prior, extras)
 
         def log_weight(z, i):
             log_px = model.likelihood.log_prob(likelihood, decode(z, i), x, observed)
-            return log_px + prior.log_prob(z) - frozen.log_prob(z)
+            return log_px + own_prior.log_prob(z) - frozen.log_prob(z)
 
         each = lambda z: jax.vmap(log_weight)(z, jnp.arange(samples))
         return losses.doubly_reparameterized_bound(each, z)
 
-    rows = batch.x, batch.observed, outputs.posterior, outputs.z[:, :samples]
+    rows = batch.x, batch.observed, dict(batch.extras), outputs.posterior, outputs.z[:, :samples]
     return context.decoding(one, outputs, *rows)

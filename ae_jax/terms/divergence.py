@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import losses
-from ae_jax.distributions import DiagonalGaussian, kl_divergence
+from ae_jax.distributions import DiagonalGaussian, conditioned, kl_divergence
 from ae_jax.errors import PartError, require_positive_ints
 from ae_jax.losses._arguments import require_not_negative
 from ae_jax.losses.discrepancy import BANDWIDTHS, require_kernel
@@ -35,7 +35,9 @@ def kl(outputs: Outputs, context: Context) -> Array:
     """
     prior = context.model.prior(context.variables)
     if prior is not None:
-        closed = jax.vmap(kl_divergence, in_axes=(0, None))(outputs.posterior, prior)
+        extras = dict(context.batch.extras)
+        pair = lambda q, extras: kl_divergence(q, conditioned(prior, extras))
+        closed = jax.vmap(pair)(outputs.posterior, extras)
         if closed is not None:
             return closed
     return _monte_carlo(outputs, "kl")
@@ -171,9 +173,11 @@ def mmd(
             "the term 'mmd' needs a bottleneck with a prior, e.g. "
             "ae.bottlenecks.identity(8, prior='standard_normal')"
         )
-    draw = lambda key: prior.sample(jax.random.fold_in(key, PRIOR_DRAW))
+    own = lambda key: jax.random.fold_in(key, PRIOR_DRAW)
+    draw = lambda key, extras: conditioned(prior, extras).sample(own(key))
+    drawn = jax.vmap(draw)(context.keys.latent, dict(context.batch.extras))
     flat = lambda v: v.reshape(v.shape[0], -1)
-    z, drawn = context.gather((flat(outputs.z[:, 0]), flat(jax.vmap(draw)(context.keys.latent))))
+    z, drawn = context.gather((flat(outputs.z[:, 0]), flat(drawn)))
     valid = context.all_valid()
     scales = BANDWIDTHS if bandwidths is None else bandwidths
     return losses.mmd(z, drawn, kernel=kernel, bandwidths=scales, valid=valid, valid_y=valid)
