@@ -5,8 +5,9 @@ from typing import Any
 import jax.numpy as jnp
 
 from ae_jax import losses
-from ae_jax._registry import BOTTLENECKS, PRIORS
-from ae_jax.bottlenecks._shapes import latent_shape, no_stats, same_state
+from ae_jax._registry import BOTTLENECKS
+from ae_jax.bottlenecks._prior import with_density
+from ae_jax.bottlenecks._shapes import latent_shape
 from ae_jax.distributions import DiagonalGaussian
 from ae_jax.types import Bottleneck
 
@@ -32,19 +33,9 @@ def gaussian(latent_dim: int | tuple[int, ...], prior: Any = "standard_normal") 
       ((16,), (32,))
     """
     shape = latent_shape(latent_dim)
-    prior = PRIORS.build(prior)
 
-    def posterior(params, state, features):
+    def posterior(features):
         loc, raw = jnp.split(features, 2, axis=-1)
         return DiagonalGaussian(loc, losses.bounded_log_var(raw))
 
-    return Bottleneck(
-        latent_shape=shape,
-        feature_shape=(*shape[:-1], 2 * shape[-1]),
-        init=lambda key: (prior.init(key, shape), {}),
-        posterior=posterior,
-        latent=lambda params, state, q, key: q.mean if key is None else q.sample(key),
-        prior=lambda params, state: prior.apply(params, shape),
-        stats=no_stats,
-        update=same_state,
-    )
+    return with_density(shape, (*shape[:-1], 2 * shape[-1]), posterior, prior)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import likelihoods, networks
@@ -12,6 +13,7 @@ from ae_jax.data.dataset import Dataset
 from ae_jax.data.declared import Declared
 from ae_jax.data.preprocessing import Preprocessing
 from ae_jax.data.source import lies_in_memory, pieces, sampled
+from ae_jax.networks.adapters import accepted
 from ae_jax.types import Bottleneck, Column, Likelihood, Network, Spec
 
 HIDDEN = (512,)
@@ -120,7 +122,7 @@ def choose(spec: Spec, bottleneck: Bottleneck | None = None) -> Mapping[str, Any
     """
     kinds.require_kind(spec.kind)
     choice = KINDS[spec.kind]
-    point = bottleneck is not None and _is_point(bottleneck)
+    point = bottleneck is not None and _is_point(bottleneck, spec)
     return {
         "encoder": choice.encoder(spec),
         "decoder": choice.decoder(spec),
@@ -128,11 +130,12 @@ def choose(spec: Spec, bottleneck: Bottleneck | None = None) -> Mapping[str, Any
     }
 
 
-def _is_point(bottleneck: Bottleneck) -> bool:
+def _is_point(bottleneck: Bottleneck, spec: Spec) -> bool:
     """Whether a code is a point: its posterior has no density."""
 
     def log_prob(features):
-        params, state = bottleneck.init(jax.random.key(0))
+        example = accepted(bottleneck.init, {"example": jnp.zeros(spec.event_shape)})
+        params, state = bottleneck.init(jax.random.key(0), **example)
         posterior = bottleneck.posterior(params, state, features)
         return posterior.log_prob(bottleneck.latent(params, state, posterior, None))
 
