@@ -4,6 +4,14 @@ Every function takes `**parts`: encoder, decoder, likelihood, corruption, as par
 nodes; those left out are chosen from the data. All return a `Recipe`.
 """
 
+from ae_jax.recipes.latent_laws import (
+    flow_prior_vae,
+    gaussian_mixture_vae,
+    hyperspherical_vae,
+    iaf_vae,
+    poincare_vae,
+    vamp_vae,
+)
 from ae_jax.recipes.plain import (
     autoencoder,
     contractive,
@@ -43,16 +51,22 @@ __all__ = [
     "denoising",
     "dip_vae_i",
     "dip_vae_ii",
+    "flow_prior_vae",
+    "gaussian_mixture_vae",
+    "hyperspherical_vae",
+    "iaf_vae",
     "info_vae",
     "iwae",
     "masked_autoencoder",
     "miwae",
     "ms_ssim_vae",
+    "poincare_vae",
     "rae_gp",
     "rae_l2",
     "sparse",
     "topk",
     "vae",
+    "vamp_vae",
     "vq_vae",
     "wae_mmd",
 ]
