@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from ae_jax.losses._precision import at_least_float32
 from ae_jax.types import Array, Distribution, Flow, PRNGKey, Tree
 
 
@@ -40,6 +41,7 @@ class Transformed:
 
     def log_prob(self, value: Array) -> Array:
         """Log-density by the flow's inverse, scalar nats."""
+        (value,) = at_least_float32(value)
         x, log_det = self.flow.inverse(self.params, value, self.context)
         log_px: Any = self.base.log_prob(x)
         return log_px + log_det

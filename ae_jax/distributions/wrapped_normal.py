@@ -48,11 +48,12 @@ class WrappedNormal:
     def log_prob(self, value: Array) -> Array:
         """Log N(v; 0, diag σ²) - (d - 1) log[sinh(√c r) / √c r] + d log λ_z, r = ‖v‖; nats."""
         value, loc = at_least_float32(value, self.loc)
-        step = mobius_add(-loc, value, self.curvature)
-        length = _norm(step)
-        root = math.sqrt(self.curvature)
-        distance = 2 / root * jnp.arctanh(jnp.minimum(root * length, 1 - MARGIN))
-        return self._log_density(step * (distance / length), value)
+        step, c = mobius_add(-loc, value, self.curvature), self.curvature
+        room = (1 - c * jnp.sum(jnp.square(loc))) * (1 - c * jnp.sum(jnp.square(value)))
+        apart = c * jnp.sum(jnp.square(value - loc))
+        least = 4 * MARGIN**2  # of points at the edge
+        half = jnp.arcsinh(jnp.sqrt((apart + 1e-30) / jnp.maximum(room, least)))
+        return self._log_density(step * (2 * half / (math.sqrt(c) * _norm(step))), value)
 
     def sample(self, key: PRNGKey) -> Array:
         """Exp_μ(v / λ_μ), reparameterised."""
@@ -120,10 +121,12 @@ def mobius_add(x: Array, y: Array, curvature: float) -> Array:
     >>> mobius_add(jnp.array([0.5]), jnp.array([0.5]), 1.0).tolist()
     [0.8]
     """
-    dot, square_x, square_y = jnp.dot(x, y), jnp.sum(jnp.square(x)), jnp.sum(jnp.square(y))
-    c = curvature
-    top = (1 + 2 * c * dot + c * square_y) * x + (1 - c * square_x) * y
-    return _kept(top / (1 + 2 * c * dot + c**2 * square_x * square_y), c)
+    # Sums of terms of one sign, unlike the usual form, which cancels at the edge.
+    together, c = x + y, curvature
+    far = c * jnp.sum(jnp.square(together))
+    room = 1 - c * jnp.sum(jnp.square(x))
+    divisor = room * (1 - c * jnp.sum(jnp.square(y))) + far
+    return _kept((room * together + far * x) / jnp.maximum(divisor, 4 * MARGIN**2), c)
 
 
 def _kept(z: Array, curvature: float) -> Array:
