@@ -125,37 +125,43 @@ def test_permuting_a_batch_permutes_its_densities(name):
 
 def test_a_vamp_prior_is_the_mixture_of_its_pseudo_inputs_posteriors():
     model = model_of(B.gaussian(2, prior=ae.priors.vamp(pseudo_inputs=3, deviation=1.0)))
-    variables = model.init(jax.random.key(0), X[0])
-    inputs = variables.params["bottleneck"]["inputs"]
-    assert inputs.shape == (3, 6)
-    q = jax.tree.map(lambda v: np.asarray(v, np.float64), model.posterior(variables, inputs))
     z = np.array([0.3, -0.7])
-    each = -0.5 * ((z - q.loc) ** 2 / np.exp(q.log_var) + q.log_var + np.log(2 * np.pi)).sum(-1)
-    log_prob = lambda variables: model.prior(variables).log_prob(jnp.float32(z))
-    assert float(log_prob(variables)) == pytest.approx(special.logsumexp(each) - np.log(3), 1e-5)
-    gradient = jax.grad(lambda params: log_prob(variables._replace(params=params)))(
-        variables.params
-    )
-    assert np.abs(gradient["bottleneck"]["inputs"]).min(axis=1).max() > 0
+
+    def look(key):
+        variables = model.init(key, X[0])
+        log_prob = lambda params: model.prior(variables._replace(params=params)).log_prob(z)
+        inputs = variables.params["bottleneck"]["inputs"]
+        value, gradient = jax.value_and_grad(log_prob)(variables.params)
+        return inputs, model.posterior(variables, inputs), value, gradient
+
+    inputs, q, value, gradient = fast.jit(look)(jax.random.key(0))
+    assert inputs.shape == (3, 6)
+    loc, log_var = (np.asarray(leaf, np.float64) for leaf in q)
+    each = -0.5 * ((z - loc) ** 2 / np.exp(log_var) + log_var + np.log(2 * np.pi)).sum(-1)
+    assert float(value) == pytest.approx(special.logsumexp(each) - np.log(3), 1e-5)
+    assert np.abs(gradient["bottleneck"]["inputs"]).max(axis=1).min() > 0
     assert np.abs(gradient["encoder"]["output"]["kernel"]).max() > 0
 
 
 def test_a_prior_conditioned_on_a_label_is_held_against_its_own_examples():
     prior = ae.priors.conditional(3, ae.priors.mixture(components=1))
     model = model_of(B.gaussian(2, prior=prior))
-    variables = model.init(jax.random.key(0), X[0])
-    loc = np.asarray(variables.params["bottleneck"]["loc"])[:, 0]
-    assert loc.shape == (4, 2)
-    batch = ae.Batch(X, extras={"label": LABEL})
     keys = keys_lib.for_examples(jax.random.key(1), 0, jnp.arange(4))
-    outputs, _ = model.forward(variables, batch, keys)
-    away = np.asarray(outputs.z[:, 0]) - loc[[0, 2, 3, 1]]  # the last row: no label
+
+    def look(key, extras):
+        variables = model.init(key, X[0])
+        outputs, _ = model.forward(variables, ae.Batch(X, extras=extras), keys)
+        return variables.params["bottleneck"]["loc"][:, 0], outputs.z[:, 0], outputs.log_pz[:, 0]
+
+    loc, z, log_pz = fast.jit(look)(jax.random.key(0), {"label": LABEL})
+    assert loc.shape == (4, 2)
+    away = np.asarray(z) - np.asarray(loc)[[0, 2, 3, 1]]  # the last row: no label
     expected = -0.5 * (away**2 + np.log(2 * np.pi)).sum(-1)
-    np.testing.assert_allclose(outputs.log_pz[:, 0], expected, rtol=1e-4)
+    np.testing.assert_allclose(log_pz, expected, rtol=1e-4)
     (found,) = ae.data.conditions.of_model(model)
     assert (found.part, found.name, found.num_classes) == ("bottleneck", "label", 3)
     with pytest.raises(ae.errors.ConfigError, match="the prior is conditioned on"):
-        model.forward(variables, ae.Batch(X), keys)
+        jax.eval_shape(look, jax.random.key(0), {})
 
 
 @pytest.mark.parametrize(

@@ -39,21 +39,19 @@ def computed(flow, context):
             "jacobian_back": jax.jacrev(lambda y: flow.inverse(params, y, told)[0])(y),
         }
 
-    return params, fast.jit(jax.vmap(each))(X, TOLD)
+    return fast.jit(jax.vmap(each))(X, TOLD)
 
 
 @pytest.mark.parametrize("context", [pytest.param(0, marks=pytest.mark.slow), CONTEXT])
 @pytest.mark.parametrize(
     "name",
     [
-        n
-        if n in ("planar", "inverse_autoregressive", "spline")
-        else pytest.param(n, marks=pytest.mark.slow)
+        n if n in ("planar", "inverse_autoregressive") else pytest.param(n, marks=pytest.mark.slow)
         for n in ALL
     ],
 )
 def test_a_flow_is_inverted_and_knows_its_volume(name, context):
-    params, found = computed(ALL[name], context)
+    found = computed(ALL[name], context)
     np.testing.assert_allclose(found["back"], X, atol=1e-5)
     np.testing.assert_allclose(found["there"], X, atol=1e-5)
     assert np.abs(found["y"] - X).max() > 0.1
@@ -63,10 +61,6 @@ def test_a_flow_is_inverted_and_knows_its_volume(name, context):
     # Implicit derivatives too, of the inverses that are found by iteration.
     product = np.einsum("bij,bjk->bik", found["jacobian"], found["jacobian_back"])
     np.testing.assert_allclose(product, np.broadcast_to(np.eye(SIZE), product.shape), atol=1e-4)
-    flow, told = ALL[name], TOLD[0] if context else None
-    y, log_det = flow.forward(params, X[0], told)
-    np.testing.assert_allclose(y, found["y"][0], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(log_det, found["log_det"][0], rtol=1e-5, atol=1e-5)
 
 
 def test_a_context_changes_the_map():
@@ -99,8 +93,8 @@ def test_planar_layers_match_the_papers_formula():
 def test_a_spline_is_the_identity_at_first_and_beyond_its_bound():
     flow = ae.flows.rational_quadratic_spline(layers=1, bound=2.0, coupling=False, hidden=(8,))
     start, x = flow.init(jax.random.key(0), SIZE, 0), jnp.array([0.5, 3.0, -7.0])
-    np.testing.assert_allclose(flow.forward(start, x, None)[0], x, rtol=1e-5)
-    y, _ = flow.forward(moved(start), x, None)
+    np.testing.assert_allclose(fast.jit(flow.forward)(start, x, None)[0], x, rtol=1e-5)
+    y, _ = fast.jit(flow.forward)(moved(start), x, None)
     np.testing.assert_array_equal(y[1:], x[1:])
     assert abs(y[0] - x[0]) > 1e-3
 

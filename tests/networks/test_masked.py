@@ -17,7 +17,7 @@ def drawn(params):
     return jax.tree.map(draw, params)
 
 
-@pytest.mark.parametrize("context", [0, 2])
+@pytest.mark.parametrize("context", [pytest.param(0, marks=pytest.mark.slow), 2])
 @pytest.mark.parametrize(
     ("degrees", "hidden"),
     [
