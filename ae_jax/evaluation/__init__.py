@@ -1,4 +1,4 @@
-"""Evaluation: metrics and bounds, use of the latents, denoising and linear probes."""
+"""Evaluation: what a trained run is good for, in numbers, beside what one would use otherwise."""
 
 from ae_jax.evaluation.corrupted import (
     Reconstructed,
@@ -9,20 +9,37 @@ from ae_jax.evaluation.corrupted import (
     psnr,
     reconstructed,
 )
+from ae_jax.evaluation.distances import Moments, frechet_distance, kernel_distance, moments
+from ae_jax.evaluation.features import Classifier, classifier_features
+from ae_jax.evaluation.generation import generation, nearest_training
 from ae_jax.evaluation.likelihood import log_likelihood
 from ae_jax.evaluation.metrics import evaluation_metrics
+from ae_jax.evaluation.neighbours import density_coverage, nearest_neighbours, precision_recall
+from ae_jax.evaluation.smoothness import path_length
 from ae_jax.evaluation.usage import Usage, latent_usage
 
 __all__ = [
+    "Classifier",
+    "Moments",
     "Reconstructed",
     "Usage",
+    "classifier_features",
     "corrupt",
     "denoising",
+    "density_coverage",
     "evaluation_metrics",
     "filled",
+    "frechet_distance",
+    "generation",
+    "kernel_distance",
     "latent_usage",
     "linear_probe",
     "log_likelihood",
+    "moments",
+    "nearest_neighbours",
+    "nearest_training",
+    "path_length",
+    "precision_recall",
     "psnr",
     "reconstructed",
 ]

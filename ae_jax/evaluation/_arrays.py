@@ -1,0 +1,95 @@
+"""What metrics on plain arrays check before they compute anything."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ae_jax.errors import DataError, ShapeError, nearest, require_positive_ints
+
+
+def rows(name: str, values: Any) -> np.ndarray:
+    """Values `[n, …]` as finite float64 `[n, d]`.
+
+    Raises:
+      ShapeError: it is not `[n, …]`.
+      DataError: it is empty, or a value is not finite.
+    """
+    array = np.asarray(values)
+    if array.ndim == 0 or array.dtype.kind not in "biuf":
+        raise ShapeError(
+            f"{name} must be numbers [n, d], got shape {array.shape} of dtype {array.dtype}"
+        )
+    if not array.size:
+        raise DataError(f"{name} are empty: shape {array.shape}")
+    array = array.reshape(len(array), -1).astype(np.float64)
+    bad = ~np.isfinite(array)
+    if bad.any():
+        row, column = map(int, np.argwhere(bad)[0])
+        raise DataError(
+            f"{name} hold {int(bad.sum())} value(s) that are not finite, the first "
+            f"{array[row, column]} at ({row}, {column}); leave out the examples that have them"
+        )
+    return array
+
+
+def same_width(**named: Any) -> list[np.ndarray]:
+    """Several sets of rows, by name, of one and the same width; see `rows`.
+
+    Raises:
+      ShapeError: two widths differ.
+    """
+    arrays = {name: rows(name, values) for name, values in named.items()}
+    if len({array.shape[1] for array in arrays.values()}) > 1:
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        raise ShapeError(f"all must have as many columns, got {shapes}")
+    return list(arrays.values())
+
+
+def as_many(**named: Any) -> None:
+    """Raises ShapeError unless all of these have as many rows, by their names."""
+    if len({len(values) for values in named.values()}) > 1:
+        counts = ", ".join(f"{name} {len(values)}" for name, values in named.items())
+        raise ShapeError(f"all must have as many rows, got {counts}")
+
+
+def require_neighbours(k: int, most: int, of: str) -> None:
+    """Raises unless there are k neighbours.
+
+    Args:
+      k: how many are asked for.
+      most: how many there can be.
+      of: what there are too few of, for the message.
+    """
+    require_positive_ints(neighbours=k)
+    if k > most:
+        raise DataError(
+            f"{k} neighbours need more {of}: there are enough for {most}"
+            + (f" (neighbours={most})" if most > 0 else "")
+        )
+
+
+def labels_of(extras: Mapping[str, Any], label: str, what: str) -> np.ndarray:
+    """The label of each example `[n]`; -1 says that it has none.
+
+    Raises:
+      DataError: there is no entry of this name, or it is not one whole number an example.
+    """
+    if label not in extras:
+        hint = nearest(label, extras)
+        raise DataError(f"{what} have no label '{label}'{hint} Give it as extras={{'{label}': …}}")
+    values = np.asarray(extras[label])
+    if values.ndim != 1 or values.dtype.kind not in "biu":
+        raise DataError(
+            f"the label '{label}' must be one whole number an example, got shape {values.shape} "
+            f"of dtype {values.dtype}"
+        )
+    return values.astype(np.int64)
+
+
+def require_classes(labels: np.ndarray, what: str) -> None:
+    """Raises DataError unless there are two classes or more."""
+    classes = np.unique(labels)
+    if len(classes) < 2:
+        held = f"only {classes[0]}" if len(classes) else "none"
+        raise DataError(f"{what} must hold two classes at least to tell apart, and hold {held}")
