@@ -1,5 +1,6 @@
 """Evaluation: what a trained run is good for, in numbers, beside what one would use otherwise."""
 
+from ae_jax.evaluation.codes import write_codes
 from ae_jax.evaluation.corrupted import (
     Reconstructed,
     corrupt,
@@ -10,11 +11,19 @@ from ae_jax.evaluation.corrupted import (
     reconstructed,
 )
 from ae_jax.evaluation.distances import Moments, frechet_distance, kernel_distance, moments
+from ae_jax.evaluation.embedding import (
+    continuity,
+    explained_variance,
+    knn_accuracy,
+    probe_accuracy,
+    trustworthiness,
+)
 from ae_jax.evaluation.features import Classifier, classifier_features
 from ae_jax.evaluation.generation import generation, nearest_training
 from ae_jax.evaluation.likelihood import log_likelihood
 from ae_jax.evaluation.metrics import evaluation_metrics
 from ae_jax.evaluation.neighbours import density_coverage, nearest_neighbours, precision_recall
+from ae_jax.evaluation.reduction import plane, reduction
 from ae_jax.evaluation.smoothness import path_length
 from ae_jax.evaluation.usage import Usage, latent_usage
 
@@ -24,14 +33,17 @@ __all__ = [
     "Reconstructed",
     "Usage",
     "classifier_features",
+    "continuity",
     "corrupt",
     "denoising",
     "density_coverage",
     "evaluation_metrics",
+    "explained_variance",
     "filled",
     "frechet_distance",
     "generation",
     "kernel_distance",
+    "knn_accuracy",
     "latent_usage",
     "linear_probe",
     "log_likelihood",
@@ -39,7 +51,12 @@ __all__ = [
     "nearest_neighbours",
     "nearest_training",
     "path_length",
+    "plane",
     "precision_recall",
+    "probe_accuracy",
     "psnr",
     "reconstructed",
+    "reduction",
+    "trustworthiness",
+    "write_codes",
 ]

@@ -1,6 +1,6 @@
 """What metrics on plain arrays check before they compute anything."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -93,3 +93,26 @@ def require_classes(labels: np.ndarray, what: str) -> None:
     if len(classes) < 2:
         held = f"only {classes[0]}" if len(classes) else "none"
         raise DataError(f"{what} must hold two classes at least to tell apart, and hold {held}")
+
+
+def chosen_label(fields: Sequence[Mapping[str, Any]], label: str | None, what: str) -> str | None:
+    """The label that examples are judged by; None: there is none to be had.
+
+    Args:
+      fields: the extras of each split.
+      label: asked for; None: "label", if all splits have it and the first two classes of it.
+      what: the data are, for messages.
+
+    Raises:
+      DataError: the label that is asked for is not there, or of one class only.
+    """
+    if label is not None:
+        found = [labels_of(extras, label, what) for extras in fields]
+        require_classes(found[0][found[0] >= 0], f"the labels '{label}' of the training split")
+        return label
+    if not all("label" in extras for extras in fields):
+        return None
+    try:
+        return chosen_label(fields, "label", what)
+    except DataError:  # not of whole numbers, or of one class: no label to be judged by
+        return None
