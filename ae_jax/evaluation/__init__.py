@@ -10,6 +10,14 @@ from ae_jax.evaluation.corrupted import (
     psnr,
     reconstructed,
 )
+from ae_jax.evaluation.disentanglement import (
+    dci,
+    disentanglement,
+    mig,
+    modularity,
+    mutual_information,
+    sap,
+)
 from ae_jax.evaluation.distances import Moments, frechet_distance, kernel_distance, moments
 from ae_jax.evaluation.embedding import (
     continuity,
@@ -18,6 +26,7 @@ from ae_jax.evaluation.embedding import (
     probe_accuracy,
     trustworthiness,
 )
+from ae_jax.evaluation.factor_votes import beta_vae_score, factor_vae_score
 from ae_jax.evaluation.features import Classifier, classifier_features
 from ae_jax.evaluation.generation import generation, nearest_training
 from ae_jax.evaluation.likelihood import log_likelihood
@@ -32,13 +41,17 @@ __all__ = [
     "Moments",
     "Reconstructed",
     "Usage",
+    "beta_vae_score",
     "classifier_features",
     "continuity",
     "corrupt",
+    "dci",
     "denoising",
     "density_coverage",
+    "disentanglement",
     "evaluation_metrics",
     "explained_variance",
+    "factor_vae_score",
     "filled",
     "frechet_distance",
     "generation",
@@ -47,7 +60,10 @@ __all__ = [
     "latent_usage",
     "linear_probe",
     "log_likelihood",
+    "mig",
+    "modularity",
     "moments",
+    "mutual_information",
     "nearest_neighbours",
     "nearest_training",
     "path_length",
@@ -57,6 +73,7 @@ __all__ = [
     "psnr",
     "reconstructed",
     "reduction",
+    "sap",
     "trustworthiness",
     "write_codes",
 ]

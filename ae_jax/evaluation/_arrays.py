@@ -116,3 +116,24 @@ def chosen_label(fields: Sequence[Mapping[str, Any]], label: str | None, what: s
         return chosen_label(fields, "label", what)
     except DataError:  # not of whole numbers, or of one class: no label to be judged by
         return None
+
+
+def with_factors(codes: Any, factors: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Codes, float64 `[n, d]`, and factors, int64 `[n, f]`.
+
+    Raises:
+      ShapeError: factors that are not whole numbers `[n, f]` or `[n]`, or not as many as codes.
+      DataError: a factor that does not vary, or codes that are not finite.
+    """
+    codes, factors = rows("codes", codes), np.asarray(factors)
+    factors = factors[:, None] if factors.ndim == 1 else factors
+    if factors.ndim != 2 or factors.dtype.kind not in "biu":
+        raise ShapeError(
+            f"factors must be whole numbers [n, f], got shape {factors.shape} of dtype "
+            f"{factors.dtype}; cut continuous ones into bins"
+        )
+    as_many(codes=codes, factors=factors)
+    for j, factor in enumerate(factors.T):
+        if (factor == factor[0]).all():
+            raise DataError(f"factor {j} is {factor[0]} throughout and tells nothing: leave it out")
+    return codes, factors.astype(np.int64)
