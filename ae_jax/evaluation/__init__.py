@@ -10,6 +10,7 @@ from ae_jax.evaluation.corrupted import (
     psnr,
     reconstructed,
 )
+from ae_jax.evaluation.denoise import before_and_after, denoise, ssim
 from ae_jax.evaluation.disentanglement import (
     dci,
     disentanglement,
@@ -41,11 +42,13 @@ __all__ = [
     "Moments",
     "Reconstructed",
     "Usage",
+    "before_and_after",
     "beta_vae_score",
     "classifier_features",
     "continuity",
     "corrupt",
     "dci",
+    "denoise",
     "denoising",
     "density_coverage",
     "disentanglement",
@@ -74,6 +77,7 @@ __all__ = [
     "reconstructed",
     "reduction",
     "sap",
+    "ssim",
     "trustworthiness",
     "write_codes",
 ]
