@@ -34,6 +34,7 @@ from ae_jax.evaluation.likelihood import log_likelihood
 from ae_jax.evaluation.metrics import evaluation_metrics
 from ae_jax.evaluation.neighbours import density_coverage, nearest_neighbours, precision_recall
 from ae_jax.evaluation.reduction import plane, reduction
+from ae_jax.evaluation.scarce_labels import scarce_labels
 from ae_jax.evaluation.smoothness import path_length
 from ae_jax.evaluation.usage import Usage, latent_usage
 
@@ -77,6 +78,7 @@ __all__ = [
     "reconstructed",
     "reduction",
     "sap",
+    "scarce_labels",
     "ssim",
     "trustworthiness",
     "write_codes",

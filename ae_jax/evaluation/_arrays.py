@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ae_jax.data import conditions
 from ae_jax.errors import DataError, ShapeError, nearest, require_positive_ints
 
 
@@ -137,3 +138,16 @@ def with_factors(codes: Any, factors: Any) -> tuple[np.ndarray, np.ndarray]:
         if (factor == factor[0]).all():
             raise DataError(f"factor {j} is {factor[0]} throughout and tells nothing: leave it out")
     return codes, factors.astype(np.int64)
+
+
+def probe() -> Any:
+    """The linear classifier that codes are read by, not fitted: scikit-learn's, L2 of weight 1."""
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(max_iter=1000)
+
+
+def is_told(run: Any, label: str) -> bool:
+    """Whether the encoder of a run sees this entry of `extras`, as a conditional one does."""
+    told = conditions.of_model(run.model)
+    return any(condition.part == "encoder" and condition.name == label for condition in told)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ae_jax.errors import DataError, ShapeError, require_positive_ints
-from ae_jax.evaluation._arrays import as_many, require_classes, rows, same_width
+from ae_jax.evaluation._arrays import as_many, probe, require_classes, rows, same_width
 
 
 def explained_variance(x: Any, reconstruction: Any, mean: Any) -> float:
@@ -168,13 +168,12 @@ def probe_accuracy(codes: Any, labels: Any, test_codes: Any, test_labels: Any) -
       >>> probe_accuracy(codes, labels, codes + 0.1, labels)
       1.0
     """
-    from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     codes, test_codes = _labelled(codes, labels, test_codes, test_labels)
-    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    return float(probe.fit(codes, labels).score(test_codes, test_labels))
+    whole = make_pipeline(StandardScaler(), probe())
+    return float(whole.fit(codes, labels).score(test_codes, test_labels))
 
 
 def _labelled(codes: Any, labels: Any, test_codes: Any, test_labels: Any) -> list[np.ndarray]:

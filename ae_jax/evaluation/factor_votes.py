@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from ae_jax.errors import DataError, require_positive_ints, require_seed
-from ae_jax.evaluation._arrays import with_factors
+from ae_jax.evaluation._arrays import probe, with_factors
 
 VOTES = 800
 GROUP = 64
@@ -86,7 +86,6 @@ def beta_vae_score(
       >>> beta_vae_score(factors, factors, votes=100)
       1.0
     """
-    from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
@@ -98,7 +97,7 @@ def beta_vae_score(
     for i, j in enumerate(which):
         first, second = _pairs(factors[:, j], group, rng)
         apart[i] = np.abs(codes[first] - codes[second]).mean(axis=0)
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    classifier = make_pipeline(StandardScaler(), probe())
     classifier.fit(apart[:votes], which[:votes])
     return float(classifier.score(apart[votes:], which[votes:]))
 

@@ -11,8 +11,8 @@ import numpy as np
 from ae_jax.data import matching
 from ae_jax.data.dataset import Dataset
 from ae_jax.data.source import Records, Source, readable, sampled
-from ae_jax.errors import DataError, require_positive_ints, require_seed
-from ae_jax.evaluation._arrays import chosen_label, labels_of
+from ae_jax.errors import DataError, PartError, require_positive_ints, require_seed
+from ae_jax.evaluation._arrays import chosen_label, is_told, labels_of
 from ae_jax.evaluation.embedding import (
     continuity,
     explained_variance,
@@ -90,13 +90,18 @@ def reduction(
 
     Raises:
       DataError: no such label, tokens (which are no numbers), or too few examples.
+      PartError: the encoder is told the label that is asked for.
     """
     require_positive_ints(neighbours=neighbours, num_train=num_train, num_test=num_test)
     require_seed(seed=seed)
     if dataset.kind == "tokens":
         raise DataError("tokens are no numbers, so that PCA and NMF cannot reduce them")
     both = [_records(run, dataset.train, num_train), _records(run, dataset.test, num_test)]
-    label = chosen_label([records.extras for records in both], label, "the data")
+    if is_told(run, label or "label"):
+        if label is not None:
+            raise PartError(f"the encoder is told '{label}', which cannot judge its code")
+    else:
+        label = chosen_label([records.extras for records in both], label, "the data")
     data = _rows(dataset, *both)
     reduced = {"run": _of_run(run, data, *both)}
     size = reduced["run"].test.shape[1]
