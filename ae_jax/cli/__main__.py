@@ -9,6 +9,7 @@ COMMANDS = {
     "train": "trains what a config describes, or goes on with it",
     "evaluate": "evaluates a run; prints a table, writes evaluation.json",
     "sample": "writes samples, interpolations and traversals of a run",
+    "compare": "puts runs of the same data side by side: table and figure",
     "benchmark": "times the training step and names the limit that binds",
     "pods": "compiles a config for TPU slices that need not be there",
     "prepare": "makes a TFDS data set ready",

@@ -23,13 +23,19 @@ CACHE = "JAX_COMPILATION_CACHE_DIR"
 PROCESS_FLAGS = ("coordinator", "num_processes", "process_id", "cluster")
 
 
-def main(run: Callable[[], None], required: Sequence[str] = (), joins: bool = True) -> None:
+def main(
+    run: Callable[..., None],
+    required: Sequence[str] = (),
+    joins: bool = True,
+    positional: bool = False,
+) -> None:
     """Parses the command line and runs a script; our own errors end as one line, not a traceback.
 
     Args:
-      run: takes nothing, reads `absl.flags.FLAGS`.
+      run: reads `absl.flags.FLAGS`; takes nothing, or what is not a flag if `positional`.
       required: names of flags that must be given.
       joins: False for a script that only passes on the flags of `define_processes`.
+      positional: whether arguments that are no flags are taken.
     """
     for name in required:
         flags.mark_flag_as_required(name)
@@ -37,13 +43,13 @@ def main(run: Callable[[], None], required: Sequence[str] = (), joins: bool = Tr
 
     def guarded(argv: list[str]) -> None:
         try:
-            if len(argv) > 1:
+            if len(argv) > 1 and not positional:
                 raise ConfigError(f"unexpected argument {argv[1]!r}; options start with --")
             use_compilation_cache()
             if joins:
                 _join()
             with compiled_in_float32():
-                run()
+                run(*argv[1:])
             sys.stdout.flush()
         except AeJaxError as error:
             bad_usage = isinstance(error, ConfigError | MissingFileError)

@@ -1,6 +1,7 @@
 """Evaluation: what a trained run is good for, in numbers, beside what one would use otherwise."""
 
 from ae_jax.evaluation.codes import write_codes
+from ae_jax.evaluation.comparison import comparison, over_seeds
 from ae_jax.evaluation.corrupted import (
     Reconstructed,
     corrupt,
@@ -46,6 +47,7 @@ __all__ = [
     "before_and_after",
     "beta_vae_score",
     "classifier_features",
+    "comparison",
     "continuity",
     "corrupt",
     "dci",
@@ -70,6 +72,7 @@ __all__ = [
     "mutual_information",
     "nearest_neighbours",
     "nearest_training",
+    "over_seeds",
     "path_length",
     "plane",
     "precision_recall",

@@ -75,9 +75,7 @@ class Functions(NamedTuple):
         drawn = lambda z, k, e: generation.observation(self.model, variables, z, k, shape, e)
         return self.in_units(jax.vmap(drawn)(z, example_keys, extras))
 
-    def _drawn(
-        self, shared: Any, places: Array, extras: dict[str, Array]
-    ) -> tuple[Array, Array]:
+    def _drawn(self, shared: Any, places: Array, extras: dict[str, Array]) -> tuple[Array, Array]:
         """Samples of the prior, and a key for what follows, of each place."""
         variables, key = shared[0], jax.random.wrap_key_data(shared[1])
         prior: Any = self.model.prior(variables)

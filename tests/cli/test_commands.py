@@ -260,3 +260,16 @@ def test_a_smoke_run_trains_evaluates_and_samples(tmp_path, name):
     assert scripts.read_json(tmp_path / "summary.json")["status"] == "finished"
     assert ("no prior" in output) == (name == "autoencoder_digits")
     assert is_png(tmp_path / "figures" / "interpolations.png")
+
+
+@pytest.mark.slow
+def test_compare_puts_runs_side_by_side(workdir, tmp_path):
+    files = [f"--json={tmp_path / 'table.json'}", f"--figure={tmp_path / 'samples.png'}"]
+    printed = scripts.run("compare.py", workdir, "--num=100", *files)
+    assert "frechet_distance" in printed
+    table = scripts.read_json(tmp_path / "table.json")["runs"]
+    assert set(table) == {str(workdir), "training data"}
+    scores = (row["frechet_distance"] for row in table.values())
+    perfect, trained = sorted(scores)
+    assert perfect == table["training data"]["frechet_distance"] < trained
+    assert is_png(tmp_path / "samples.png")
