@@ -9,6 +9,7 @@ from ae_jax.likelihoods.laplace import laplace
 from ae_jax.likelihoods.mixed import mixed
 from ae_jax.likelihoods.negative_binomial import negative_binomial
 from ae_jax.likelihoods.poisson import poisson
+from ae_jax.likelihoods.student_t import student_t
 from ae_jax.likelihoods.zero_inflated_negative_binomial import zero_inflated_negative_binomial
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "mixed",
     "negative_binomial",
     "poisson",
+    "student_t",
     "zero_inflated_negative_binomial",
 ]

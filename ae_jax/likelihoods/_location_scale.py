@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +36,16 @@ def _global(scale, least):
 
 
 def _bounded(scale, least):
+    log_var = _above(scale, least)
+
+    def split(params, y):
+        return y, jnp.full_like(y, losses.bounded_log_var(log_var(params["shift"])))
+
+    return lambda key: {"shift": jnp.zeros(())}, split, 1
+
+
+def _above(scale, least):
+    """From a raw number to log σ² = log(least² + (scale² - least²) exp raw)."""
     require_positive(least=least)
     if not least < scale:
         raise ConfigError(
@@ -42,32 +53,40 @@ def _bounded(scale, least):
         )
     lowest = 2 * math.log(least)
     start = math.log(math.expm1(2 * math.log(scale) - lowest))  # softplus⁻¹
-
-    def split(params, y):
-        raw = lowest + jax.nn.softplus(start + params["shift"])
-        return y, jnp.full_like(y, losses.bounded_log_var(raw))
-
-    return lambda key: {"shift": jnp.zeros(())}, split, 1
+    return lambda raw: lowest + jax.nn.softplus(start + raw)
 
 
 def _refuse(least, variance):
     if least is not None:
         raise ConfigError(
-            f"least is of the variance 'global', got least={least!r} for {variance!r}"
+            "least is of the variances 'global' and 'predicted', got "
+            f"least={least!r} for {variance!r}"
         )
 
 
 def _predicted(scale, least):
-    _refuse(least, "predicted")
+    log_var = (lambda raw: raw + 2 * math.log(scale)) if least is None else _above(scale, least)
 
     def split(params, y):
         mean, raw = jnp.split(y, 2, axis=-1)
-        return mean, losses.bounded_log_var(raw + 2 * math.log(scale))
+        return mean, losses.bounded_log_var(log_var(raw))
 
     return lambda key: {}, split, 2
 
 
 VARIANCES = {"fixed": _fixed, "global": _global, "predicted": _predicted}
+
+
+def scale_of(variance: str, scale: float, least: float | None) -> tuple[Any, Any, int]:
+    """One of `VARIANCES`, its arguments checked: see `location_scale`.
+
+    Returns:
+      `init`, `(params, y) -> (location, 2 log scale)`, and how wide y's last axis is by x's.
+    """
+    require_positive(scale=scale)
+    if variance not in VARIANCES:
+        raise ConfigError(f"variance cannot be {variance!r}{nearest(variance, VARIANCES)}")
+    return VARIANCES[variance](scale, least)
 
 
 def location_scale(
@@ -85,8 +104,8 @@ def location_scale(
       scale: the one that is fixed or started from, in the data's units.
       nll: `(x, location, 2 log scale, observed) -> ` nats, of one event.
       noise: `(key, shape, dtype) -> ` draws of location 0 and scale 1.
-      least: the scale that a global one stays above: 2 log scale = 2 log least +
-        softplus(start + shift); None: no such bound.
+      least: the scale that a learned one stays above: 2 log scale = 2 log least +
+        softplus(start + raw), with raw the shift or what is predicted; None: no such bound.
 
     Returns:
       A Likelihood; the decoder emits the event's shape, its last axis doubled for "predicted".
@@ -95,10 +114,7 @@ def location_scale(
       ConfigError: an unknown variance, a scale that is not above zero, or a least that is not
         between the two.
     """
-    require_positive(scale=scale)
-    if variance not in VARIANCES:
-        raise ConfigError(f"variance cannot be {variance!r}{nearest(variance, VARIANCES)}")
-    init, split_promoted, width = VARIANCES[variance](scale, least)
+    init, split_promoted, width = scale_of(variance, scale, least)
 
     def split(params, y):
         return split_promoted(params, *at_least_float32(y))

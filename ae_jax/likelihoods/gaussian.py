@@ -17,16 +17,18 @@ def gaussian(variance: str = "fixed", scale: float = 1.0, least: float | None = 
         log σ² = 2 log scale + 10 · shift, with shift the parameter) or "predicted" (the
         decoder emits μ and the raw log σ² side by side on the last axis, started around scale).
       scale: the standard deviation σ, in the data's units.
-      least: what a global σ stays above, below scale: log σ² = 2 log least + softplus(c + shift),
-        with c such that it starts at scale. Without, σ follows the error down to any value, and a
-        step of plain SGD, which grows as 1/σ², runs away. None: no such bound.
+      least: what a learned σ stays above, below scale: log σ² = 2 log least + softplus(c + raw),
+        that is σ² = least² + (scale² - least²) exp raw, with raw the shift of a global one or what
+        is predicted. Without, a global σ follows the error down to any value, and a step of plain
+        SGD, which grows as 1/σ², runs away; a predicted one can close in on single examples, where
+        the likelihood has no bound (Mattei & Frellsen 2018). None: no such bound.
 
     Returns:
       A Likelihood; the decoder emits the event's shape, its last axis doubled for "predicted".
 
     Raises:
       ConfigError: an unknown variance, a scale that is not above zero, or a least that is not
-        between zero and scale or whose variance is not global.
+        between zero and scale or whose variance is fixed.
 
     Example:
       >>> import ae_jax as ae

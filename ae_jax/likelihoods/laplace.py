@@ -20,14 +20,14 @@ def laplace(variance: str = "fixed", scale: float = 1.0, least: float | None = N
         2 log b = 2 log scale + 10 · shift, with shift the parameter) or "predicted" (the
         decoder emits μ and the raw 2 log b side by side on the last axis, started around scale).
       scale: the mean absolute deviation b, in the data's units.
-      least: as for `gaussian`: what a global b stays above, below scale; None: no such bound.
+      least: as for `gaussian`: what a learned b stays above, below scale; None: no such bound.
 
     Returns:
       A Likelihood; the decoder emits the event's shape, its last axis doubled for "predicted".
 
     Raises:
       ConfigError: an unknown variance, a scale that is not above zero, or a least that is not
-        between zero and scale or whose variance is not global.
+        between zero and scale or whose variance is fixed.
 
     Example:
       >>> import ae_jax as ae

@@ -73,6 +73,12 @@ def integral(low: float, high: float, pieces: int) -> tuple[np.ndarray, np.ndarr
     return (starts + width * (nodes + 1) / 2).ravel(), np.tile(weights * width / 2, pieces)
 
 
+def far_integral(reach: float, pieces: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points and weights from -sinh reach to sinh reach, dense around 0: for heavy tails."""
+    u, weights = integral(-reach, reach, pieces)
+    return np.sinh(u), weights * np.cosh(u)
+
+
 def total(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return values, np.ones(len(values))
 
@@ -130,6 +136,12 @@ CASES = [
             ("gaussian", "predicted"),
             ("laplace", "predicted"),
         )
+    ),
+    Case("student_t", "student_t", {"scale": 0.5}, normals, WIDE, far_integral(20, 4_000)),
+    Case(
+        "student_t-global", "student_t",
+        {"variance": "global", "scale": 0.5, "degrees": "global", "least": 0.1}, normals, WIDE,
+        far_integral(20, 4_000),
     ),
     Case(
         "categorical", "categorical", {"num_classes": 5}, classes, (0, 4),

@@ -148,8 +148,8 @@ def test_a_global_variance_stays_above_the_least(shift):
     [
         ({"variance": "global", "least": 1.0}, "least must be below the scale 1 .* got 1.0"),
         ({"variance": "global", "least": 0}, "least must be a positive number, got 0"),
-        ({"least": 0.1}, "least is of the variance 'global', got least=0.1 for 'fixed'"),
-        ({"variance": "predicted", "least": 0.1}, "for 'predicted'"),
+        ({"variance": "predicted", "least": 2.0}, "least must be below the scale 1 .* got 2.0"),
+        ({"least": 0.1}, "least is of the variances .* got least=0.1 for 'fixed'"),
     ],
 )
 def test_a_least_that_cannot_be_is_refused(options, match):

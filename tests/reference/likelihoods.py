@@ -48,6 +48,27 @@ def laplace(params, y, x, variance="fixed", scale=1.0):
     return -np.abs(x - location) / b - np.log(2 * b), magnitude
 
 
+def student_t(params, y, x, variance="predicted", scale=1.0, degrees="predicted", least=None):
+    nu = degrees
+    if degrees == "predicted":
+        size = x.shape[-1]
+        y, nu = y[..., :-size], 3 + np.logaddexp(0, y[..., -size:])
+    elif degrees == "global":
+        nu = 3 + np.logaddexp(0, params["degrees"])
+    if least is None:
+        location, log_square = _location_and_log_variance(params, y, variance, scale)
+    else:
+        location, raw = np.split(y, 2, axis=-1) if variance == "predicted" else (y, params["shift"])
+        square = np.log(least**2 + (scale**2 - least**2) * np.exp(np.minimum(raw, 700)))
+        square = np.where(raw > 700, raw + np.log(scale**2 - least**2), square)
+        log_square = np.broadcast_to(bounded(square, 20), location.shape)
+    sigma = np.exp(0.5 * log_square)
+    nu = np.broadcast_to(nu, location.shape)
+    tail = 0.5 * (nu + 1) * np.log1p(((x - location) / sigma) ** 2 / nu)
+    constant = np.abs(stats.t.logpdf(0.0, nu)) + np.abs(log_square) / 2
+    return stats.t.logpdf(x, nu, location, sigma), tail + constant
+
+
 def categorical(params, y, x, num_classes):
     assert y.shape[-1] == num_classes
     picked = np.take_along_axis(y, x[..., None].astype(int), axis=-1)[..., 0]
