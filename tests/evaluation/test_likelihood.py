@@ -11,6 +11,7 @@ from scipy.special import logsumexp
 import ae_jax as ae
 from ae_jax import keys
 from ae_jax.data.preprocessing import none
+from ae_jax.evaluation.likelihood import no_weight
 from ae_jax.runs.run import Run
 from tests import small
 
@@ -113,3 +114,39 @@ def test_many_samples_reach_the_exact_log_likelihood_within_monte_carlo_error():
     weights = np.exp(log_weights(5_000, 0) - exact_log_likelihood()[:, None])
     assert np.abs(error).max() < 5 * np.sqrt(weights.var(1).max() / k)
     assert np.abs(error.mean()) < 5 * np.sqrt(weights.var(1).mean() / k / len(X))
+
+
+def test_five_thousand_samples_are_within_a_twentieth_of_a_nat_of_the_closed_form():
+    bound = run(False).log_likelihood(X, samples=5_000)
+    assert abs(bound.mean() - exact_log_likelihood().mean()) < 0.05
+    assert np.abs(bound - exact_log_likelihood()).max() < 0.1
+
+
+def test_memory_does_not_grow_with_k():
+    model, variables = run(False).model, run(False).variables
+    batch, rows = ae.Batch(X), jax.random.split(jax.random.key(0), len(X))
+
+    def held(k):
+        bound = lambda v, keys: ae.evaluation.log_likelihood(model, v, batch, keys, k)
+        analysis = jax.jit(bound).lower(variables, rows).compile().memory_analysis()
+        return analysis.temp_size_in_bytes
+
+    assert 0 < held(5_000) <= 1.1 * held(500)
+
+
+def test_the_total_of_many_weights_keeps_its_digits_where_their_logarithms_are_large():
+    """At -1e5 nats what the 300th chunk adds to a float32 logarithm rounds to nothing."""
+    total = lambda carry, _: (carry.add(jax.numpy.full(16, -1e5))[0], None)
+    whole, _ = jax.lax.scan(total, no_weight(), None, length=5_000 // 16)
+    np.testing.assert_allclose(whole.scaled, 16 * (5_000 // 16))
+    assert float(whole.log) == pytest.approx(-1e5 + np.log(16 * (5_000 // 16)), abs=0.01)
+
+
+def test_weights_of_zero_count_for_nothing_and_may_come_first():
+    none = no_weight().add(jax.numpy.full(3, -np.inf))[0]
+    assert float(none.log) == -np.inf
+    rng = np.random.default_rng(0)
+    log_weights = rng.normal(0, 50, (4, 7)).astype(np.float32)
+    for row in log_weights:
+        none = none.add(row)[0]
+    assert float(none.log) == pytest.approx(logsumexp(log_weights), rel=1e-6)
