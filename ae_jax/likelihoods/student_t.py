@@ -74,8 +74,8 @@ def student_t(
         elif degrees == "global":
             nu = FEWEST + jax.nn.softplus(params["degrees"])
         else:
-            nu = degrees
-        log_nu = jnp.broadcast_to(jnp.log(nu), location.shape).astype(location.dtype)
+            nu = float(degrees)
+        log_nu = jnp.broadcast_to(jnp.log(jnp.asarray(nu)), location.shape).astype(location.dtype)
         return location, 0.5 * log_square, log_nu
 
     def sample(params, y, key):

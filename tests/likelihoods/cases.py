@@ -139,11 +139,6 @@ CASES = [
     ),
     Case("student_t", "student_t", {"scale": 0.5}, normals, WIDE, far_integral(20, 4_000)),
     Case(
-        "student_t-global", "student_t",
-        {"variance": "global", "scale": 0.5, "degrees": "global", "least": 0.1}, normals, WIDE,
-        far_integral(20, 4_000),
-    ),
-    Case(
         "categorical", "categorical", {"num_classes": 5}, classes, (0, 4),
         total(np.arange(5.0)), ([[0, 4], [5, 1]], "5", (1, 0)), has_mean=False,
     ),
