@@ -274,6 +274,8 @@ class Likelihood(NamedTuple):
         than z tells, such as its library size; None: y itself.
       started: `means -> Likelihood`, the same one started at the means of the training data,
         `[*event]`; None: it has no use for them.
+      discrete: whether `log_prob` is that of a mass and not of a density, or which columns' is:
+        densities change with the data's units, masses do not.
       node: what rebuilds it, or None.
     """
 
@@ -288,6 +290,7 @@ class Likelihood(NamedTuple):
     view: Callable[[Array, Array | None], Array] | None = None
     given: Callable[[Array, Array, Array | None], Array] | None = None
     started: Callable[[np.ndarray], Any] | None = None
+    discrete: bool | tuple[bool, ...] = False
     node: Node | None = None
 
 

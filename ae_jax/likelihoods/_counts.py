@@ -118,6 +118,7 @@ def of_counts(
         view=counts.log1p if view == "log1p" else None,
         given=counts.given if library else None,
         started=started if mean is None else None,
+        discrete=True,
         **functions(counts),
     )
 

@@ -39,4 +39,5 @@ def bernoulli() -> Likelihood:
         mode=lambda params, y: (y > 0).astype(y.dtype),
         sample=lambda params, y, key: jax.random.bernoulli(key, jax.nn.sigmoid(y)).astype(y.dtype),
         validate=validate,
+        discrete=True,
     )

@@ -58,4 +58,5 @@ def categorical(num_classes: int) -> Likelihood:
         sample=lambda params, y, key: as_float(jax.random.categorical(key, y), y),
         validate=validate,
         score=score,
+        discrete=True,
     )

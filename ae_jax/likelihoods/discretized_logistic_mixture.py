@@ -98,6 +98,7 @@ def discretized_logistic_mixture(num_mixtures: int = 10, levels: int = 256) -> L
         mode=mode,
         sample=sample,
         validate=lambda x: _validate(x, levels),
+        discrete=True,
     )
 
 

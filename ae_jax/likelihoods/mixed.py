@@ -153,6 +153,11 @@ def mixed(columns: Sequence[tuple[Any, int]]) -> Likelihood:
         view=view if some("view") else None,
         given=given if some("given") else None,
         started=started if some("started") else None,
+        discrete=tuple(
+            bool(kind)
+            for group, (_, count) in zip(groups, columns, strict=True)
+            for kind in np.broadcast_to(group.part.discrete, count)
+        ),
     )
 
 
