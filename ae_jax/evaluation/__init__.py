@@ -1,5 +1,13 @@
 """Evaluation: what a trained run is good for, in numbers, beside what one would use otherwise."""
 
+from ae_jax.evaluation.code_usage import (
+    CodeUsage,
+    UnitUsage,
+    code_metrics,
+    code_usage,
+    fraction_of_variance_unexplained,
+    unit_usage,
+)
 from ae_jax.evaluation.codes import write_codes
 from ae_jax.evaluation.comparison import comparison, over_seeds
 from ae_jax.evaluation.corrupted import (
@@ -31,22 +39,38 @@ from ae_jax.evaluation.embedding import (
 from ae_jax.evaluation.factor_votes import beta_vae_score, factor_vae_score
 from ae_jax.evaluation.features import Classifier, classifier_features
 from ae_jax.evaluation.generation import generation, nearest_training
+from ae_jax.evaluation.imputation import Imputed, imputation_error, impute
 from ae_jax.evaluation.likelihood import log_likelihood
 from ae_jax.evaluation.metrics import evaluation_metrics
 from ae_jax.evaluation.neighbours import density_coverage, nearest_neighbours, precision_recall
+from ae_jax.evaluation.rates import (
+    Bound,
+    Rates,
+    bits_per_dim,
+    likelihood_bound,
+    rate_distortion,
+)
 from ae_jax.evaluation.reduction import plane, reduction
 from ae_jax.evaluation.scarce_labels import scarce_labels
 from ae_jax.evaluation.smoothness import path_length
 from ae_jax.evaluation.usage import Usage, latent_usage
 
 __all__ = [
+    "Bound",
     "Classifier",
+    "CodeUsage",
+    "Imputed",
     "Moments",
+    "Rates",
     "Reconstructed",
+    "UnitUsage",
     "Usage",
     "before_and_after",
     "beta_vae_score",
+    "bits_per_dim",
     "classifier_features",
+    "code_metrics",
+    "code_usage",
     "comparison",
     "continuity",
     "corrupt",
@@ -59,11 +83,15 @@ __all__ = [
     "explained_variance",
     "factor_vae_score",
     "filled",
+    "fraction_of_variance_unexplained",
     "frechet_distance",
     "generation",
+    "imputation_error",
+    "impute",
     "kernel_distance",
     "knn_accuracy",
     "latent_usage",
+    "likelihood_bound",
     "linear_probe",
     "log_likelihood",
     "mig",
@@ -78,11 +106,13 @@ __all__ = [
     "precision_recall",
     "probe_accuracy",
     "psnr",
+    "rate_distortion",
     "reconstructed",
     "reduction",
     "sap",
     "scarce_labels",
     "ssim",
     "trustworthiness",
+    "unit_usage",
     "write_codes",
 ]
