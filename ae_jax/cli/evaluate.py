@@ -1,7 +1,9 @@
 """Evaluates a run on the test split of its own data; prints a table, writes evaluation.json.
 
-Where the model has a density of its codes, the use of its latents too: active units, mutual
-information and the KL of each dimension, with figures/latents.png.
+How codes of a codebook and sparse units are used, and the variance left unexplained; where the
+model has a prior, the bound on log p(x), bits a dimension, rate and distortion; where it has a
+density of its codes, the use of its latents: active units, mutual information and the KL of each
+dimension, with figures/latents.png.
 
 ae-jax evaluate --workdir=runs/vae_digits
 ae-jax evaluate --workdir=… --probe=label --corruption='{"name": "gaussian", "std": 0.3}'
@@ -12,14 +14,12 @@ asks the same of any model, and --probe how well a linear classifier reads a lab
 
 import json
 
-import numpy as np
 from absl import flags
 
 import ae_jax as ae
 from ae_jax import _workdir as storage
 from ae_jax import config, evaluation, figures
 from ae_jax.cli import command
-from ae_jax.data.source import pieces, readable
 from ae_jax.errors import PartError, WorkdirError
 from ae_jax.training import terminal
 
@@ -73,22 +73,22 @@ def main() -> None:
     run = ae.load(FLAGS.workdir, step=step)
     dataset = run.dataset()
     test = dataset.test
-    metrics = run.evaluate(test) | under_corruption(run, dataset)
-    if run.has_prior:
-        bounds = [
-            run.log_likelihood(
-                found.x, FLAGS.samples, seed=i, observed=found.observed, extras=found.extras
-            )
-            for i, found in enumerate(map(readable, pieces(test)))
-        ]
-        metrics[f"neg_log_likelihood_k{FLAGS.samples}"] = -float(np.concatenate(bounds).mean())
+    metrics = (
+        run.evaluate(test) | under_corruption(run, dataset) | evaluation.code_metrics(run, test)
+    )
+    bound = evaluation.likelihood_bound(run, test, FLAGS.samples) if run.has_prior else None
+    if bound is not None:
+        metrics |= bound.to_dict() | evaluation.rate_distortion(run, test).to_dict()
     workdir = storage.existing_workdir(FLAGS.workdir)
     latents = usage(run, test)
     if latents is not None:
         own = latents.to_dict()
         metrics.setdefault("kl", own["kl"])
         metrics |= {name: own[name] for name in ("active_units", "units", "mutual_information")}
-    notes = {"mutual_information": latents and latents.information_note}
+    notes = {
+        "mutual_information": latents and latents.information_note,
+        "bits_per_dim": bound and bound.note,
+    }
     for name, value in metrics.items():
         note = f"  {notes[name]}" if notes.get(name) else ""
         print(f"{name:<28} {value:12.5g}{note}")
