@@ -153,6 +153,10 @@ def info_vae(
 def iwae(latent_dim: Latent = 50, *, samples: int = 5, **parts: Any) -> Recipe:
     """The importance-weighted autoencoder (Burda et al. 2016).
 
+    On data with missing entries it is the MIWAE of Mattei & Frellsen (2019): encoders see 0 where
+    nothing is observed, and only observed entries enter the bound. They take k = 20 and
+    `ae.likelihoods.student_t(least=1e-3)`; `ae.evaluation.impute` then fills in.
+
     Args:
       latent_dim: size or shape of z.
       samples: k, latent samples an example.
@@ -171,6 +175,8 @@ def iwae(latent_dim: Latent = 50, *, samples: int = 5, **parts: Any) -> Recipe:
 
 def miwae(latent_dim: Latent = 50, *, samples: int = 16, groups: int = 4, **parts: Any) -> Recipe:
     """The mean of several importance-weighted bounds (Rainforth et al. 2018).
+
+    For the MIWAE of missing data (Mattei & Frellsen 2019) see `iwae`.
 
     Args:
       latent_dim: size or shape of z.
