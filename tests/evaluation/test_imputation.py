@@ -93,6 +93,9 @@ def test_data_that_float32_does_not_hold_keep_their_digits():
     assert there.x.dtype == np.float64
     np.testing.assert_allclose(there.x - far, near.x, atol=1e-3)
     np.testing.assert_allclose(there.draws - far, near.draws, atol=1e-3)
+    bounds = (ae.evaluation.likelihood_bound(run(far=f), DATA + f, samples=2) for f in (0.0, far))
+    near, there = (bound.bits_per_dim for bound in bounds)
+    assert there == pytest.approx(near, rel=1e-4)
 
 
 def test_categories_are_the_most_probable_class_and_drawn_by_their_probability():
