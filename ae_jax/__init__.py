@@ -28,6 +28,7 @@ from ae_jax import (
     training,
 )
 from ae_jax._workdir import read_metrics
+from ae_jax.critics import critic
 from ae_jax.data.spec import spec_of
 from ae_jax.model import Autoencoder, autoencoder
 from ae_jax.networks import from_linen, from_nnx
@@ -57,6 +58,7 @@ __all__ = [
     "bottlenecks",
     "config",
     "corruptions",
+    "critic",
     "data",
     "distributions",
     "errors",

@@ -13,7 +13,16 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 
 from ae_jax.errors import ConfigError, PartError, UnknownNameError, nearest
-from ae_jax.types import Bottleneck, Coder, Flow, Likelihood, Network, Node, Prior
+from ae_jax.types import (
+    Bottleneck,
+    Coder,
+    Critic,
+    Flow,
+    Likelihood,
+    Network,
+    Node,
+    Prior,
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -212,6 +221,7 @@ def _freeze(value: Any) -> Any:
 
 
 NETWORKS = Registry("network", (Network, Coder))
+CRITICS = Registry("critic", Critic)
 BOTTLENECKS = Registry("bottleneck", Bottleneck)
 PRIORS = Registry("prior", Prior)
 FLOWS = Registry("flow", Flow)

@@ -136,3 +136,10 @@ def require_positive_ints(**values: int) -> None:
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
             raise ConfigError(f"{name} must be a positive whole number, got {value!r}")
+
+
+def require_whole(**values: int) -> None:
+    """Raises ConfigError for the first value that is not a whole number from 0 on, by its name."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
+            raise ConfigError(f"{name} must be a whole number from 0 on, got {value!r}")

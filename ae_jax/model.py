@@ -1,6 +1,7 @@
 """The autoencoder: corrupt → encode → bottleneck → decode, and the only place that vmaps."""
 
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -9,8 +10,9 @@ import jax.numpy as jnp
 from ae_jax import _registry as registry
 from ae_jax import keys as keys_lib
 from ae_jax.corruptions import Corruption, none
+from ae_jax.critics import bound
 from ae_jax.distributions import conditioned
-from ae_jax.errors import ConfigError, PartError, ShapeError
+from ae_jax.errors import ConfigError, PartError, ShapeError, nearest
 from ae_jax.networks._calls import accepted
 from ae_jax.ops import random as fused_random
 from ae_jax.types import (
@@ -19,6 +21,7 @@ from ae_jax.types import (
     Batch,
     Bottleneck,
     Coder,
+    Critic,
     Distribution,
     Likelihood,
     Network,
@@ -32,26 +35,32 @@ from ae_jax.types import (
 
 T = TypeVar("T")
 NOTHING = Told()
+NO_ENCODER = (
+    "this model has no encoder, so that nothing can be encoded or reconstructed: it makes examples "
+    "from its prior, by sample() (ae.recipes.bigan encodes as well)"
+)
 
 
 class Autoencoder(NamedTuple):
     """A row of pure parts; see `ae_jax.autoencoder` to build one.
 
     Attributes:
-      encoder: Coder from x to `bottleneck.feature_shape`.
+      encoder: Coder from x to `bottleneck.feature_shape`; None: z comes from the prior alone.
       decoder: Coder from z to `likelihood.parameter_shape(event_shape)`.
       bottleneck: from features to z.
       likelihood: p(x | z).
       corruption: `(key, x, observed) -> (x̃, info)`.
       compute_dtype: of the networks, if not float32; see `ae_jax.precision`.
+      critics: further networks by name, which terms ask through `Context.critic`.
     """
 
-    encoder: Coder
+    encoder: Coder | None
     decoder: Coder
     bottleneck: Bottleneck
     likelihood: Likelihood
     corruption: Corruption
     compute_dtype: Any = None
+    critics: Mapping[str, Critic] = {}
 
     def init(
         self, key: PRNGKey, example: Array, extras: dict[str, Array] | None = None
@@ -76,6 +85,7 @@ class Autoencoder(NamedTuple):
         emitted, example = likelihood.parameter_shape(jnp.shape(example)), self.seen(example)
         inits = {
             "encoder": _init(self.encoder, keys["encoder"], example, extras),
+            **self._critics(key, example, z, extras),
             "decoder": _init(self.decoder, keys["decoder"], z, extras),
             "bottleneck": bottleneck.init(
                 keys["bottleneck"], **accepted(bottleneck.init, {"example": example})
@@ -86,9 +96,93 @@ class Autoencoder(NamedTuple):
             ("encoder", self.encoder, example, bottleneck.feature_shape),
             ("decoder", self.decoder, z, emitted),
         ):
-            _check_output(coder, inits[name], x, extras or {}, expected, name)
+            if coder is not None:
+                part = "bottleneck" if name == "encoder" else "likelihood"
+                _check_output(coder, inits[name], x, extras or {}, expected, (name, part))
         present = lambda i: {name: v[i] for name, v in inits.items() if jax.tree.leaves(v[i])}
         return Variables(params=present(0), state=present(1))
+
+    def _critics(
+        self, key: PRNGKey, example: Array, z: Array, extras: dict[str, Array] | None
+    ) -> dict[str, Any]:
+        """Params and state of each critic, its output's shape checked."""
+        found: dict[str, Any] = {}
+        for name, critic in self.critics.items():
+            x = _joined([{"x": example, "code": z}[source] for source in critic.on])
+            coder: Any = critic.network
+            own = jax.random.fold_in(key, _number_of(name))
+            found[name] = _init(coder, own, x, extras)
+            what = f"critic '{name}'", "game"
+            _check_output(coder, found[name], x, extras or {}, critic.outputs, what)
+        return found
+
+    def judge_one(
+        self,
+        variables: Variables,
+        name: str,
+        inputs: Sequence[Array],
+        *,
+        key: PRNGKey | None = None,
+        extras: Mapping[str, Array] | None = None,
+        train: bool = False,
+    ) -> tuple[Array, dict[str, Array], Tree]:
+        """What a critic makes of one example; see `Context.critic`.
+
+        Args:
+          variables: the critic's suffice.
+          name: of the critic.
+          inputs: what it reads, in the order of its `on`.
+          key: of dropout.
+          extras: labels, conditions.
+          train: whether dropout and batch statistics are those of training; statistics need a map
+            over the batch.
+
+        Returns:
+          Its verdict `[*outputs]`, its hidden layers by name, and its new state.
+
+        Raises:
+          PartError: there is no critic of this name, or it reads something else.
+        """
+        if name not in self.critics:
+            raise PartError(f"the model has no critic '{name}'{nearest(name, self.critics)}")
+        critic = self.critics[name]
+        if len(inputs) != len(critic.on):
+            raise PartError(f"the critic '{name}' reads {critic.on}, got {len(inputs)} inputs")
+        coder: Any = critic.network
+        views = {"x": self.seen, "code": lambda z: z}
+        read = [views[on](value) for on, value in zip(critic.on, inputs, strict=True)]
+        key = None if key is None else fused_random.fold_in(key, _number_of(name))
+        told: dict[str, Any] = {"extras": dict(extras or {}), "key": key, "train": train}
+        return coder.apply(*_part(variables, name), _joined(read), **told)
+
+    def judge(
+        self,
+        variables: Variables,
+        name: str,
+        inputs: Sequence[Array],
+        keys: PRNGKey | None = None,
+        extras: Mapping[str, Array] | None = None,
+        *,
+        train: bool = False,
+    ) -> tuple[Array, dict[str, Array], Tree]:
+        """`judge_one` of a batch: verdicts and layers `[b, …]`, and one new state."""
+
+        def one(inputs, key, extras):
+            told = {"key": key, "extras": extras, "train": train}
+            return self.judge_one(variables, name, inputs, **told)
+
+        mapped = jax.vmap(one, axis_name=BATCH_AXIS, out_axes=(0, 0, None))
+        return mapped(tuple(inputs), keys, dict(extras or {}))
+
+    def critics_state(
+        self, variables: Variables, names: Sequence[str], batch: Batch, z: Array
+    ) -> dict[str, Tree]:
+        """The next state of those of these critics that have any, from the examples of a batch."""
+        having = [name for name in names if name in self.critics and name in variables.state]
+        of = lambda name: [{"x": batch.x, "code": z}[on] for on in self.critics[name].on]
+        extras = dict(batch.extras)
+        judge = lambda name: self.judge(variables, name, of(name), None, extras, train=True)[2]
+        return {name: judge(name) for name in having}
 
     def forward(
         self,
@@ -112,14 +206,17 @@ class Autoencoder(NamedTuple):
           Outputs, and what training collects on the way: under "state" the coders' new state by
           part, under "bottleneck" the sums of the bottleneck's statistics over valid examples.
         """
+        if self.encoder is None:
+            return self._generated(variables, batch, keys, samples, train)
         enc, (params, state) = _part(variables, "encoder"), _part(variables, "bottleneck")
+        encoder = self.encoder
         likelihood_params, _ = _part(variables, "likelihood")
         prior = self.prior(variables)
 
         def one(x, observed, extras, keys):
             corrupted, info = self.corruption(keys.corruption, x, observed)
             options = {"observed": observed, "extras": extras, "info": info, "train": train}
-            features, activations, enc_state = self.encoder.apply(
+            features, activations, enc_state = encoder.apply(
                 *enc,
                 self.seen(corrupted, observed),
                 key=fused_random.fold_in(keys.dropout, 0),
@@ -152,6 +249,35 @@ class Autoencoder(NamedTuple):
         )
         coders = {name: tree for name, tree in coders.items() if jax.tree.leaves(tree)}
         return outputs, {"state": coders, "bottleneck": _sum_valid(stats, batch.valid)}
+
+    def _generated(
+        self,
+        variables: Variables,
+        batch: Batch,
+        keys: keys_lib.ExampleKeys,
+        samples: int,
+        train: bool,
+    ) -> tuple[Outputs, dict[str, Tree]]:
+        """`forward` without an encoder: a batch of z from the prior, decoded."""
+        prior: Any = self.prior(variables)
+
+        def one(x, extras, keys):
+            def sampled(i):
+                z = prior.sample(fused_random.fold_in(keys.latent, i))
+                told = Told(extras=extras, key=fused_random.fold_in(keys.dropout, i + 1))
+                y, hidden, state = self.decode_one(variables, z, told, train=train)
+                return (z, y), hidden, state
+
+            (z, y), hidden, state = _each(sampled, samples)
+            hidden = {f"decoder/{name}": value for name, value in hidden.items()}
+            state = jax.tree.map(lambda s: jnp.mean(s, axis=0, dtype=s.dtype), state)
+            return Outputs(x, {}, None, z, y, None, None, None, hidden), state
+
+        outputs, state = jax.vmap(one, axis_name=BATCH_AXIS, out_axes=(0, None))(
+            batch.x, dict(batch.extras), keys
+        )
+        collected = {"decoder": state} if jax.tree.leaves(state) else {}
+        return outputs, {"state": collected, "bottleneck": {}}
 
     def decode_one(
         self,
@@ -244,7 +370,12 @@ class Autoencoder(NamedTuple):
           observed: bool `[b, *event]`, or None.
           extras: each `[b, …]`.
           info: what the corruption of x tells, each `[b, …]`: the mask of a masked autoencoder.
+
+        Raises:
+          PartError: the model has no encoder.
         """
+        if self.encoder is None:
+            raise PartError(NO_ENCODER)
         one = lambda *row: self.posterior_of_one(variables, *row)
         return jax.vmap(one, axis_name=BATCH_AXIS)(x, observed, extras or {}, info)
 
@@ -333,29 +464,34 @@ class Autoencoder(NamedTuple):
 
 
 def autoencoder(
-    encoder: Coder | Network,
+    encoder: Coder | Network | None,
     decoder: Coder | Network,
     bottleneck: Bottleneck,
     likelihood: Likelihood,
     corruption: Corruption | None = None,
     *,
     event_shape: Shape | None = None,
+    critics: Mapping[str, Critic | Coder | Network] | None = None,
 ) -> Autoencoder:
     """A model from its parts.
 
     Args:
-      encoder: a Coder, or a Network to be told the bottleneck's feature shape.
+      encoder: a Coder, or a Network to be told the bottleneck's feature shape; None: z is drawn from
+        the bottleneck's prior, and the decoder is a generator.
       decoder: a Coder, or a Network to be told the likelihood's parameter shape.
       bottleneck: e.g. `ae.bottlenecks.gaussian(32)`.
       likelihood: e.g. `ae.likelihoods.bernoulli()`.
       corruption: what the encoder sees in place of x; None: x itself.
       event_shape: the shape of one example; needed where the decoder is a Network.
+      critics: further networks by name, `ae.critic(…)` or bare networks that read x and emit one
+        number; their parameters stand beside those of the other parts.
 
     Returns:
       An Autoencoder.
 
     Raises:
-      PartError: an argument is another kind of part, or event_shape is missing.
+      PartError: an argument is another kind of part, event_shape is missing, or there is neither an
+        encoder nor a prior.
       ConfigError: the encoder expects another part of the patches hidden than the corruption hides.
 
     Example:
@@ -370,12 +506,14 @@ def autoencoder(
     """
     bottleneck = registry.BOTTLENECKS.check(bottleneck)
     likelihood = registry.LIKELIHOODS.check(likelihood)
-    encoder, decoder = registry.NETWORKS.check(encoder), registry.NETWORKS.check(decoder)
+    decoder = registry.NETWORKS.check(decoder)
+    encoder = None if encoder is None else registry.NETWORKS.check(encoder)
     if corruption is not None:
         registry.CORRUPTIONS.check(corruption)
     _check_rates(encoder, corruption)
     if isinstance(encoder, Network):
-        encoder = encoder.bind(bottleneck.feature_shape)._replace(node=encoder.node)
+        coder = encoder.bind(bottleneck.feature_shape)
+        encoder = None if coder is None else coder._replace(node=encoder.node)
     if isinstance(decoder, Network):
         if event_shape is None:
             raise PartError(
@@ -383,7 +521,20 @@ def autoencoder(
             )
         shape = likelihood.parameter_shape(tuple(event_shape))
         decoder = decoder.bind(shape)._replace(node=decoder.node)
-    return Autoencoder(encoder, decoder, bottleneck, likelihood, corruption or none())
+    if encoder is None:
+        _require_prior(bottleneck)
+    named = {name: bound(name, critic) for name, critic in (critics or {}).items()}
+    corruption = corruption or none()
+    return Autoencoder(encoder, decoder, bottleneck, likelihood, corruption, critics=named)
+
+
+def _require_prior(bottleneck: Bottleneck) -> None:
+    prior = jax.eval_shape(lambda: bottleneck.prior(*bottleneck.init(jax.random.key(0))))
+    if prior is None:
+        raise PartError(
+            "a model without an encoder draws z from its prior, and this bottleneck has none: "
+            "e.g. ae.bottlenecks.identity(64, prior='standard_normal')"
+        )
 
 
 def _check_rates(encoder: Any, corruption: Any) -> None:
@@ -420,12 +571,29 @@ def _sum_valid(stats: Tree, valid: Array | None) -> Tree:
     return jax.tree.map(total, stats)
 
 
-def _init(coder: Coder, key: PRNGKey, x: Array, extras: dict[str, Array] | None) -> Any:
+def _number_of(name: str) -> int:
+    """A number for a name, the same for all time: keys hang on it."""
+    return zlib.crc32(name.encode())
+
+
+def _joined(inputs: Sequence[Array]) -> Array:
+    """What a critic reads of one example: its one input as it is, several flattened."""
+    return inputs[0] if len(inputs) == 1 else jnp.concatenate([jnp.ravel(v) for v in inputs])
+
+
+def _init(coder: Coder | None, key: PRNGKey, x: Array, extras: dict[str, Array] | None) -> Any:
+    if coder is None:
+        return {}, {}
     return coder.init(key, x, **accepted(coder.init, {"extras": extras} if extras else {}))
 
 
 def _check_output(
-    coder: Coder, own: Any, x: Array, extras: dict[str, Array], expected: Shape, name: str
+    coder: Coder,
+    own: Any,
+    x: Array,
+    extras: dict[str, Array],
+    expected: Shape,
+    names: tuple[str, str],
 ) -> None:
     def apply(own, x, extras):  # under a batch axis, as `forward` will call it
         one = lambda x, extras: coder.apply(*own, x, extras=extras)[0]
@@ -434,7 +602,7 @@ def _check_output(
 
     got = jax.eval_shape(apply, own, x, extras).shape
     if got != tuple(expected):
-        part = "bottleneck" if name == "encoder" else "likelihood"
+        name, part = names
         raise ShapeError(
             f"the {name} emits shape {got} for an input of shape {jnp.shape(x)}, but the {part} "
             f"takes {tuple(expected)}"

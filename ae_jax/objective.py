@@ -70,7 +70,7 @@ class Term:
         Raises:
           PartError: the function returned another shape.
         """
-        value, size = self.fn(outputs, context), outputs.log_px.shape[0]
+        value, size = self.fn(outputs, context), outputs.z.shape[0]
         expected = () if self.batch_coupled else (size,)
         if jnp.shape(value) != expected:
             hint = (

@@ -30,6 +30,8 @@ __all__ = ["matmul_precision", "with_compute_dtype"]
 
 COMPUTE_DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
 NETWORKS = ("encoder", "decoder")
+OTHERS = ("bottleneck", "likelihood")
+"""The parts that compute in float32 whatever networks do."""
 # What JAX makes of float32 matrix products where nothing else is asked for.
 MATMUL_DEFAULTS = {"cpu": "float32", "gpu": "tensorfloat32", "tpu": "bfloat16"}
 
@@ -58,16 +60,21 @@ def with_compute_dtype(model: Autoencoder, name: str, spec: Spec) -> Autoencoder
     if dtype is None:
         return model
     exact = spec.num_classes is not None or spec.columns is not None
-    encoder = _computing_in(model.encoder, dtype, ("x", "target") if exact else ())
+    kept = ("x", "target") if exact else ()
+    encoder = None if model.encoder is None else _computing_in(model.encoder, dtype, kept)
     decoder = _computing_in(model.decoder, dtype, ("target",) if exact else ())
-    return model._replace(compute_dtype=dtype, encoder=encoder, decoder=decoder)
+    critics = {
+        name: critic._replace(network=_computing_in(critic.network, dtype, kept))  # pyright: ignore
+        for name, critic in model.critics.items()
+    }
+    return model._replace(compute_dtype=dtype, encoder=encoder, decoder=decoder, critics=critics)
 
 
 def cast_networks(params: dict[str, Tree], dtype: Any) -> dict[str, Tree]:
     """Parameters with those of the networks in the type that they compute in; None: as they are."""
     if dtype is None:
         return params
-    return {name: cast(tree, dtype) if name in NETWORKS else tree for name, tree in params.items()}
+    return {name: tree if name in OTHERS else cast(tree, dtype) for name, tree in params.items()}
 
 
 def cast(tree: Tree, dtype: Any) -> Tree:

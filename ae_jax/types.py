@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import keys as keys_lib
+from ae_jax.errors import PartError, nearest
 from ae_jax.ops import random as fused_random
 
 Array = jax.Array
@@ -294,6 +295,23 @@ class Likelihood(NamedTuple):
     node: Node | None = None
 
 
+class Critic(NamedTuple):
+    """A further network of a model, which judges examples, codes, or both.
+
+    Attributes:
+      network: a Coder, or a Network that waits to be told the shape it must emit; None: chosen from
+        the data.
+      on: what it reads, "x" or "code"; of both, flattened and side by side in this order.
+      outputs: the shape of its verdict on one example, e.g. `()` for one logit.
+      node: what rebuilds it, or None.
+    """
+
+    network: Coder | Network | None
+    on: tuple[str, ...] = ("x",)
+    outputs: Shape = ()
+    node: Node | None = None
+
+
 class Told(NamedTuple):
     """What a decoder is told of one example beside z, each None where there is none.
 
@@ -324,10 +342,10 @@ class Outputs(NamedTuple):
     Attributes:
       corrupted: what the encoder saw, `[b, *event]`.
       info: what the corruption tells (the mask of a masked autoencoder), each `[b, …]`.
-      posterior: q(z | x), leaves `[b, …]`.
-      z: `[b, k, *latent]`.
+      posterior: q(z | x), leaves `[b, …]`; None of a model without an encoder.
+      z: `[b, k, *latent]`, of a model without an encoder drawn from the prior.
       parameters: the decoder's output, `[b, k, *parameter_shape]`.
-      log_px: log p(x | z), `[b, k]`, nats.
+      log_px: log p(x | z), `[b, k]`, nats; None without an encoder, or a likelihood with a density.
       log_qz: log q(z | x), `[b, k]`; None if deterministic.
       log_pz: log p(z), `[b, k]`; None if deterministic or without a prior.
       activations: the encoder's and decoder's named hidden layers; the encoder's `[b, …]` under
@@ -336,10 +354,10 @@ class Outputs(NamedTuple):
 
     corrupted: Array
     info: Mapping[str, Array]
-    posterior: Distribution
+    posterior: Any
     z: Array
     parameters: Array
-    log_px: Array
+    log_px: Any
     log_qz: Array | None
     log_pz: Array | None
     activations: dict[str, Array]
@@ -461,6 +479,58 @@ class Context(NamedTuple):
 
         return jax.vmap(one, axis_name=BATCH_AXIS)(told, *per_example)
 
+    def critic(self, name: str, *inputs: Array, layer: str | None = None) -> Array:
+        """What one of the model's critics makes of each row.
+
+        Args:
+          name: of the critic.
+          *inputs: what it reads, each `[b, …]`: examples, codes, or both in the order of its `on`.
+          layer: a hidden layer by name, in place of the verdict.
+
+        Returns:
+          `[b, *outputs]`, or the layer's values `[b, …]`.
+
+        Raises:
+          PartError: the model has no such critic, or the critic no such layer.
+
+        Example:
+          >>> import ae_jax as ae, jax.numpy as jnp
+          >>> @ae.term
+          ... def realism(outputs, context):
+          ...     return -context.critic("critic", context.batch.x)
+        """
+        keys, extras = self.keys.dropout, dict(self.batch.extras)
+        verdict, layers, _ = self.model.judge(
+            self.variables, name, inputs, keys, extras, train=self.train
+        )
+        if layer is None:
+            return verdict
+        if layer not in layers:
+            raise PartError(f"the critic '{name}' has no layer '{layer}'{nearest(layer, layers)}")
+        return layers[layer]
+
+    def judging(self, fn: Callable[..., Any], name: str, *per_example: Any) -> Any:
+        """`fn(judge, *row)` of every example, `judge(*inputs)` a critic's verdict on one example.
+
+        For what is to be differentiated by an input, such as a gradient penalty.
+
+        Args:
+          fn: of one example.
+          name: of the critic.
+          *per_example: what else `fn` takes, leaves `[b, …]`.
+
+        Returns:
+          What `fn` returns, stacked: leaves `[b, …]`.
+        """
+
+        def one(extras, key, *row):
+            told = {"extras": extras, "key": key, "train": self.train}
+            judge = lambda *inputs: self.model.judge_one(self.variables, name, inputs, **told)[0]
+            return fn(judge, *row)
+
+        rows = dict(self.batch.extras), self.keys.dropout, *per_example
+        return jax.vmap(one, axis_name=BATCH_AXIS)(*rows)
+
     def mean(self, per_example: Array) -> Array:
         """The mean over all valid examples of the global batch, the same on every device."""
         return self.across.mean(self.share(per_example))
@@ -486,6 +556,7 @@ class Player(NamedTuple):
       optimizer: an optax GradientTransformation.
       every: it moves once in so many steps.
       name: under which its optimizer state and metrics are stored.
+      start: the step before which it does not move.
     """
 
     params: tuple[str, ...]
@@ -493,3 +564,4 @@ class Player(NamedTuple):
     optimizer: Any
     every: int = 1
     name: str = "model"
+    start: int = 0

@@ -44,7 +44,9 @@ def of_model(model: Any) -> tuple[Condition, ...]:
       >>> of_model(recipe.build(ae.Spec((4,), "real"))[0])
       (Condition(part='encoder', name='label', num_classes=3),)
     """
-    nodes = {part: getattr(getattr(model, part), "node", None) for part in EVERY}
+    parts = {part: getattr(model, part) for part in EVERY}
+    parts |= {name: critic.network for name, critic in model.critics.items()}
+    nodes = {name: getattr(part, "node", None) for name, part in parts.items()}
     return tuple(found for part, node in nodes.items() for found in _of_node(part, node))
 
 

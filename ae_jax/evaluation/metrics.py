@@ -21,8 +21,10 @@ def evaluation_metrics(outputs: Outputs, context: Context) -> dict[str, Array]:
       for tokens and categories; the same of the entries that the corruption hid alone, where it
       tells its mask, as "hidden_mse" or "hidden_accuracy" (0 of an example without any); and, where
       the model has a posterior density and a prior, "neg_elbo" = -E log p(x | z) + KL(q ‖ p) in
-      nats, all weights being one.
+      nats, all weights being one. Nothing of a model without an encoder.
     """
+    if context.model.encoder is None:  # what it makes is not of these examples
+        return {}
     score = score_of(context.model.likelihood)
     params = context.variables.params.get("likelihood", {})
 
@@ -37,7 +39,8 @@ def evaluation_metrics(outputs: Outputs, context: Context) -> dict[str, Array]:
         hidden = hidden if observed is None else hidden & observed
         found = jax.vmap(one)(outputs.parameters, x, hidden)
         metrics |= {f"hidden_{name}": value for name, value in found.items()}
-    if outputs.log_qz is not None and outputs.log_pz is not None:
+    densities = outputs.log_px, outputs.log_qz, outputs.log_pz
+    if all(density is not None for density in densities):
         bound = lambda factory: factory().terms[0].per_example(outputs, context)
         metrics["neg_elbo"] = bound(terms.reconstruction) + bound(terms.kl)
     return metrics

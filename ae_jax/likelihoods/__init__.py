@@ -5,6 +5,7 @@ from ae_jax.likelihoods.categorical import categorical
 from ae_jax.likelihoods.continuous_bernoulli import continuous_bernoulli
 from ae_jax.likelihoods.discretized_logistic_mixture import discretized_logistic_mixture
 from ae_jax.likelihoods.gaussian import gaussian
+from ae_jax.likelihoods.implicit import implicit
 from ae_jax.likelihoods.laplace import laplace
 from ae_jax.likelihoods.mixed import mixed
 from ae_jax.likelihoods.negative_binomial import negative_binomial
@@ -18,6 +19,7 @@ __all__ = [
     "continuous_bernoulli",
     "discretized_logistic_mixture",
     "gaussian",
+    "implicit",
     "laplace",
     "mixed",
     "negative_binomial",

@@ -67,6 +67,11 @@ from ae_jax.losses.reconstruction import (
     huber,
     squared_error,
 )
+from ae_jax.losses.relativistic import (
+    lecam,
+    relativistic_discriminator,
+    relativistic_generator,
+)
 from ae_jax.losses.sparsity import (
     dead_unit_auxiliary,
     l0_surrogate,
@@ -147,6 +152,7 @@ __all__ = [
     "latent_l2",
     "least_squares_discriminator",
     "least_squares_generator",
+    "lecam",
     "log_importance_weights",
     "log_sphere_area",
     "miwae",
@@ -166,6 +172,8 @@ __all__ = [
     "permute_dimensions",
     "poisson_nll",
     "power_spherical_nll",
+    "relativistic_discriminator",
+    "relativistic_generator",
     "scale_gradient",
     "sparsity_kl",
     "squared_error",

@@ -1,5 +1,6 @@
 """Networks behind `Coder`: built-ins that adapt to any shape, and adapters for the user's own."""
 
+from ae_jax.networks.absent import none
 from ae_jax.networks.adapters import from_linen, from_nnx
 from ae_jax.networks.common import Common
 from ae_jax.networks.conv import conv, deconv
@@ -20,6 +21,7 @@ __all__ = [
     "gru_decoder",
     "linear",
     "mlp",
+    "none",
     "resnet",
     "resnet_decoder",
     "tabular",

@@ -3,8 +3,10 @@
 Each is a factory of an `Objective` of one term: `ae.terms.reconstruction() + 4.0 * ae.terms.kl()`.
 """
 
+from ae_jax.terms.adversarial import critic_accuracy, discriminator, generator, lecam
 from ae_jax.terms.bounds import ciwae, iwae, miwae
 from ae_jax.terms.combinators import detached, where
+from ae_jax.terms.density_ratio import density_ratio, density_ratio_discriminator
 from ae_jax.terms.divergence import (
     capacity,
     dimension_wise_kl,
@@ -17,6 +19,8 @@ from ae_jax.terms.divergence import (
     mutual_information,
     total_correlation,
 )
+from ae_jax.terms.penalties import gradient_penalty, r1, r2
+from ae_jax.terms.perceptual import feature_matching, learned_similarity, perceptual
 from ae_jax.terms.quantization import codebook, commitment
 from ae_jax.terms.reconstruction import (
     absolute_error,
@@ -46,19 +50,28 @@ __all__ = [
     "commitment",
     "contractive",
     "cosine",
+    "critic_accuracy",
     "dead_units",
     "decoder_gradient",
+    "density_ratio",
+    "density_ratio_discriminator",
     "detached",
     "dimension_wise_kl",
     "dip_i",
     "dip_ii",
+    "discriminator",
+    "feature_matching",
     "free_bits",
+    "generator",
+    "gradient_penalty",
     "huber",
     "iwae",
     "kl",
     "l0",
     "l1",
     "latent_l2",
+    "learned_similarity",
+    "lecam",
     "masked_reconstruction",
     "miwae",
     "mmd",
@@ -66,7 +79,10 @@ __all__ = [
     "ms_ssim",
     "mutual_information",
     "orthogonality",
+    "perceptual",
     "population_sparsity",
+    "r1",
+    "r2",
     "reconstruction",
     "sparsity",
     "squared_error",

@@ -57,10 +57,33 @@ def layer(outputs: Outputs, name: str) -> Array:
 
 
 def likelihood_means(outputs: Outputs, context: Context) -> Array:
-    """x̂, the likelihood's mean at every latent sample: `[b, k, *event]`."""
+    """x̂, the likelihood's mean at every latent sample: `[b, k, *event]`.
+
+    Raises:
+      PartError: the model has no encoder, so that what it makes is not of these examples.
+    """
+    if outputs.posterior is None:
+        raise PartError(
+            "without an encoder nothing is reconstructed: hold the samples against the data with a "
+            "critic, e.g. ae.terms.generator(fake='sample')"
+        )
     params = context.variables.params.get("likelihood", {})
     mean = lambda y: context.model.likelihood.mean(params, y)
     return jax.vmap(jax.vmap(mean))(outputs.parameters)
+
+
+def density(outputs: Outputs, name: str) -> Array:
+    """Log p(x | z) of every latent sample, `[b, k]`, nats.
+
+    Raises:
+      PartError: the model gives none, having no encoder or a likelihood without a density.
+    """
+    if outputs.log_px is None:
+        raise PartError(
+            f"the term '{name}' needs log p(x | z), which a game without an encoder, or with the "
+            "likelihood 'implicit', does not have: e.g. ae.likelihoods.gaussian()"
+        )
+    return outputs.log_px
 
 
 def part(context: Context, name: str) -> tuple[Tree, Tree]:

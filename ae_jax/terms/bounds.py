@@ -7,7 +7,7 @@ from ae_jax import losses
 from ae_jax.distributions import conditioned
 from ae_jax.errors import ConfigError, PartError, require_positive_ints
 from ae_jax.losses._arguments import require_unit_interval
-from ae_jax.terms._registered import part, registered
+from ae_jax.terms._registered import density, part, registered
 from ae_jax.types import Array, Context, Outputs
 
 
@@ -100,7 +100,7 @@ def _log_weights(outputs: Outputs, name: str, samples: int) -> Array:
             f"the term '{name}' needs a bottleneck with a posterior density and a prior, such as "
             "ae.bottlenecks.gaussian"
         )
-    return (outputs.log_px + outputs.log_pz - outputs.log_qz)[:, :samples]
+    return (density(outputs, name) + outputs.log_pz - outputs.log_qz)[:, :samples]
 
 
 def _doubly_reparameterized(outputs: Outputs, context: Context, samples: int) -> Array:

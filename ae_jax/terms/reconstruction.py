@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from ae_jax import losses
 from ae_jax.errors import PartError, require_positive
 from ae_jax.losses.structural import require_scales
-from ae_jax.terms._registered import likelihood_means, part, registered
+from ae_jax.terms._registered import density, likelihood_means, part, registered
 from ae_jax.types import Array, Context, Outputs
 
 
@@ -30,7 +30,7 @@ def reconstruction(outputs: Outputs, context: Context) -> Array:
       Objective(1.0 · reconstruction)
     """
     del context
-    return -jnp.mean(outputs.log_px, axis=1)
+    return -jnp.mean(density(outputs, "reconstruction"), axis=1)
 
 
 @registered()
@@ -59,6 +59,7 @@ def masked_reconstruction(outputs: Outputs, context: Context) -> Array:
             "the term 'masked_reconstruction' needs a corruption that says what it hides, e.g. "
             f"ae.corruptions.patch_masking; this one tells {sorted(outputs.info) or 'nothing'}"
         )
+    density(outputs, "masked_reconstruction")
     params, _ = part(context, "likelihood")
 
     def one(x, observed, mask, ys):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import keys
-from ae_jax.errors import ConfigError, nearest
+from ae_jax.errors import ConfigError, nearest, require_positive_ints, require_whole
 from ae_jax.model import Autoencoder
 from ae_jax.training import averages
 from ae_jax.types import Array, Player, PRNGKey, Tree, Variables
@@ -90,8 +90,18 @@ def init_state(
 
 
 def check_players(players: Sequence[Player], variables: Variables) -> None:
-    """Raises ConfigError for a player whose parameters do not exist, or parameters nobody moves."""
+    """Refuses a game that cannot be played.
+
+    Raises:
+      ConfigError: a player moves parameters that do not exist or has no turn, two have one name, or
+        there are parameters that nobody moves.
+    """
+    names = [player.name for player in players]
     for player in players:
+        require_positive_ints(**{f"players.{player.name}.every": player.every})
+        require_whole(**{f"players.{player.name}.start": player.start})
+        if names.count(player.name) > 1:
+            raise ConfigError(f"two players are called '{player.name}'")
         for name in player.params:
             if name not in variables.params:
                 raise ConfigError(
@@ -100,4 +110,7 @@ def check_players(players: Sequence[Player], variables: Variables) -> None:
                 )
     moved = {name for player in players for name in player.params}
     if idle := sorted(set(variables.params) - moved):
-        raise ConfigError(f"no player moves the parameters {', '.join(idle)}")
+        raise ConfigError(
+            f"no player moves the parameters {', '.join(idle)}: name them in the params of one, e.g. "
+            f"players={{'{idle[0]}': {{'params': ['{idle[0]}'], 'objective': …}}}}"
+        )

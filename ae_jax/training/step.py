@@ -81,7 +81,8 @@ def make_step(
             grads, values, collected = gradients(player, context)
             norm = jax.lax.platform_dependent(grads, cpu=_norm, default=optax.tree.norm)
             good = jnp.isfinite(values["loss"]) & jnp.isfinite(norm)
-            due = good if player.every == 1 else good & (state.step % player.every == 0)
+            turn_now = _on_turn(player, state.step)
+            due = good if turn_now is True else good & turn_now
             own = {name: variables.params[name] for name in player.params}
             told = {
                 "value": values["loss"],
@@ -113,6 +114,13 @@ def make_step(
     return step
 
 
+def _on_turn(player: Player, step: Array) -> Array | bool:
+    """Whether a step is one of those in which a player moves."""
+    if player.every == 1 and not player.start:
+        return True
+    return (step >= player.start) & ((step - player.start) % player.every == 0)
+
+
 def _norm(tree: Tree) -> Array:
     """`optax.tree.norm` by columns: a CPU adds those side by side, all of an array one by one."""
     columns = lambda leaf: jnp.sum(jnp.square(jnp.atleast_1d(leaf)), axis=0)
@@ -140,6 +148,10 @@ def _own_gradients(player: Player, context: Context) -> tuple[Tree, Tree, Tree]:
             used, context.batch, context.keys, samples=samples, train=True
         )
         value, metrics = player.objective(outputs, context._replace(variables=inner))
+        if model.critics:  # a critic's own player moves its normalisation as well
+            z = outputs.z[:, 0]
+            states = model.critics_state(used, player.params, context.batch, z)
+            collected = {**collected, "state": {**collected["state"], **states}}
         return value, (metrics, collected)
 
     own = {name: variables.params[name] for name in player.params}

@@ -1,0 +1,83 @@
+"""Critics: networks beside encoder and decoder, which games ask for a verdict."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ae_jax._registry import CRITICS, NETWORKS
+from ae_jax.errors import ConfigError, PartError, nearest, require_positive_ints
+from ae_jax.types import Coder, Critic, Network
+
+SOURCES = ("x", "code")
+"""What a critic may read of an example."""
+TAKEN = ("encoder", "decoder", "bottleneck", "likelihood")
+
+
+@CRITICS.register
+def critic(
+    network: Any = None, on: str | Sequence[str] = "x", outputs: int | None = None
+) -> Critic:
+    """A network that judges each example, code, or pair of both: a discriminator.
+
+    Args:
+      network: a Coder or Network, its name or config node; None: chosen from the data.
+      on: "x" for examples, real or made; "code" for latents; ("x", "code") for pairs, which it
+        reads flattened and side by side.
+      outputs: how many numbers it emits, `[outputs]`; None: one, as a scalar.
+
+    Returns:
+      A Critic, for the argument `critics` of `ae.autoencoder` and of recipes.
+
+    Raises:
+      ConfigError: it is to read something else, or to emit nothing.
+      PartError: the network is none.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.critic(ae.networks.mlp((64, 64)), on="code").on
+      ('code',)
+    """
+    sources = (on,) if isinstance(on, str) else tuple(on)
+    for source in sources:
+        if source not in SOURCES:
+            raise ConfigError(f"a critic cannot read {source!r}{nearest(source, SOURCES)}")
+    if not sources or len(set(sources)) < len(sources):
+        raise ConfigError(f"a critic reads 'x', 'code', or each once, got on={on!r}")
+    if outputs is not None:
+        require_positive_ints(outputs=outputs)
+    network = None if network is None else NETWORKS.build(network)
+    return Critic(network, sources, () if outputs is None else (outputs,))
+
+
+def as_critic(part: Any) -> Critic:
+    """A Critic from one, its config node, or a network that judges x by one number.
+
+    Raises:
+      PartError: it is none of these.
+      UnknownNameError: neither a critic nor a network has this name.
+    """
+    if isinstance(part, Critic):
+        return part
+    if isinstance(part, Network | Coder):
+        return critic(part)
+    name = part.get("name") if isinstance(part, Mapping) else part
+    if not isinstance(name, str):
+        raise PartError(f"expected a critic or a network, got {type(part).__name__}: {part!r:.200}")
+    return CRITICS.build(part) if name in CRITICS.factories else critic(NETWORKS.build(part))
+
+
+def bound(name: str, part: Any) -> Critic:
+    """The critic of a model, its network told what to emit.
+
+    Raises:
+      ConfigError: the name belongs to another part.
+      PartError: it is no critic, or its network is not chosen yet.
+    """
+    if name in TAKEN or not name.isidentifier():
+        raise ConfigError(f"no critic can be called '{name}': take another word than {TAKEN}")
+    made = as_critic(part)
+    network = made.network
+    if network is None:
+        raise PartError(f"the critic '{name}' needs a network, e.g. ae.networks.mlp((64,))")
+    if isinstance(network, Network):
+        network = network.bind(made.outputs)._replace(node=network.node)
+    return made._replace(network=network)

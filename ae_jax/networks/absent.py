@@ -1,0 +1,27 @@
+"""The network that is not there."""
+
+from typing import Any
+
+from ae_jax._registry import NETWORKS
+from ae_jax.types import Coder, Network, Shape
+
+
+@NETWORKS.register
+def none() -> Network:
+    """No encoder: z is drawn from the prior and the decoder is a generator, as in a GAN.
+
+    Returns:
+      A Network that stands for "none", where None would mean "chosen from the data".
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.recipes.gan(64).encoder == ae.networks.none()
+      True
+    """
+    return Network(_nothing)
+
+
+def _nothing(shape: Shape) -> Coder:
+    del shape
+    nothing: Any = None
+    return nothing
