@@ -476,8 +476,8 @@ def autoencoder(
     """A model from its parts.
 
     Args:
-      encoder: a Coder, or a Network to be told the bottleneck's feature shape; None: z is drawn from
-        the bottleneck's prior, and the decoder is a generator.
+      encoder: a Coder, or a Network to be told the bottleneck's feature shape; None: z is drawn
+        from the bottleneck's prior, and the decoder is a generator.
       decoder: a Coder, or a Network to be told the likelihood's parameter shape.
       bottleneck: e.g. `ae.bottlenecks.gaussian(32)`.
       likelihood: e.g. `ae.likelihoods.bernoulli()`.

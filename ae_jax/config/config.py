@@ -17,7 +17,7 @@ import numpy as np
 from ae_jax.config.sections import CUSTOM, SMOKE, Config, ConfigLike, Field, Model, fields_of
 from ae_jax.errors import ConfigError, UnknownNameError, nearest, require_positive_ints
 
-PARTS = tuple(fields_of(Model))
+PARTS = tuple(name for name in fields_of(Model) if name != "critics")
 
 
 class Parts(Protocol):
@@ -31,6 +31,15 @@ class Parts(Protocol):
     @property
     def corruption(self) -> Any:
         """The corruption, or None."""
+        ...
+
+    @property
+    def critics(self) -> Mapping[str, Any]:
+        """The critics by name."""
+        ...
+
+    def players_section(self) -> dict[str, Any]:
+        """The further players' section."""
         ...
 
 
@@ -52,6 +61,8 @@ def for_recipe(recipe: Parts, **sections: Mapping[str, Any]) -> dict[str, Any]:
     """
     config = to_plain(Config())
     config["model"] = {part: _node(getattr(recipe, part)) for part in PARTS}
+    config["model"]["critics"] = {name: _node(critic) for name, critic in recipe.critics.items()}
+    config["players"] = recipe.players_section()
     config["corruption"] = _node(recipe.corruption)
     objective = recipe.objective.to_config()
     config["objective"] = CUSTOM if objective is None else to_plain(objective)
@@ -175,6 +186,7 @@ def with_recipe(config: Config, recipe: Parts, preprocessing: Any) -> Config:
         config,
         model=Model(**sections["model"]),
         objective=sections["objective"],
+        players=sections["players"],
         corruption=sections["corruption"],
         data=dataclasses.replace(config.data, preprocessing=to_plain(preprocessing)),
     )

@@ -88,6 +88,7 @@ class Model:
     decoder: Any = option(None, "Network from z to the likelihood's parameters")
     bottleneck: Any = option(None, "Bottleneck, from features to z; must be given")
     likelihood: Any = option(None, "Likelihood p(x | z)")
+    critics: Any = option({}, "Critics by name, each a node; their networks None: from the data")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -207,6 +208,7 @@ class Config:
     data: Data = option(Data(), "Data")
     model: Model = option(Model(), "Model")
     objective: Any = option({}, "Terms and their weights")
+    players: Any = option({}, "Players of a game by name, beside the model's own")
     corruption: Any = option(None, "Corruption node; None: the encoder sees x itself")
     optimizer: Optimizer = option(Optimizer(), "Optimizer")
     training: Training = option(Training(), "Training")

@@ -4,6 +4,16 @@ Every function takes `**parts`: encoder, decoder, likelihood, corruption, as par
 nodes; those left out are chosen from the data. All return a `Recipe`.
 """
 
+from ae_jax.recipes.adversarial import (
+    adversarial_autoencoder,
+    bigan,
+    dcgan,
+    factor_vae,
+    gan,
+    vae_gan,
+    wae_gan,
+    wgan_gp,
+)
 from ae_jax.recipes.latent_laws import (
     flow_prior_vae,
     gaussian_mixture_vae,
@@ -41,13 +51,16 @@ from ae_jax.recipes.variational import (
 
 __all__ = [
     "Recipe",
+    "adversarial_autoencoder",
     "annealed_vae",
     "autoencoder",
     "beta_tcvae",
     "beta_vae",
+    "bigan",
     "capacity_vae",
     "ciwae",
     "contractive",
+    "dcgan",
     "denoising",
     "dip_vae_i",
     "dip_vae_ii",
@@ -55,6 +68,8 @@ __all__ = [
     "gaussian_mixture_vae",
     "hyperspherical_vae",
     "iaf_vae",
+    "factor_vae",
+    "gan",
     "info_vae",
     "iwae",
     "masked_autoencoder",
@@ -67,6 +82,9 @@ __all__ = [
     "topk",
     "vae",
     "vamp_vae",
+    "vae_gan",
     "vq_vae",
+    "wae_gan",
     "wae_mmd",
+    "wgan_gp",
 ]

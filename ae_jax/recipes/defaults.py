@@ -8,13 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import likelihoods, networks
+from ae_jax.critics import critic as build_critic
 from ae_jax.data import kinds
 from ae_jax.data.dataset import Dataset
 from ae_jax.data.declared import Declared
 from ae_jax.data.preprocessing import Preprocessing
 from ae_jax.data.source import lies_in_memory, pieces, sampled
 from ae_jax.networks.adapters import accepted
-from ae_jax.types import Bottleneck, Column, Likelihood, Network, Spec
+from ae_jax.types import Bottleneck, Column, Critic, Likelihood, Network, Spec
 
 HIDDEN = (512,)
 # Of transformers: minutes on a CPU rather than an hour.
@@ -128,6 +129,22 @@ def choose(spec: Spec, bottleneck: Bottleneck | None = None) -> Mapping[str, Any
         "decoder": choice.decoder(spec),
         "likelihood": (choice.point if point else choice.likelihood)(spec),
     }
+
+
+CODES: dict[str, Any] = {"hidden": (512, 512), "activation": "leaky_relu"}
+"""Of critics of codes, and of pairs."""
+
+
+def chosen_critic(critic: Critic, spec: Spec) -> Critic:
+    """A critic with its network chosen for data of this spec, if it has none.
+
+    That of examples is an encoder of such data; that of codes, or of pairs, two dense layers.
+    """
+    if critic.network is not None:
+        return critic
+    of_x = KINDS[spec.kind].encoder(spec)
+    network = of_x if critic.on == ("x",) else networks.mlp(**CODES)
+    return build_critic(network, critic.on, *critic.outputs)
 
 
 def _is_point(bottleneck: Bottleneck, spec: Spec) -> bool:

@@ -1,17 +1,21 @@
 """A recipe: a row of parts, some of them left to be chosen from the data, and an objective."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ae_jax import _registry as registry
 from ae_jax import config as config_lib
+from ae_jax import networks
 from ae_jax.config import ConfigLike
+from ae_jax.critics import as_critic
 from ae_jax.errors import ConfigError, PartError
 from ae_jax.model import Autoencoder
 from ae_jax.model import autoencoder as build_autoencoder
 from ae_jax.objective import Objective
 from ae_jax.objective import from_config as objective_from_config
-from ae_jax.recipes.defaults import choose
-from ae_jax.types import Bottleneck, Coder, Likelihood, Network, Spec
+from ae_jax.recipes import players as players_lib
+from ae_jax.recipes.defaults import choose, chosen_critic
+from ae_jax.types import Bottleneck, Coder, Critic, Likelihood, Network, Player, Spec
 
 
 class Recipe(NamedTuple):
@@ -24,6 +28,9 @@ class Recipe(NamedTuple):
       decoder: Coder or Network, or None.
       likelihood: Likelihood, or None.
       corruption: corruption of what the encoder sees; None: none.
+      critics: further networks by name, see `ae.critic`.
+      players: of a game, beside the model's own: each an `ae.Player`, whose optimizer may be None
+        (the run's), or a mapping of fields of the config's section that it changes.
 
     Example:
       >>> import ae_jax as ae
@@ -38,6 +45,8 @@ class Recipe(NamedTuple):
     decoder: Coder | Network | None = None
     likelihood: Likelihood | None = None
     corruption: Any = None
+    critics: Mapping[str, Critic] = {}
+    players: tuple[Player, ...] = ()
 
     @classmethod
     def from_nodes(
@@ -49,6 +58,8 @@ class Recipe(NamedTuple):
         decoder: Any = None,
         likelihood: Any = None,
         corruption: Any = None,
+        critics: Mapping[str, Any] | None = None,
+        players: Sequence[Player] = (),
     ) -> "Recipe":
         """A recipe from config nodes, names or parts.
 
@@ -70,6 +81,8 @@ class Recipe(NamedTuple):
             part(registry.NETWORKS, decoder),
             part(registry.LIKELIHOODS, likelihood),
             part(registry.CORRUPTIONS, corruption),
+            {name: as_critic(node) for name, node in (critics or {}).items()},
+            tuple(players),
         )
 
     @classmethod
@@ -90,7 +103,9 @@ class Recipe(NamedTuple):
         nodes = {part: getattr(config.model, part) for part in config_lib.PARTS} | {
             "corruption": config.corruption
         }
-        custom = [name for name, node in nodes.items() if node == config_lib.CUSTOM]
+        critics = dict(config.model.critics)
+        named = nodes | {f"critic '{name}'": node for name, node in critics.items()}
+        custom = [name for name, node in named.items() if node == config_lib.CUSTOM]
         objective = config.objective
         if objective == config_lib.CUSTOM:
             custom += ["objective"] * need_objective
@@ -100,13 +115,19 @@ class Recipe(NamedTuple):
                 f"this run's {', '.join(custom)} came as Python objects, which config.json cannot "
                 "rebuild: pass the same (model, objective), or name them 'package.module:function'"
             )
-        return cls.from_nodes(objective=objective, **nodes)
+        rivals = players_lib.from_config(config.players, need_objective)
+        return cls.from_nodes(objective=objective, **nodes, critics=critics, players=rivals)
 
     def fill(self, spec: Spec) -> "Recipe":
         """The recipe with every unset part chosen for data of this spec."""
         chosen = choose(spec, self.bottleneck)
         unset = [name for name in chosen if getattr(self, name) is None]
-        return self._replace(**{name: chosen[name] for name in unset})
+        critics = {name: chosen_critic(critic, spec) for name, critic in self.critics.items()}
+        return self._replace(**{name: chosen[name] for name in unset}, critics=critics)
+
+    def players_section(self) -> dict[str, Any]:
+        """The config's section of the further players."""
+        return players_lib.to_config(self.players)
 
     def build(self, spec: Spec) -> tuple[Autoencoder, Objective]:
         """The `(model, objective)` pair for data of this spec.
@@ -125,19 +146,22 @@ class Recipe(NamedTuple):
             full.likelihood,
             full.corruption,
             event_shape=spec.event_shape,
+            critics=full.critics,
         )
         return model, self.objective
 
 
-def of_model(model: Autoencoder, objective: Objective) -> Recipe:
-    """The recipe of a `(model, objective)` pair, with nothing unset."""
+def of_model(model: Autoencoder, objective: Objective, players: Sequence[Player] = ()) -> Recipe:
+    """The recipe of a `(model, objective)` pair, or of a game, with nothing unset."""
     return Recipe(
         model.bottleneck,
         objective,
-        model.encoder,
+        networks.none() if model.encoder is None else model.encoder,
         model.decoder,
         model.likelihood,
         model.corruption,
+        model.critics,
+        tuple(players),
     )
 
 
@@ -149,11 +173,12 @@ def as_recipe(model: Any) -> Recipe:
     """
     if isinstance(model, Recipe):
         return model
-    if isinstance(model, tuple) and len(model) == 2:
-        built, objective = model
+    if isinstance(model, tuple) and len(model) in (2, 3):
+        built, objective, *rest = model
         if isinstance(built, Autoencoder) and isinstance(objective, Objective):
-            return of_model(built, objective)
+            return of_model(built, objective, *rest)
     raise PartError(
-        "expected a recipe (ae.recipes.vae(…)) or a pair (model, objective), got "
+        "expected a recipe (ae.recipes.vae(…)), a pair (model, objective), or of a game "
+        "(model, objective, players), got "
         f"{type(model).__name__}: {model!r:.200}"
     )

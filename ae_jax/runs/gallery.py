@@ -44,6 +44,8 @@ def example_sets(run: Run, source: Source, num: int) -> dict[str, dict[str, np.n
       has a prior, means, or draws of an autoregressive decoder. Each `[num, *event]`.
     """
     found = source.read(spread(len(source), num))
+    if run.model.encoder is None:
+        return {"samples": {"sample": run.sample(len(found.x), extras=found.extras)}}
     sets = {"input": found.x}
     made = evaluation.reconstructed(run, found)
     if not np.array_equal(made.seen, made.clean):

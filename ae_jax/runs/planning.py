@@ -27,6 +27,7 @@ from ae_jax.likelihoods._checks import anything
 from ae_jax.model import Autoencoder
 from ae_jax.precision import with_compute_dtype
 from ae_jax.recipes.defaults import KINDS, choose, start
+from ae_jax.recipes.players import arranged
 from ae_jax.recipes.recipe import Recipe
 from ae_jax.runs.rehearsal import rehearse
 from ae_jax.training import optimizer as optimizers
@@ -34,7 +35,7 @@ from ae_jax.training import terminal
 from ae_jax.training.feeds import choose_engine
 from ae_jax.training.parallel import strategies as parallel
 from ae_jax.training.plan import Plan
-from ae_jax.training.step import single_player
+from ae_jax.training.state import check_players
 from ae_jax.types import Spec
 
 SPLITS = {"train": "training", "validation": "validation", "test": "test"}
@@ -157,7 +158,10 @@ def resolve(
         sizes = training.steps, training.batch_size
         optimizer = optimizers.from_config(config.optimizer, *sizes)
         plan = plan._replace(learning_rate=optimizers.rate_of(config.optimizer, *sizes))
-    players = single_player(objective, optimizer, variables)
+    build = lambda section: optimizers.from_config(section, training.steps, training.batch_size)
+    default = objective, variables, optimizer, config.optimizer, build
+    players = arranged(filled.players, *default)
+    check_players(players, variables)
     return plan._replace(players=players)
 
 

@@ -1,6 +1,7 @@
 """Penalties on the slope of a critic."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.flatten_util
@@ -40,11 +41,11 @@ def gradient_penalty(
     """
     ends = [feed(outputs, context, critic, names) for names in (real, fake)]
 
-    def between(real, fake, key):
+    def between(real: Any, fake: Any, key: Array) -> tuple[Array, ...]:
         place = jax.random.fold_in(key, LINE_DRAW)
         return tuple(losses.interpolate(*pair, place) for pair in zip(real, fake, strict=True))
 
-    points = jax.vmap(between)(*ends, context.keys.latent)
+    points = jax.vmap(between)(ends[0], ends[1], context.keys.latent)
     return _sloped(context, critic, points, lambda fn, x: losses.gradient_penalty(fn, x, target))
 
 

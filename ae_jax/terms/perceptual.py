@@ -64,11 +64,8 @@ def perceptual(outputs: Outputs, context: Context, features: Callable[[Array], A
     """Σ ‖f(x) - f(x̂)‖² over the arrays that f gives, averaged over latent samples.
 
     The distance in the features of any pure function (Johnson, Alahi & Li 2016), such as the hidden
-    layers of a classifier trained on the same data.
-
-    Args:
-      features: of one example `[*event]`, in the model's units, to an array or a tree of them; in
-        configs "package.module:function".
+    layers of a classifier trained on the same data. `features` takes one example `[*event]`, in the
+    model's units, to an array or a tree of them; in configs it is "package.module:function".
 
     >>> import ae_jax as ae, jax.numpy as jnp
     >>> ae.terms.perceptual(features=jnp.fft.rfft)

@@ -111,6 +111,6 @@ def check_players(players: Sequence[Player], variables: Variables) -> None:
     moved = {name for player in players for name in player.params}
     if idle := sorted(set(variables.params) - moved):
         raise ConfigError(
-            f"no player moves the parameters {', '.join(idle)}: name them in the params of one, e.g. "
+            f"no player moves the parameters {', '.join(idle)}: add one, e.g. "
             f"players={{'{idle[0]}': {{'params': ['{idle[0]}'], 'objective': …}}}}"
         )
