@@ -374,8 +374,6 @@ class Autoencoder(NamedTuple):
         Raises:
           PartError: the model has no encoder.
         """
-        if self.encoder is None:
-            raise PartError(NO_ENCODER)
         one = lambda *row: self.posterior_of_one(variables, *row)
         return jax.vmap(one, axis_name=BATCH_AXIS)(x, observed, extras or {}, info)
 
@@ -393,6 +391,8 @@ class Autoencoder(NamedTuple):
     def _posterior_of_seen(
         self, variables: Variables, seen: Array, observed: Any, extras: Any, info: Any
     ) -> Distribution:
+        if self.encoder is None:
+            raise PartError(NO_ENCODER)
         told = {"observed": observed, "extras": extras or {}, "info": info}
         features, _, _ = self.encoder.apply(*_part(variables, "encoder"), seen, **told)
         return self.bottleneck.posterior(*_part(variables, "bottleneck"), features)

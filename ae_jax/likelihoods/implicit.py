@@ -5,7 +5,7 @@ from typing import Any
 from ae_jax._registry import LIKELIHOODS
 from ae_jax.errors import PartError
 from ae_jax.likelihoods._checks import anything, require_range
-from ae_jax.networks.mlp import activation_function
+from ae_jax.networks.activations import activation_function
 from ae_jax.types import Likelihood
 
 RANGES = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
