@@ -20,6 +20,11 @@ NAMES = [name for name in ae.recipes.__all__ if name != "Recipe"]
 IMAGE = {"event_shape": (11, 12, 1), "kind": "binary", "scales": (1.0,)}
 OPTIONS = {"ms_ssim_vae": IMAGE, "topk": {"k": 1}, "vq_vae": {"num_codes": 8}}
 OPTIONS["masked_autoencoder"] = {"patch": 2}
+OPTIONS |= {
+    "iaf_vae": {"layers": 1},
+    "flow_prior_vae": {"layers": 1},
+    "vamp_vae": {"pseudo_inputs": 8},
+}
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(8, 6)).astype(np.float32)
 LATE = 1_000_000  # a step at which every schedule has ended
