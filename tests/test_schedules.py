@@ -43,6 +43,10 @@ STEPS = (0, 1, 7, 20, 50, 99, 100, 1000)
             },
             lambda t: 4.0 if t < 20 else 2.0 if t < 100 else 0.2,
         ),
+        (
+            {"name": "cyclical", "period": 40, "cycles": 2, "rising": 0.25},
+            lambda t: min(t % 40 / 10, 1) if t < 80 else 1.0,
+        ),
     ],
     ids=lambda value: value["name"] if isinstance(value, dict) else "",
 )
@@ -61,3 +65,9 @@ def test_boundaries_and_scales_must_be_equally_many(scales):
 def test_an_unknown_argument_gets_the_nearest():
     with pytest.raises(ae.errors.ConfigError, match="did you mean 'transition_steps'"):
         ae.schedules.linear(0.0, 1.0, transition_step=10)
+
+
+@pytest.mark.parametrize("options", [{"period": 0}, {"cycles": 0}, {"rising": 0.0}, {"rising": 2}])
+def test_cycles_that_are_none_are_refused(options):
+    with pytest.raises(ae.errors.ConfigError, match=next(iter(options))):
+        ae.schedules.cyclical(**{"period": 10} | options)
