@@ -89,12 +89,7 @@ def latent_usage(posterior: Any, prior: Any, seed: int = 0) -> Usage:
       PartError: one of them is not a diagonal Gaussian.
     """
     require_seed(seed=seed)
-    for name, found in (("posterior", posterior), ("prior", prior)):
-        if not isinstance(found, DiagonalGaussian):
-            raise PartError(
-                "active units and KL by dimension need a diagonal-Gaussian posterior and prior "
-                f"(ae.bottlenecks.gaussian), but the {name} is {type(found).__name__}"
-            )
+    require_gaussians(posterior, prior)
     rows = lambda leaf: np.asarray(leaf, np.float64).reshape(len(posterior.loc), -1)
     loc, log_var = rows(posterior.loc), rows(posterior.log_var)
     prior_loc, prior_log_var = (np.asarray(leaf, np.float64).ravel() for leaf in prior)
@@ -105,6 +100,16 @@ def latent_usage(posterior: Any, prior: Any, seed: int = 0) -> Usage:
     own = -0.5 * (noise**2 + log_var + math.log(2 * math.pi)).sum(axis=1)
     information = float(np.mean(own - _log_mixture(z, loc, log_var)))
     return Usage(loc.var(axis=0), kl.mean(axis=0), information, len(loc))
+
+
+def require_gaussians(posterior: Any, prior: Any) -> None:
+    """Raises PartError unless both are diagonal Gaussians; leaves may be shapes alone."""
+    for name, found in (("posterior", posterior), ("prior", prior)):
+        if not isinstance(found, DiagonalGaussian):
+            raise PartError(
+                "active units and KL by dimension need a diagonal-Gaussian posterior and prior "
+                f"(ae.bottlenecks.gaussian), but the {name} is {type(found).__name__}"
+            )
 
 
 def _log_mixture(z: np.ndarray, loc: np.ndarray, log_var: np.ndarray) -> np.ndarray:

@@ -44,6 +44,13 @@ class Functions(NamedTuple):
         batch = self.batch(records)
         return self.model.encode(variables, batch.x, None, batch.observed, dict(batch.extras))
 
+    def shape_of_posterior(self, variables: Variables) -> Any:
+        """One example's posterior, with shapes for arrays."""
+        bottleneck = self.model.bottleneck
+        own = [tree.get("bottleneck", {}) for tree in variables]
+        features = jax.ShapeDtypeStruct(bottleneck.feature_shape, np.float32)
+        return jax.eval_shape(bottleneck.posterior, *own, features)
+
     def encode_sample(self, shared: Any, records: Records, places: Array) -> Array:
         """A sample of each posterior, `[n, *latent]`."""
         variables, key = shared[0], jax.random.wrap_key_data(shared[1])

@@ -23,6 +23,7 @@ from ae_jax.errors import (
     ShapeError,
     require_positive_ints,
 )
+from ae_jax.evaluation.usage import require_gaussians
 from ae_jax.model import Autoencoder
 from ae_jax.objective import Objective
 from ae_jax.precision import compiled_in_float32
@@ -313,12 +314,15 @@ class Run:
           ConfigError: the data came from memory.
           PartError: posterior or prior is no diagonal Gaussian.
         """
+        prior = self.model.prior(self.variables)
+        # Before any is computed: a flow's posterior holds the flow, for every example.
+        require_gaussians(self.functions.shape_of_posterior(self.variables), prior)
         split = self._split(data, parts=("encoder",))
         records = readable(sampled(split).records)
         posterior = self.over_examples("posterior", self.functions.posterior)(
             self.variables, records
         )
-        return evaluation.latent_usage(posterior, self.model.prior(self.variables))
+        return evaluation.latent_usage(posterior, prior)
 
     def over_examples(
         self, name: Hashable, fn: Callable[..., Any], *, in_units: bool = False

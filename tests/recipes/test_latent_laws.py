@@ -44,6 +44,8 @@ def test_a_run_encodes_samples_bounds_evaluates_and_is_loaded(name, tmp_path):
     np.testing.assert_array_equal(again.sample(8, seed=0, extras=few), samples)
     if name == "sphere":
         np.testing.assert_allclose(np.linalg.norm(run.encode(X), axis=-1), 1, atol=1e-5)
+        with pytest.raises(ae.errors.PartError, match="the posterior is PowerSpherical"):
+            run.latent_usage(X)
     if name == "by label":
         with pytest.raises(ae.errors.ConfigError, match="label"):
             run.sample(8, seed=0)
