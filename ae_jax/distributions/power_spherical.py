@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,22 +36,14 @@ class PowerSpherical(NamedTuple):
         return -losses.power_spherical_nll(value, *self)
 
     def sample(self, key: PRNGKey) -> Array:
-        """A marginal along μ from two gamma variables, a tangent, and a reflection to μ.
-
-        No draw is rejected but by the gamma variables' own; it is reparameterised (ibid., alg. 1).
-        """
-        direction, kappa = self.direction, self.concentration
-        along, against, across = jax.random.split(key, 3)
-        beta = (direction.shape[-1] - 1) / 2
-        one = jax.random.loggamma(along, beta + kappa)
-        other = jax.random.loggamma(against, beta, kappa.shape, kappa.dtype)
-        log_sum = jnp.logaddexp(one, other)
-        # t = 2 one / (one + other) - 1, and √(1 - t²) without the difference.
-        t = jnp.tanh(0.5 * (one - other))
-        width = 2 * jnp.exp(0.5 * (one + other) - log_sum)
+        """A height along μ, a tangent, and a reflection to μ; nothing is drawn in vain (alg. 1)."""
+        direction = self.direction
+        along, across = jax.random.split(key)
+        share, rest = _beta(along, self.concentration, direction.shape[-1])
         tangent = fused_random.normal(across, _tangents(direction.shape), direction.dtype)
         tangent = tangent / jnp.linalg.norm(tangent, axis=-1, keepdims=True)
-        z = jnp.concatenate([t[..., None], width[..., None] * tangent], axis=-1)
+        width = 2 * jnp.sqrt(jnp.maximum(share * rest, jnp.finfo(share.dtype).tiny))
+        z = jnp.concatenate([(share - rest)[..., None], width[..., None] * tangent], axis=-1)
         return _reflected(z, direction)
 
     @property
@@ -64,6 +56,32 @@ class PowerSpherical(NamedTuple):
     def mode(self) -> Array:
         """μ."""
         return self.direction
+
+
+def _beta(key: PRNGKey, kappa: Array, dimension: int) -> tuple[Array, Array]:
+    """Beta(β + κ, β) with β = (d - 1)/2, and 1 less that, reparameterised and without rejection.
+
+    Beta(a, n) of a whole n is the product of U_j^{1/(a + j)}; Beta(a, ½), which even dimensions
+    need beside it, is 1 - (1 - U^{1/(a - ½)}) cos² 2πV (Ulrich 1984, by squares).
+    """
+    whole, half = divmod(dimension - 1, 2)
+    shape, dtype = jnp.shape(kappa), kappa.dtype
+    of_whole, of_half, of_angle = jax.random.split(key, 3)
+    steps = jnp.arange(whole) + (whole + half)
+    log_share = -jnp.sum(
+        _exponential(of_whole, (*shape, whole), dtype) / (kappa[..., None] + steps), axis=-1
+    )
+    share, rest = jnp.exp(log_share), -jnp.expm1(log_share)
+    if half:
+        gap = jnp.maximum(kappa + whole, jnp.finfo(dtype).tiny)
+        angle = 2 * math.pi * fused_random.uniform(of_angle, shape, dtype)
+        lost = -jnp.expm1(-_exponential(of_half, shape, dtype) / gap) * jnp.square(jnp.cos(angle))
+        share, rest = (1 - lost) * share, lost + (1 - lost) * rest
+    return share, rest
+
+
+def _exponential(key: PRNGKey, shape: Shape, dtype: Any) -> Array:
+    return -jnp.log(fused_random.uniform(key, shape, dtype, jnp.finfo(dtype).tiny))
 
 
 def _tangents(shape: Shape) -> Shape:

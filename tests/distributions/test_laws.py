@@ -91,6 +91,17 @@ def test_the_power_spherical_density_and_divergence_keep_their_digits(dimension)
     np.testing.assert_allclose(found, nll, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("dimension", [2, 3, 6])
+def test_heights_on_the_sphere_are_scipys_beta(dimension):
+    """(1 + μ·z)/2 is Beta(β + κ, β) with β = (d - 1)/2 (De Cao & Aziz 2020)."""
+    direction, beta = jnp.eye(dimension)[0], (dimension - 1) / 2
+    keys = jax.random.split(jax.random.key(dimension), DRAWS)
+    draw = fast.jit(lambda kappa: jax.vmap(d.PowerSpherical(direction, kappa).sample)(keys))
+    for kappa in (0.0, 2.5, 80.0):
+        height = 0.5 + 0.5 * np.float64(draw(jnp.float32(kappa)) @ direction)
+        assert stats.kstest(height, stats.beta(beta + kappa, beta).cdf).pvalue > 1e-3
+
+
 @pytest.mark.slow
 def test_the_gradient_of_the_power_spherical_divergence_is_that_of_differences():
     grad = jax.grad(losses.kl_power_spherical_uniform)
