@@ -81,6 +81,11 @@ def inverse_autoregressive(layers: int = 4, hidden: Sequence[int] = (64, 64)) ->
     Args:
       layers: how many, the entries reversed in between.
       hidden: sizes of each one's hidden layers.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> flow = ae.flows.inverse_autoregressive(layers=2)
+      >>> bottleneck = ae.bottlenecks.flow(8, flow, context=16)
     """
     require_layers(layers, hidden)
     layer: Any = inverted(masked(_there, _back, 2, autoregressive, tuple(hidden)))
@@ -96,6 +101,11 @@ def realnvp(layers: int = 4, hidden: Sequence[int] = (64, 64)) -> Flow:
     Args:
       layers: how many, the entries reversed in between.
       hidden: sizes of each one's hidden layers.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> prior = ae.priors.flow(ae.flows.realnvp(layers=6))
+      >>> bottleneck = ae.bottlenecks.gaussian(8, prior=prior)
     """
     require_layers(layers, hidden)
     return stacked(masked(_there, _back, 2, halves, tuple(hidden)), layers)

@@ -70,6 +70,12 @@ def inverted(flow: Any) -> Flow:
 
     Args:
       flow: a Flow, name or config node.
+
+    Example:
+      >>> import ae_jax as ae, jax, jax.numpy as jnp
+      >>> flow = ae.flows.inverted("planar")
+      >>> params = flow.init(jax.random.key(0), 2, 0)
+      >>> y, log_det = flow.forward(params, jnp.array([1.0, 2.0]), None)
     """
     flow = FLOWS.build(flow)
     return Flow(flow.init, flow.inverse, flow.forward)

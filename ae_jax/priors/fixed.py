@@ -52,7 +52,12 @@ def standard_normal() -> Prior:
 
 @PRIORS.register
 def laplace() -> Prior:
-    """Laplace(0, 1) in every entry: sparser codes than the normal's."""
+    """Laplace(0, 1) in every entry: sparser codes than the normal's.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> bottleneck = ae.bottlenecks.gaussian(8, prior="laplace")  # KL by Monte Carlo
+    """
     return _fixed(lambda shape: distributions.Laplace(jnp.zeros(shape), jnp.zeros(shape)))
 
 
@@ -62,6 +67,11 @@ def student_t(degrees: float = 5.0) -> Prior:
 
     Args:
       degrees: of freedom, ν.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> prior = ae.priors.student_t(degrees=3.0)
+      >>> bottleneck = ae.bottlenecks.student_t(8, degrees=3.0, prior=prior)
     """
     require_positive(degrees=degrees)
     zeros = jnp.zeros
@@ -70,7 +80,13 @@ def student_t(degrees: float = 5.0) -> Prior:
 
 @PRIORS.register
 def uniform_sphere() -> Prior:
-    """The uniform distribution on unit spheres (De Cao & Aziz 2020), for `hyperspherical` codes."""
+    """The uniform distribution on unit spheres (De Cao & Aziz 2020), for `hyperspherical` codes.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.bottlenecks.hyperspherical(3, prior="uniform_sphere").prior({}, {}).shape
+      (3,)
+    """
 
     def uniform(shape: Shape) -> distributions.UniformSphere:
         log_sphere_area(shape[-1])  # which there is from 2 dimensions on
@@ -85,6 +101,11 @@ def wrapped_normal(curvature: float = 1.0) -> Prior:
 
     Args:
       curvature: c > 0 of the ball of curvature -c, whose radius is 1/√c.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.priors.wrapped_normal(curvature=0.5).support
+      'the ball of curvature -0.5'
     """
     support, zeros = ball(curvature), jnp.zeros
 
