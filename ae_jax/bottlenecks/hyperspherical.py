@@ -19,9 +19,11 @@ from ae_jax.types import Array, Bottleneck
 def hyperspherical(latent_dim: int | tuple[int, ...], prior: Any = "uniform_sphere") -> Bottleneck:
     """q(z | x) = PowerSpherical(μ, κ) on the unit sphere of ℝ^d (De Cao & Aziz 2020).
 
-    The encoder emits a vector, whose direction is μ, and the raw κ, softplus of which is κ. Codes
-    are unit vectors: a sphere of d - 1 dimensions. The KL to the uniform prior has a closed form
-    (Davidson et al. 2018, with this law in the place of the von Mises-Fisher one).
+    The encoder emits a vector, whose direction is μ, and the raw κ: κ is d times its softplus, so
+    that samples keep to μ as much in any dimension at first, and the code is not given up before
+    the decoder reads it. Codes are unit vectors: a sphere of d - 1 dimensions. The KL to the
+    uniform prior has a closed form (Davidson et al. 2018, with this law in the place of the von
+    Mises-Fisher one).
 
     Args:
       latent_dim: d of at least 2, or `(…, d)` for a product of spheres; the encoder must emit
@@ -42,7 +44,8 @@ def hyperspherical(latent_dim: int | tuple[int, ...], prior: Any = "uniform_sphe
 
     def posterior(features):
         (features,) = at_least_float32(features)
-        return PowerSpherical(_unit(features[..., :-1]), jax.nn.softplus(features[..., -1]))
+        kappa = shape[-1] * jax.nn.softplus(features[..., -1])
+        return PowerSpherical(_unit(features[..., :-1]), kappa)
 
     return with_density(shape, (*shape[:-1], shape[-1] + 1), posterior, prior, SPHERES)
 

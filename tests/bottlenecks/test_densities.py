@@ -78,6 +78,18 @@ def test_the_covariances_features_are_mean_diagonal_and_what_is_below():
     np.testing.assert_allclose(q.factor, [[0.3], [0.8]], rtol=1e-3)
 
 
+@pytest.mark.parametrize("dimension", [2, 6, 64])
+def test_a_sphere_of_any_dimension_starts_with_a_code_that_can_be_read(dimension):
+    """With κ of one size for all, a VAE on the sphere in 6 dimensions lost its code for good."""
+    bottleneck = B.hyperspherical(dimension)
+    q = bottleneck.posterior({}, {}, jnp.zeros(dimension + 1))
+    kappa = dimension * np.log(2)
+    assert float(q.concentration) == pytest.approx(kappa, rel=1e-6)
+    resultant = kappa / (kappa + dimension - 1)  # the length of the mean
+    np.testing.assert_allclose(q.mean, resultant * np.eye(dimension)[0], rtol=1e-5)
+    assert resultant > 0.4
+
+
 def test_codes_lie_where_they_belong():
     features = jnp.asarray(5 * RNG.normal(size=(200, 4)), jnp.float32)
     sphere, ball = B.hyperspherical(3), B.poincare(2, curvature=4.0)
