@@ -1,0 +1,151 @@
+"""`ae.samplers.fit`: from a run and data to a sampler of its codes, kept with the run."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from ae_jax import keys
+from ae_jax.data import matching
+from ae_jax.data.dataset import checked_input
+from ae_jax.data.source import Arrays, Source, pieces, readable
+from ae_jax.errors import ConfigError, DataError, UnknownNameError, nearest
+from ae_jax.precision import compiled_in_float32
+from ae_jax.samplers import store
+from ae_jax.samplers.fitted import Fitted
+from ae_jax.samplers.sampler import SAMPLERS, Sampler
+
+CODES = ("means", "samples")
+
+
+@compiled_in_float32()
+def fit(
+    run: Any,
+    data: Any = None,
+    sampler: str | Mapping[str, Any] | Sampler = "gaussian_mixture",
+    *,
+    name: str | None = None,
+    condition: str | None = None,
+    codes: str = "means",
+    seed: int = 0,
+    **arguments: Any,
+) -> Fitted:
+    """Fits a density on the codes of a trained run, and keeps it in the run's workdir.
+
+    With it a plain autoencoder generates, and a variational one does so from the codes that its
+    decoder has seen in place of the prior.
+
+    Args:
+      run: an `ae.Run`.
+      data: what to encode: `[n, *event]`, a pair `(x, extras)`, a source, or a Dataset, of which
+        the training split is taken; None: that of the run's own data.
+      sampler: the name of one, "gaussian_mixture", "kernel_density", "flow"
+        or "second_stage_vae"; its config node; or a Sampler.
+      name: under which it is kept, in place of one kept so before; None: the sampler's own.
+      condition: the entry of the data's extras, whole numbers, that the density is to depend on.
+      codes: "means", or "samples", one of q(z | x) for each example.
+      seed: of whatever is random in the fit; a whole number below 2³².
+      **arguments: of the sampler, where it is given by name.
+
+    Returns:
+      A Fitted, for `run.sample(num, sampler=…)`. It is kept in `WORKDIR/samplers/NAME` and
+      `ae.samplers.load(run, NAME)` finds it there; a run without workdir keeps nothing.
+
+    Raises:
+      UnknownNameError: no sampler of this name; the nearest is named.
+      ConfigError: an unknown argument, a name that is no file's, or a condition the data lack.
+      DataError: fewer codes than the sampler needs, codes that are not finite, or missing labels.
+
+    Example:
+      >>> import ae_jax as ae, numpy as np
+      >>> x = np.random.default_rng(0).random((256, 8)).astype(np.float32)
+      >>> run = ae.fit(ae.recipes.autoencoder(2), x, steps=20, batch_size=32, progress=False)
+      >>> sampler = ae.samplers.fit(run, x, "gaussian_mixture", components=2)
+      >>> run.sample(5, sampler=sampler).shape
+      (5, 8)
+    """
+    part = _sampler(sampler, arguments)
+    if codes not in CODES:
+        raise UnknownNameError(f"codes cannot be {codes!r}{nearest(codes, CODES)}")
+    name = store.checked_name(part, name)
+    if run.workdir is not None:
+        store.require_node(part)
+    key = keys.stream(keys.root(seed), "sample")
+    drawing, fitting = jax.random.split(key)
+    z, labels = encoded(run, data, condition, drawing if codes == "samples" else None)
+    classes, places = np.unique(labels, return_inverse=True)
+    state = part.fit(z.reshape(len(z), -1), fitting, places)
+    known = tuple(classes.tolist())
+    fitted = Fitted(name, part, state, z.shape[1:], condition, known, len(z))
+    if run.workdir is not None:
+        store.save(run, fitted, codes, seed)
+    return fitted
+
+
+def _sampler(sampler: Any, arguments: Mapping[str, Any]) -> Sampler:
+    if isinstance(sampler, str):
+        return SAMPLERS.build({"name": sampler, **arguments})
+    if arguments:
+        raise ConfigError(
+            f"arguments ({', '.join(arguments)}) go with a sampler's name, or into its node or call"
+        )
+    return SAMPLERS.build(sampler)
+
+
+def encoded(
+    run: Any, data: Any, condition: str | None = None, key: Any = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The codes of data, and the labels that a sampler is to depend on.
+
+    Args:
+      run: an `ae.Run`.
+      data: see `fit`.
+      condition: the entry of extras that holds the labels; None: all are 0.
+      key: of samples of q(z | x); None: its means.
+
+    Returns:
+      Codes `[n, *latent]` and labels, whole numbers `[n]`.
+
+    Raises:
+      ConfigError: there are no such labels.
+      DataError: they are no whole numbers, or of some examples missing (-1).
+    """
+    source = _source(run, data)
+    if condition is not None and condition not in source.spec.extras:
+        known = nearest(condition, source.spec.extras).replace("Known:", "The data have:")
+        raise ConfigError(
+            f"a sampler cannot depend on extras['{condition}'], which the data lack{known} Give "
+            f"a pair (x, {{'{condition}': labels}})"
+        )
+    codes, labels = [], []
+    for i, piece in enumerate(pieces(source)):
+        piece = readable(piece)
+        own = None if key is None else jax.random.fold_in(key, i)
+        codes.append(run.encode(piece.x, own, observed=piece.observed, extras=piece.extras))
+        given = np.zeros(len(piece.x), np.int64) if condition is None else piece.extras[condition]
+        labels.append(_labels(condition, np.asarray(given)))
+    return np.concatenate(codes), np.concatenate(labels)
+
+
+def _source(run: Any, data: Any) -> Source:
+    data = run.dataset() if data is None else data
+    data = data.train if hasattr(data, "train") else data
+    if hasattr(data, "read"):
+        return matching.matched(data, run.spec.columns)
+    return Arrays(*checked_input(data, None, None, run.spec.columns, run.data_shape))
+
+
+def _labels(condition: str | None, labels: np.ndarray) -> np.ndarray:
+    if labels.ndim != 1 or not np.array_equal(labels, np.floor(labels)):
+        raise DataError(
+            f"extras['{condition}'] must be whole numbers [n] for a sampler to depend on it, got "
+            f"{labels.dtype} {labels.shape}"
+        )
+    if (labels < 0).any():
+        missing = int((labels < 0).sum())
+        raise DataError(
+            f"extras['{condition}'] is missing ({labels.min()}) for {missing} of {len(labels)} "
+            "examples: fit the sampler on the others"
+        )
+    return labels.astype(np.int64)

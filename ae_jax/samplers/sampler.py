@@ -1,0 +1,199 @@
+"""What a sampler is: a density of codes as pure functions, apart from the run it is fitted on."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ae_jax._registry import Registry
+from ae_jax.errors import DataError
+from ae_jax.types import Array, Node, PRNGKey, Tree
+
+BLOCK = 256  # codes at once: a kernel density holds so many rows of distances
+
+
+class Sampler(NamedTuple):
+    """A density of codes `[d]`, one for each label, fitted when the model has been trained.
+
+    `draw` and `log_density` are of ONE code; `sample` and `log_prob` map them. Labels are places
+    0 … classes - 1; where nothing is asked to depend on a label, there is one class.
+
+    Attributes:
+      estimate: `(codes [n, d], labels [n], key) -> state`, a dict of arrays, on the host; float32
+        arrays, of which every class has some.
+      draw: `(state, key, label) -> [d]`, pure.
+      log_density: `(state, code, label) -> scalar`, nats, pure; of a second-stage VAE a bound.
+      node: what rebuilds it, or None.
+    """
+
+    estimate: Callable[[np.ndarray, np.ndarray, PRNGKey], Tree]
+    draw: Callable[[Tree, PRNGKey, Array], Array]
+    log_density: Callable[[Tree, Array, Array], Array]
+    node: Node | None = None
+
+    def fit(self, codes: Any, key: PRNGKey, labels: Any = None) -> Tree:
+        """The state of the density that fits codes best.
+
+        Args:
+          codes: `[n, d]`.
+          key: a typed key.
+          labels: whole numbers `[n]`, 0 … classes - 1, each with some codes; None: one class.
+
+        Returns:
+          A dict of NumPy arrays, float32 and int32.
+
+        Raises:
+          DataError: codes that are not `[n, d]`, not finite, or too few for a class.
+
+        Example:
+          >>> import ae_jax as ae, jax, numpy as np
+          >>> codes = np.random.default_rng(0).normal(size=(500, 2))
+          >>> mixture = ae.samplers.gaussian_mixture(components=1)
+          >>> state = mixture.fit(codes, jax.random.key(0))
+          >>> mixture.sample(state, jax.random.key(1), 3).shape
+          (3, 2)
+          >>> mixture.log_prob(state, codes[:4]).shape
+          (4,)
+        """
+        codes = np.asarray(codes, np.float32)
+        if codes.ndim != 2 or 0 in codes.shape:
+            raise DataError(f"a sampler is fitted on codes [n, d], got shape {codes.shape}")
+        if not np.isfinite(codes).all():
+            row, place = np.argwhere(~np.isfinite(codes))[0]
+            raise DataError(f"the codes hold {codes[row, place]} at {row}, {place}")
+        labels = np.zeros(len(codes), np.int32) if labels is None else np.asarray(labels, np.int32)
+        if labels.shape != codes.shape[:1]:
+            raise DataError(f"labels must be [{len(codes)}], one a code, got {labels.shape}")
+        present = np.unique(labels)
+        if not np.array_equal(present, np.arange(len(present))):
+            raise DataError(f"labels must be 0 … classes - 1, all of them used, got {present}")
+        return jax.tree.map(_narrow, self.estimate(codes, labels, key))
+
+    def sample(self, state: Tree, key: PRNGKey, n: int, labels: Any = None) -> Array:
+        """Draws codes; the first of many are the few that a smaller n gives.
+
+        Args:
+          state: of `fit`.
+          key: a typed key.
+          n: how many.
+          labels: whole numbers `[n]`; None: the first class.
+
+        Returns:
+          float32 `[n, d]`.
+        """
+        places = jnp.arange(n)
+        labels = jnp.zeros(n, jnp.int32) if labels is None else jnp.asarray(labels)
+        one = lambda row: self.draw(state, jax.random.fold_in(key, row[0]), row[1])
+        return jax.lax.map(one, (places, labels), batch_size=BLOCK)
+
+    def log_prob(self, state: Tree, codes: Any, labels: Any = None) -> Array:
+        """The log-density of codes given their labels, in nats.
+
+        Args:
+          state: of `fit`.
+          codes: `[n, d]`.
+          labels: whole numbers `[n]`; None: the first class.
+
+        Returns:
+          `[n]`.
+        """
+        codes = jnp.asarray(codes)
+        labels = jnp.zeros(len(codes), jnp.int32) if labels is None else jnp.asarray(labels)
+        one = lambda row: self.log_density(state, *row)
+        return jax.lax.map(one, (codes, labels), batch_size=BLOCK)
+
+
+SAMPLERS = Registry("sampler", Sampler)
+
+
+def _narrow(leaf: Any) -> np.ndarray:
+    leaf = np.asarray(leaf)
+    return leaf.astype(np.float32 if leaf.dtype.kind == "f" else np.int32)
+
+
+class Standardised(NamedTuple):
+    """Codes moved and scaled to mean 0 and deviation 1.
+
+    A coordinate that never varies, of a dead unit say, is divided by `LEAST` of the largest
+    deviation: densities then stay finite, and samples keep within that much of its value.
+
+    Attributes:
+      codes: float64 `[n, d]`.
+      loc: float64 `[d]`, the mean.
+      scale: float64 `[d]`.
+    """
+
+    codes: np.ndarray
+    loc: np.ndarray
+    scale: np.ndarray
+
+
+LEAST = 1e-4
+
+
+def standardise(codes: np.ndarray) -> Standardised:
+    """Codes `[n, d]` in units of their deviation from their mean.
+
+    Example:
+      >>> standardise(np.array([[1.0, 5.0], [3.0, 5.0]])).codes.tolist()
+      [[-1.0, 0.0], [1.0, 0.0]]
+    """
+    codes = np.asarray(codes, np.float64)
+    loc, deviation = codes.mean(axis=0), codes.std(axis=0)
+    largest = deviation.max() or 1.0
+    scale = np.maximum(deviation, LEAST * largest)
+    return Standardised((codes - loc) / scale, loc, scale)
+
+
+def by_class(
+    fit_one: Callable[[np.ndarray, int], dict[str, np.ndarray]],
+    codes: np.ndarray,
+    labels: np.ndarray,
+    least: int,
+    why: str,
+    filling: Mapping[str, float] | None = None,
+) -> dict[str, np.ndarray]:
+    """A density for each class apart, its arrays stacked along a first axis of classes.
+
+    Args:
+      fit_one: `(codes of a class, class) -> arrays`.
+      codes: `[n, d]`.
+      labels: `[n]`, 0 … classes - 1.
+      least: how many codes each class must have.
+      why: what needs them, for the message.
+      filling: by name, with what arrays shorter than other classes' are filled up along their first
+        axis; None: all are of one length.
+
+    Raises:
+      DataError: a class has fewer.
+    """
+    counts = np.bincount(labels)
+    if (few := int(counts.argmin())) >= 0 and counts[few] < least:
+        of = f" of class {few}" if len(counts) > 1 else ""
+        raise DataError(f"{why} needs at least {least} codes{of}, got {counts[few]}")
+    fitted = [fit_one(codes[labels == label], label) for label in range(len(counts))]
+    longest = lambda name: max(len(one[name]) for one in fitted)
+    lengths = {name: longest(name) for name in filling or {}}
+
+    def filled(name: str, array: np.ndarray) -> np.ndarray:
+        if name not in lengths or len(array) == lengths[name]:
+            return array
+        missing = (lengths[name] - len(array), *array.shape[1:])
+        return np.concatenate([array, np.full(missing, (filling or {})[name])])
+
+    return {name: np.stack([filled(name, one[name]) for one in fitted]) for name in fitted[0]}
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def drawn(sampler: Sampler, state: Tree, key: PRNGKey, n: int, labels: Array) -> Array:
+    """`sampler.sample`, compiled."""
+    return sampler.sample(state, key, n, labels)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def scored(sampler: Sampler, state: Tree, codes: Array, labels: Array) -> Array:
+    """`sampler.log_prob`, compiled."""
+    return sampler.log_prob(state, codes, labels)
