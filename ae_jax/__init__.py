@@ -34,6 +34,7 @@ from ae_jax.data.spec import spec_of
 from ae_jax.model import Autoencoder, autoencoder
 from ae_jax.networks import from_linen, from_nnx
 from ae_jax.objective import Objective, Term, term
+from ae_jax.runs import walks
 from ae_jax.runs.fit import fit, fit_config
 from ae_jax.runs.load import load
 from ae_jax.runs.run import Run
@@ -86,4 +87,5 @@ __all__ = [
     "terms",
     "testing",
     "training",
+    "walks",
 ]

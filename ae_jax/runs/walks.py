@@ -1,12 +1,75 @@
-"""Walks through a run's latent space: interpolations and traversals."""
+"""Walks through a run's latent space: interpolations, traversals, and codes under other labels."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+
+from ae_jax.data import conditions
+from ae_jax.errors import ConfigError, UnknownNameError, nearest
+from ae_jax.types import Array
+
+__all__ = ["interpolations", "linear", "relabelled", "spherical", "traversals"]
 
 STEPS = 8
 EXTENT = 2.5
+PARALLEL = 1e-6  # 1 - |cos Ω| below which an angle is taken for none
+
+
+def linear(start: Array, end: Array, steps: int = STEPS) -> Array:
+    """(1 − t) a + t b for `steps` values of t from 0 to 1, both included.
+
+    Args:
+      start: a, `[*latent]`.
+      end: b, `[*latent]`.
+      steps: points on the line.
+
+    Returns:
+      `[steps, *latent]`.
+
+    Example:
+      >>> import ae_jax as ae, jax.numpy as jnp
+      >>> ae.walks.linear(jnp.array([0.0, 2.0]), jnp.array([4.0, 2.0]), 3).tolist()
+      [[0.0, 2.0], [2.0, 2.0], [4.0, 2.0]]
+    """
+    t = jnp.linspace(0, 1, steps).reshape(steps, *[1] * jnp.ndim(start))
+    return (1 - t) * start + t * end
+
+
+def spherical(start: Array, end: Array, steps: int = STEPS) -> Array:
+    """sin((1 − t)Ω) / sin Ω · a + sin(tΩ) / sin Ω · b, Ω being the angle between a and b.
+
+    Between codes of equal length all points have that length, as draws of a standard normal in many
+    dimensions nearly do, where the middle of a straight line is too near 0 (White 2016, "Sampling
+    generative networks"). Vectors of one direction or of opposite ones, or 0, are joined by
+    `linear`: there is no angle, or no one plane, to turn through.
+
+    Args:
+      start: a, `[*latent]`, whose entries are taken as one vector.
+      end: b, `[*latent]`.
+      steps: points on the arc.
+
+    Returns:
+      `[steps, *latent]`.
+
+    Example:
+      >>> import ae_jax as ae, jax.numpy as jnp
+      >>> middle = ae.walks.spherical(jnp.array([1.0, 0.0]), jnp.array([0.0, 1.0]), 3)[1]
+      >>> middle.round(4).tolist()
+      [0.7071, 0.7071]
+    """
+    t = jnp.linspace(0, 1, steps).reshape(steps, *[1] * jnp.ndim(start))
+    lengths = jnp.sum(start**2) * jnp.sum(end**2)
+    cosine = jnp.sum(start * end) / jnp.sqrt(jnp.where(lengths > 0, lengths, 1))
+    flat = (jnp.abs(cosine) > 1 - PARALLEL) | (lengths == 0)
+    angle = jnp.arccos(jnp.where(flat, 0, cosine))  # so that gradients are finite in both branches
+    arc = (jnp.sin((1 - t) * angle) * start + jnp.sin(t * angle) * end) / jnp.sin(angle)
+    return jnp.where(flat, linear(start, end, steps), arc)
+
+
+PATHS: dict[str, Callable[..., Array]] = {"linear": linear, "spherical": spherical}
 
 
 def interpolations(
@@ -15,26 +78,32 @@ def interpolations(
     ends: Any,
     steps: int = STEPS,
     extras: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, {}),
+    path: str = "linear",
 ) -> np.ndarray:
-    """Decoded straight lines between the codes of pairs of examples.
+    """What lies between the codes of pairs of examples, decoded.
 
     Args:
       run: an `ae.Run`.
       starts: `[n, *event]`, in the data's units, as `run.encode` takes them: of a masked array,
         what is masked is missing.
       ends: `[n, *event]`, the same.
-      steps: points a line, both ends included.
-      extras: of the starts and of the ends; the line is decoded under those of its start.
+      steps: points a walk, both ends included.
+      extras: of the starts and of the ends; a walk is decoded under those of its start.
+      path: "linear" or "spherical".
 
     Returns:
-      float32 `[n * steps, *event]`, line after line.
+      float32 `[n * steps, *event]`, walk after walk.
+
+    Raises:
+      UnknownNameError: a path of another name.
     """
+    if path not in PATHS:
+        raise UnknownNameError(f"path cannot be {path!r}{nearest(path, PATHS)}")
     first, last = run.encode(starts, extras=extras[0]), run.encode(ends, extras=extras[1])
     n = min(len(first), len(last))
     along = {name: np.repeat(np.asarray(v)[:n], steps, axis=0) for name, v in extras[0].items()}
-    t = np.linspace(0, 1, steps, dtype=np.float32).reshape(1, steps, *[1] * (first.ndim - 1))
-    line = (1 - t) * first[:n, None] + t * last[:n, None]
-    return run.decode(line.reshape(n * steps, *first.shape[1:]), extras=along)
+    between = jax.vmap(lambda a, b: PATHS[path](a, b, steps))(first[:n], last[:n])
+    return run.decode(np.asarray(between).reshape(n * steps, *first.shape[1:]), extras=along)
 
 
 def traversals(
@@ -43,25 +112,69 @@ def traversals(
     extent: float = EXTENT,
     steps: int = STEPS,
     extras: Mapping[str, Any] | None = None,
+    loc: Any = 0.0,
+    scale: Any = 1.0,
 ) -> np.ndarray:
-    """The code of one example with each of its entries in turn moved from -extent to extent.
+    """The code of one example with each of its entries in turn moved through its range.
 
     Args:
       run: an `ae.Run`.
       x: one example `[*event]`, in the data's units; of a masked array, what is masked is missing.
-      extent: how far, in the latent's units.
+      extent: entries go from loc - extent · scale to loc + extent · scale.
       steps: points an entry.
       extras: of that example.
+      loc: the middle of each entry's range, `[*latent]`, or of all. For codes without a prior the
+        mean of many examples' codes.
+      scale: the same, of a unit of extent: their deviation.
 
     Returns:
       float32 `[entries * steps, *event]`, at most 16 entries.
     """
     own = {name: np.asarray(value)[None] for name, value in (extras or {}).items()}
     code = run.encode(np.asanyarray(x)[None], extras=own)[0]
+    middle, unit = (np.broadcast_to(v, code.shape).reshape(-1) for v in (loc, scale))
     flat = code.reshape(-1)
     entries = min(flat.size, 16)
     moved = np.tile(flat, (entries, steps, 1))
     for j in range(entries):
-        moved[j, :, j] = np.linspace(-extent, extent, steps)
+        moved[j, :, j] = middle[j] + unit[j] * np.linspace(-extent, extent, steps)
     along = {name: np.repeat(value, entries * steps, axis=0) for name, value in own.items()}
     return run.decode(moved.reshape(entries * steps, *code.shape), extras=along)
+
+
+def relabelled(
+    run: Any,
+    x: Any,
+    label: str = "label",
+    values: Sequence[int] | None = None,
+    extras: Mapping[str, Any] | None = None,
+) -> np.ndarray:
+    """The codes of examples decoded under other labels: what is kept, and what the label changes.
+
+    Args:
+      run: an `ae.Run` whose decoder is told a label.
+      x: `[n, *event]`, in the data's units.
+      label: the entry of extras.
+      values: its values; None: every class.
+      extras: of the examples, the label among them where the encoder is told it.
+
+    Returns:
+      float32 `[n * values, *event]`, example after example.
+
+    Raises:
+      ConfigError: the decoder is told no such label.
+    """
+    told = {c.name: c for c in conditions.of_model(run.model) if c.part == "decoder"}
+    if label not in told:
+        raise ConfigError(
+            f"this run's decoder is told no '{label}'{nearest(label, told)} A network is, with "
+            f"condition='{label}' and num_classes"
+        )
+    if values is None:
+        if told[label].num_classes is None:
+            raise ConfigError(f"'{label}' is no label but numbers: give the values to decode under")
+        values = range(told[label].num_classes)
+    codes, extras = run.encode(x, extras=extras), dict(extras or {})
+    along = {name: np.repeat(np.asarray(v), len(values), axis=0) for name, v in extras.items()}
+    along[label] = np.tile(np.asarray(values), len(codes))
+    return run.decode(np.repeat(codes, len(values), axis=0), extras=along)
