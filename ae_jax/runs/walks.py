@@ -171,9 +171,10 @@ def relabelled(
             f"condition='{label}' and num_classes"
         )
     if values is None:
-        if told[label].num_classes is None:
+        classes = told[label].num_classes
+        if classes is None:
             raise ConfigError(f"'{label}' is no label but numbers: give the values to decode under")
-        values = range(told[label].num_classes)
+        values = range(classes)
     codes, extras = run.encode(x, extras=extras), dict(extras or {})
     along = {name: np.repeat(np.asarray(v), len(values), axis=0) for name, v in extras.items()}
     along[label] = np.tile(np.asarray(values), len(codes))
