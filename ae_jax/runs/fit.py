@@ -178,6 +178,6 @@ def _fit(
             config, recipe = resuming.keep_choices(workdir, config, recipe)
         shown = progress and processes.is_first()
         plan = planning.resolve(config, recipe, dataset, optimizer, shown)
-    run = Run.of_plan(plan)
+    run = Run.of_plan(plan, workdir)
     state, summary = Start(plan, run, workdir, callbacks, progress, started, profile).train()
     return run.holding(state.evaluated, summary)

@@ -77,8 +77,17 @@ class Functions(NamedTuple):
 
     def observe(self, shared: Any, places: Array, extras: dict[str, Array]) -> Array:
         """A draw from p(x | z) at a sample of the prior, `[n, *event]`."""
-        variables, shape = shared[0], self.spec.event_shape
         z, example_keys = self._drawn(shared, places, extras)
+        return self._observed(shared[0], z, example_keys, extras)
+
+    def observe_at(self, shared: Any, places: Array, z: Array, extras: dict[str, Array]) -> Array:
+        """A draw from p(x | z) at given codes, `[n, *event]`."""
+        key = jax.random.wrap_key_data(shared[1])
+        one = lambda place: jax.random.fold_in(jax.random.fold_in(key, place), 1)
+        return self._observed(shared[0], z, jax.vmap(one)(places), extras)
+
+    def _observed(self, variables: Variables, z: Array, example_keys: Any, extras: Any) -> Array:
+        shape = self.spec.event_shape
         drawn = lambda z, k, e: generation.observation(self.model, variables, z, k, shape, e)
         return self.in_units(jax.vmap(drawn)(z, example_keys, extras))
 

@@ -69,4 +69,5 @@ def load(
         stored["num_train"],
         tuple(stored["display_range"]),
         summary.read(path),
+        path,
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from etils import epath
 
 from ae_jax import config as config_lib
 from ae_jax import evaluation, keys
@@ -50,6 +51,7 @@ class Run:
       num_train: the size of the training set.
       display_range: the values, in the data's units, that figures show black and white.
       summary: the contents of summary.json; empty if the run never ended.
+      workdir: where it is kept, an `etils.epath.Path`; None: nowhere.
     """
 
     model: Autoencoder
@@ -62,10 +64,11 @@ class Run:
     num_train: int
     display_range: tuple[float, float]
     summary: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    workdir: Any = None
     _programs: dict[Any, Any] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     @classmethod
-    def of_plan(cls, plan: Plan) -> "Run":
+    def of_plan(cls, plan: Plan, workdir: Any = None) -> "Run":
         """The run of a plan before it is trained: its variables are empty."""
         train = plan.dataset.train
         return cls(
@@ -78,6 +81,7 @@ class Run:
             tuple(train.spec.x.shape),
             len(train),
             display_range(plan.dataset),
+            workdir=None if workdir is None else epath.Path(workdir).expanduser(),
         )
 
     def holding(self, variables: Variables, summary: Mapping[str, Any] | None = None) -> "Run":
@@ -204,8 +208,9 @@ class Run:
         observations: bool = False,
         *,
         extras: Mapping[str, Any] | None = None,
+        sampler: Any = None,
     ) -> np.ndarray:
-        """New examples: z from the prior, then the mean of p(x | z), or a draw from it.
+        """New examples: z from the prior or a sampler, then the mean of p(x | z) or a draw from it.
 
         Of an autoregressive decoder, `observations` are ancestral samples: each position is drawn
         from p(x_t | x_<t, z) given those drawn before it. Without, each is the mean given the means
@@ -215,23 +220,30 @@ class Run:
           num: how many.
           seed: below 2³²; the same gives the same examples on any number of devices.
           observations: draw x from p(x | z) in place of its mean.
-          extras: conditions, each `[num, …]`, for a model that takes them.
+          extras: conditions, each `[num, …]`, for a model or sampler that takes them.
+          sampler: what `ae.samplers.fit` or `load` returned, to draw z from; None: the prior.
 
         Returns:
           float32 `[num, *event]`, in the data's units; float64 where the data are centred on the
           host.
 
         Raises:
-          PartError: the model has no prior.
+          PartError: the model has no prior and there is no sampler, or it is none.
         """
         require_positive_ints(num=num)
-        if not self.has_prior:
-            raise PartError(
-                "this model has no prior to sample from: it was built with a bottleneck without "
-                "one (use ae.recipes.vae, or decode codes of your own)"
-            )
         key = keys.stream(keys.root(seed), "sample")
         shared = (self.variables, jax.random.key_data(key))
+        if sampler is not None:
+            z = _codes(sampler, num, seed, extras)
+            if not observations:
+                return self.decode(z, extras=extras)
+            observe = self.over_examples("observe", self.functions.observe_at, in_units=True)
+            return observe(shared, _places(z), z, self._fields(extras, num))
+        if not self.has_prior:
+            raise PartError(
+                "this model has no prior to sample from: fit a sampler of its codes, "
+                "run.sample(num, sampler=ae.samplers.fit(run, data, 'gaussian_mixture'))"
+            )
         draw = self.functions.observe if observations else self.functions.sample
         sample = self.over_examples(f"sample {observations}", draw, in_units=True)
         places = np.arange(num, dtype=np.uint32)
@@ -413,3 +425,12 @@ class Run:
 
 def _places(x: np.ndarray) -> np.ndarray:
     return np.arange(len(x), dtype=np.uint32)
+
+
+def _codes(sampler: Any, num: int, seed: int, extras: Mapping[str, Any] | None) -> np.ndarray:
+    if not hasattr(sampler, "sample"):
+        raise PartError(
+            "sampler must be what ae.samplers.fit or ae.samplers.load(run, name) returns, got "
+            f"{sampler!r:.200}"
+        )
+    return sampler.sample(num, seed, extras=extras)

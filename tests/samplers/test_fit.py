@@ -1,5 +1,6 @@
 """Samplers fitted on a run: kept with it, loaded bit for bit, refused where they do not fit."""
 
+import dataclasses
 import json
 
 import jax
@@ -13,8 +14,7 @@ from tests import small, untrained
 
 def kept_in(run, workdir):
     """The run, as if it had been trained in a workdir."""
-    run.workdir = None if workdir is None else epath.Path(workdir)
-    return run
+    return dataclasses.replace(run, workdir=epath.Path(workdir))
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_samplers_live_under_their_own_names_and_a_new_one_replaces_the_old(run,
 
 
 def test_it_is_fitted_on_means_or_on_samples_of_the_posterior(x):
-    run = kept_in(untrained.run_of(ae.recipes.vae(2), x.astype(np.float32)), None)
+    run = untrained.run_of(ae.recipes.vae(2), x.astype(np.float32))
     means = ae.samplers.fit(run, x, "kernel_density", bandwidth=0.5)
     np.testing.assert_allclose(means.state["loc"][0], run.encode(x).mean(axis=0), rtol=1e-5)
     samples = ae.samplers.fit(run, x, "kernel_density", bandwidth=0.5, codes="samples")
@@ -90,7 +90,7 @@ def test_labels_may_be_any_whole_numbers_and_choose_the_cluster(run, x, labels):
 
 
 def test_a_dataset_gives_its_training_split_and_none_the_runs_own(x):
-    run = kept_in(untrained.run_of(small.vae(), small.small_test_data()), None)
+    run = untrained.run_of(small.vae(), small.small_test_data())
     run_of_name = lambda data: ae.samplers.fit(run, data, components=1).state
     whole = run_of_name(ae.data.Arrays(small.arrays()[: small.TRAIN]))
     small.assert_identical(run_of_name(small.small_test_data()), whole)
@@ -98,13 +98,9 @@ def test_a_dataset_gives_its_training_split_and_none_the_runs_own(x):
 
 def test_a_run_of_other_parameters_refuses_it(run, x):
     ae.samplers.fit(run, x, components=1)
-    before = run.variables
-    try:
-        run.variables = jax.tree.map(lambda leaf: leaf + 1, before)
-        with pytest.raises(ae.errors.WorkdirError, match="other parameters .* fit it again"):
-            ae.samplers.load(run, "gaussian_mixture")
-    finally:
-        run.variables = before
+    other = run.holding(jax.tree.map(lambda leaf: leaf + 1, run.variables))
+    with pytest.raises(ae.errors.WorkdirError, match="other parameters .* fit it again"):
+        ae.samplers.load(other, "gaussian_mixture")
 
 
 def test_damaged_and_newer_files_are_refused(run, x):
@@ -164,9 +160,33 @@ def test_bad_input_is_one_line_that_says_what_to_do(run, x, labels):
 
 
 def test_a_run_without_workdir_keeps_nothing(plain, x):
-    run = kept_in(plain, None)
-    fitted = ae.samplers.fit(run, x, custom())
+    fitted = ae.samplers.fit(plain, x, custom())
     assert fitted.sample(3).shape == (3, 2)
-    assert ae.samplers.names(run) == ()
+    assert ae.samplers.names(plain) == ()
     with pytest.raises(ae.errors.ConfigError, match="no workdir to keep samplers in"):
-        ae.samplers.load(run, "gaussian_mixture")
+        ae.samplers.load(plain, "gaussian_mixture")
+
+
+def test_a_plain_autoencoder_samples_with_one_and_says_so_without(plain, x):
+    with pytest.raises(ae.errors.PartError, match=r"no prior .* fit a sampler .*ae.samplers.fit\("):
+        plain.sample(3)
+    with pytest.raises(ae.errors.PartError, match=r"load\(run, name\) returns, got 'x'"):
+        plain.sample(3, sampler="x")
+    fitted = ae.samplers.fit(plain, x, components=2)
+    new = plain.sample(40, seed=5, sampler=fitted)
+    np.testing.assert_array_equal(new, plain.decode(fitted.sample(40, seed=5)))
+    np.testing.assert_array_equal(plain.sample(3, seed=5, sampler=fitted), new[:3])
+    drawn = plain.sample(40, seed=5, observations=True, sampler=fitted)
+    assert 0.5 < np.std((drawn - new) / x.std(axis=0)) < 2  # the Gaussian's unit variance
+
+
+def test_a_conditional_model_and_its_sampler_are_told_the_same_label(x, labels):
+    labels = (labels == 7).astype(int)
+    network = ae.networks.mlp((8,), condition="label", num_classes=2)
+    data = ae.data.from_arrays(x.astype(np.float32), extras={"label": labels})
+    run = untrained.run_of(ae.recipes.vae(2, encoder=network, decoder=network), data)
+    fitted = ae.samplers.fit(run, data, condition="label", components=1)
+    told = {"label": np.array([1, 0, 1])}
+    codes = fitted.sample(3, seed=2, extras=told)
+    want = run.decode(codes, extras=told)
+    np.testing.assert_array_equal(run.sample(3, 2, extras=told, sampler=fitted), want)
