@@ -5,10 +5,16 @@ ae-jax sample --workdir=runs/vae_digits --num=64 --seed=0
 A model that takes a condition samples under those of test examples, class by class. Samples are
 means of p(x | z) or, with --observations, draws from it; of a decoder that reads its own past, as
 one of text may, they are draws, position by position, unless --noobservations asks otherwise.
+
+ae-jax sample --workdir=runs/autoencoder_digits --sampler=gaussian_mixture
+
+Codes come from the prior or, with --sampler, from a density of the training codes: the one that the
+run keeps under this name, else one fitted now and kept. A model without a prior needs it.
 """
 
 import io
 import sys
+from typing import Any
 
 import numpy as np
 from absl import flags
@@ -16,6 +22,8 @@ from absl import flags
 import ae_jax as ae
 from ae_jax import _workdir as storage
 from ae_jax.cli import command
+from ae_jax.data.source import sampled
+from ae_jax.errors import ConfigError, UnknownNameError, nearest
 from ae_jax.runs import gallery
 from ae_jax.runs import walks as latents
 
@@ -30,9 +38,16 @@ def define_flags() -> None:
     flags.DEFINE_bool(
         "observations", None, "Whether samples are draws from p(x | z) rather than its means."
     )
+    flags.DEFINE_string(
+        "sampler", None, "A sampler kept with the run, or the name of one to fit on its codes."
+    )
+    flags.DEFINE_string("condition", None, "The extra that a sampler fitted now is to depend on.")
+    flags.DEFINE_bool("refit", False, "Whether to fit the sampler anew where one is kept.")
+    flags.DEFINE_string("path", "linear", "Of interpolations: 'linear' or 'spherical'.")
 
 
 WALKS = 8  # interpolations
+SEEN = 1024  # test examples whose codes tell how far traversals go
 
 
 def conditions(test: ae.data.Source) -> dict[str, np.ndarray]:
@@ -47,29 +62,63 @@ def masked(found: ae.data.Records) -> np.ndarray:
     return found.x if found.observed is None else np.ma.array(found.x, mask=~found.observed)
 
 
+def sampler_of(run: ae.Run) -> ae.samplers.Fitted | None:
+    """The sampler of the flags, kept with the run from now on."""
+    name, kept = FLAGS.sampler, ae.samplers.names(run)
+    if name is None:
+        return None
+    if name in kept and not FLAGS.refit:
+        sampler = ae.samplers.load(run, name)
+        if FLAGS.condition not in (None, sampler.condition):
+            raise ConfigError(
+                f"the sampler '{name}' that the run keeps depends on {sampler.condition}, not on "
+                f"--condition={FLAGS.condition}: fit another in its place with --refit"
+            )
+        return sampler
+    known = ae.samplers.SAMPLERS.factories
+    if name not in known and ":" not in name:
+        known = nearest(name, {*kept, *known})
+        raise UnknownNameError(f"the run keeps no sampler '{name}' and none is called so{known}")
+    return ae.samplers.fit(run, None, name, condition=FLAGS.condition)
+
+
+def reach(run: ae.Run, test: ae.data.Source) -> dict[str, Any]:
+    """The middle and unit of traversals: the prior's, else mean and deviation of test codes."""
+    if run.has_prior:
+        return {}
+    codes = run.encode(sampled(test, SEEN))
+    return {"loc": codes.mean(axis=0), "scale": codes.std(axis=0)}
+
+
 def main() -> None:
     """Runs the command."""
     run = ae.load(FLAGS.workdir)
+    sampler = sampler_of(run)
     test = run.dataset().test
     shown = np.resize(gallery.spread(len(test), 2 * WALKS), 2 * WALKS)
     first, last, one = (test.read(index) for index in (shown[::2], shown[1::2], shown[:1]))
     ends = (first.extras, last.extras)
     own = {name: value[0] for name, value in one.extras.items()}
     sets = {
-        "interpolations": latents.interpolations(run, masked(first), masked(last), extras=ends),
-        "traversals": latents.traversals(run, masked(one)[0], extras=own),
+        "interpolations": latents.interpolations(
+            run, masked(first), masked(last), extras=ends, path=FLAGS.path
+        ),
+        "traversals": latents.traversals(run, masked(one)[0], extras=own, **reach(run, test)),
     }
     titles, drawn = gallery.captions(run, one.extras), FLAGS.observations
     if drawn is None:
         drawn = gallery.is_autoregressive(run, one.extras)
     elif titles and not drawn:
         titles["samples"] = f"samples, {gallery.GREEDY}"
-    if run.has_prior:
-        sets["samples"] = run.sample(
-            FLAGS.num, seed=FLAGS.seed, observations=drawn, extras=conditions(test)
+    if run.has_prior or sampler is not None:
+        name = "samples" if sampler is None else f"samples_{sampler.name}"
+        sets[name] = run.sample(
+            FLAGS.num, FLAGS.seed, drawn, extras=conditions(test), sampler=sampler
         )
+        titles.setdefault(name, titles.get("samples", name))
     else:
-        print("no samples: this model has no prior to draw codes from", file=sys.stderr)
+        fix = "fit a sampler of its codes, --sampler=gaussian_mixture"
+        print(f"no samples: this model has no prior to draw codes from; {fix}", file=sys.stderr)
     folder = storage.existing_workdir(FLAGS.workdir) / storage.FIGURES
     along = {
         "interpolations": np.linspace(0, 1, latents.STEPS).tolist(),

@@ -273,3 +273,23 @@ def test_compare_puts_runs_side_by_side(workdir, tmp_path):
     perfect, trained = sorted(scores)
     assert perfect == table["training data"]["frechet_distance"] < trained
     assert is_png(tmp_path / "samples.png")
+
+
+@pytest.mark.slow
+def test_a_sampler_is_fitted_once_kept_and_used_again(tmp_path):
+    config = "--config=configs/autoencoder_digits.py:smoke"
+    scripts.run("train.py", config, "--config.parallel.devices=1", f"--workdir={tmp_path}")
+    asked = ("sample.py", f"--workdir={tmp_path}", "--num=10", "--sampler=gaussian_mixture")
+    scripts.run(*asked, "--condition=label", "--path=spherical")
+    kept = tmp_path / "samplers" / "gaussian_mixture" / "sampler.json"
+    assert scripts.read_json(kept)["classes"] == list(range(10))
+    before, picture = kept.read_bytes(), tmp_path / "figures" / "samples_gaussian_mixture.png"
+    assert is_png(picture)
+    picture.unlink()
+    scripts.run(*asked)
+    assert kept.read_bytes() == before
+    assert is_png(picture)
+    output = scripts.run(*asked, "--condition=kind", code=2)
+    assert "depends on label, not on --condition=kind" in output
+    output = scripts.run(*asked[:-1], "--sampler=gausian_mixture", code=2)
+    assert "did you mean 'gaussian_mixture'?" in output
