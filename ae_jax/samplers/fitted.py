@@ -1,6 +1,7 @@
 """A sampler fitted on the codes of a run: what `fit` and `load` return and `Run.sample` takes."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from ae_jax import keys
 from ae_jax.errors import ConfigError, DataError, ShapeError, require_positive_ints
 from ae_jax.precision import compiled_in_float32
-from ae_jax.samplers.sampler import Sampler, drawn, scored
+from ae_jax.samplers.sampler import Sampler, drawn, in_blocks, scored
 from ae_jax.types import Shape, Tree
 
 
@@ -57,8 +58,9 @@ class Fitted:
         require_positive_ints(num=num)
         labels = self.places(extras, num)
         key = keys.stream(keys.root(seed), "sample")
-        codes = drawn(self.sampler, self.state, key, num, labels)
-        return np.asarray(codes).reshape(num, *self.latent_shape)
+        draw = functools.partial(drawn, self.sampler, jax.device_put(self.state), key)
+        codes = in_blocks(draw, np.arange(num), labels)
+        return codes.reshape(num, *self.latent_shape)
 
     @compiled_in_float32()
     def log_prob(self, codes: Any, *, extras: Mapping[str, Any] | None = None) -> np.ndarray:
@@ -83,7 +85,8 @@ class Fitted:
             wanted = ", ".join(("n", *map(str, self.latent_shape)))
             raise ShapeError(f"codes must be [{wanted}], got {codes.shape}")
         labels = self.places(extras, len(codes))
-        return np.asarray(scored(self.sampler, self.state, codes.reshape(len(codes), -1), labels))
+        score = functools.partial(scored, self.sampler, jax.device_put(self.state))
+        return in_blocks(score, codes.reshape(len(codes), -1), labels)
 
     def places(self, extras: Mapping[str, Any] | None, num: int) -> np.ndarray:
         """Where among `classes` the labels of examples stand, int32 `[num]`."""

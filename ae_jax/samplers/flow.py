@@ -17,19 +17,23 @@ from ae_jax.types import Array, PRNGKey, Tree
 LEAST = 20  # codes: one of ten is held out
 BATCH = 256
 JUDGED = 100  # steps between two looks at the held-out codes
+NOISE, QUIET = 0.5, 0.9  # the first deviation of noise, and the share of steps by which it is 0
 
 
 @SAMPLERS.register
 def flow(
-    flow: Any = "masked_autoregressive", steps: int = 3000, learning_rate: float = 1e-3
+    flow: Any = "masked_autoregressive", steps: int = 3000, learning_rate: float = 3e-3
 ) -> Sampler:
-    """Log p(z) = log N(u; 0, I) − log |∂z/∂u| with z = f(u) a flow, given the label.
+    """Codes z = f(u) of a flow f, so that log p(z) = log N(u; 0, I) − log |∂z/∂u|.
 
     By default a masked autoregressive one (Papamakarios, Pavlakou & Murray 2017), whose density is
     exact and takes one pass, and whose samples take one for each dimension of each layer. Flows
-    start as the identity on standardised codes and are trained with Adam on a cosine; of the states
-    seen every 100 steps the one that gives a held-out tenth of the codes the highest likelihood is
-    kept. An affine flow cannot have two modes in its first entry; "rational_quadratic_spline" can.
+    start as the identity on standardised codes and are trained with Adam on a cosine, on codes with
+    noise of deviation 0.5 at first and 0 for the last tenth: without it they soon know a few codes
+    by heart (Rothfuss et al. 2019, "Noise regularization for conditional density estimation"). Of
+    the states seen every 100 steps the one is kept that gives a held-out tenth of the codes, as
+    they are, the highest likelihood. In one dimension an affine flow is a Gaussian; for more take
+    {"name": "rational_quadratic_spline", "coupling": False}.
 
     Args:
       flow: an `ae.flows` part, its config node or name.
@@ -90,7 +94,7 @@ def flow(
 def minimise(
     loss: Callable[..., Array],
     params: Tree,
-    rows: tuple[Array, ...],
+    rows: tuple[Array, Array],
     key: PRNGKey,
     steps: int,
     learning_rate: float,
@@ -98,9 +102,9 @@ def minimise(
     """The parameters that are best on held-out rows on Adam's way down, one compiled program.
 
     Args:
-      loss: `(params, *rows) -> scalar`.
+      loss: `(params, codes, labels) -> scalar`.
       params: to start from.
-      rows: arrays `[n, …]`, shuffled; the last tenth is held out.
+      rows: codes `[n, d]`, standardised, and labels `[n]`, shuffled; the last tenth is held out.
       key: of the batches, drawn with replacement.
       steps: in all, rounded up to a multiple of 100.
       learning_rate: at its start, going to 0 on a cosine.
@@ -116,8 +120,12 @@ def minimise(
 
     def step(carry: Any, i: Array) -> tuple[Any, None]:
         params, moments = carry
-        index = jax.random.randint(jax.random.fold_in(key, i), (BATCH,), 0, len(train[0]))
-        grads = jax.grad(loss)(params, *(row[index] for row in train))
+        chosen, drawn = jax.random.split(jax.random.fold_in(key, i))
+        index = jax.random.randint(chosen, (BATCH,), 0, len(train[0]))
+        codes, labels = (row[index] for row in train)
+        share = jnp.maximum(1 - i / (QUIET * rounds * JUDGED), 0)
+        codes = codes + NOISE * share * jax.random.normal(drawn, codes.shape)
+        grads = jax.grad(loss)(params, codes, labels)
         updates, moments = optimizer.update(grads, moments, params)
         return (optax.apply_updates(params, updates), moments), None
 

@@ -18,7 +18,7 @@ SHARE = 5  # one of so many codes is held out
 
 @SAMPLERS.register
 def gaussian_mixture(components: int | None = None) -> Sampler:
-    """p(z) = Σ_k w_k N(z; μ_k, Σ_k), fitted by expectation maximisation, one mixture a class.
+    """A mixture, p(z) = Σ_k w_k N(z; μ_k, Σ_k), fitted by expectation maximisation, one a class.
 
     What Ghosh et al. 2020, "From variational to deterministic autoencoders", sample the codes of a
     regularised autoencoder from. Fitted by scikit-learn on standardised codes, with 1e-6 added to
@@ -95,7 +95,7 @@ def draw(state: Tree, key: PRNGKey, label: Array) -> Array:
 
 
 def log_density(state: Tree, code: Array, label: Array) -> Array:
-    """Log Σ_k w_k N(z; μ_k, Σ_k), nats."""
+    """The mixture's log-density log Σ_k w_k N(z; μ_k, Σ_k), nats."""
 
     def component(mean: Array, factor: Array) -> Array:
         white = jax.scipy.linalg.solve_triangular(factor, code - mean, lower=True)

@@ -19,7 +19,7 @@ WIDTHS = np.geomspace(1 / 32, 2, 37)  # tried, in units of Scott's
 
 @SAMPLERS.register
 def kernel_density(bandwidth: str | float = "held_out") -> Sampler:
-    """p(z) = 1/n Σ_i N(z; z_i, h² Σ̂) with Σ̂ the codes' covariance, one density a class.
+    """The average p(z) = 1/n Σ_i N(z; z_i, h² Σ̂) with Σ̂ the codes' covariance, one density a class.
 
     Everything is in closed form, and the state holds the codes themselves. Scott's and Silverman's
     bandwidths are right for a single Gaussian and far too wide for codes that lie in clusters of
@@ -85,7 +85,7 @@ def draw(state: Tree, key: PRNGKey, label: Array) -> Array:
 
 
 def log_density(state: Tree, code: Array, label: Array) -> Array:
-    """Log 1/n Σ_i N(z; z_i, h² Σ̂) over the codes of the class, nats."""
+    """The log-density log 1/n Σ_i N(z; z_i, h² Σ̂) over the codes of the class, nats."""
     factor, width = state["factor"][label], state["bandwidth"][label]
     centred = code - state["loc"][label]
     white = jax.scipy.linalg.solve_triangular(factor, centred, lower=True)

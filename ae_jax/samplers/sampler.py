@@ -84,7 +84,7 @@ class Sampler(NamedTuple):
         Returns:
           float32 `[n, d]`.
         """
-        places = jnp.arange(n)
+        state, places = jax.tree.map(jnp.asarray, state), jnp.arange(n)
         labels = jnp.zeros(n, jnp.int32) if labels is None else jnp.asarray(labels)
         one = lambda row: self.draw(state, jax.random.fold_in(key, row[0]), row[1])
         return jax.lax.map(one, (places, labels), batch_size=BLOCK)
@@ -100,7 +100,7 @@ class Sampler(NamedTuple):
         Returns:
           `[n]`.
         """
-        codes = jnp.asarray(codes)
+        state, codes = jax.tree.map(jnp.asarray, (state, codes))
         labels = jnp.zeros(len(codes), jnp.int32) if labels is None else jnp.asarray(labels)
         one = lambda row: self.log_density(state, *row)
         return jax.lax.map(one, (codes, labels), batch_size=BLOCK)
@@ -187,13 +187,31 @@ def by_class(
     return {name: np.stack([filled(name, one[name]) for one in fitted]) for name in fitted[0]}
 
 
-@functools.partial(jax.jit, static_argnums=(0, 3))
-def drawn(sampler: Sampler, state: Tree, key: PRNGKey, n: int, labels: Array) -> Array:
-    """`sampler.sample`, compiled."""
-    return sampler.sample(state, key, n, labels)
+@functools.partial(jax.jit, static_argnums=0)
+def drawn(sampler: Sampler, state: Tree, key: PRNGKey, places: Array, labels: Array) -> Array:
+    """The codes at some places of `sampler.sample`, compiled."""
+    one = lambda place, label: sampler.draw(state, jax.random.fold_in(key, place), label)
+    return jax.vmap(one)(places, labels)
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def scored(sampler: Sampler, state: Tree, codes: Array, labels: Array) -> Array:
-    """`sampler.log_prob`, compiled."""
-    return sampler.log_prob(state, codes, labels)
+    """The log-densities of `sampler.log_prob`, compiled."""
+    return jax.vmap(lambda *row: sampler.log_density(state, *row))(codes, labels)
+
+
+def in_blocks(compiled: Callable[..., Array], *rows: np.ndarray) -> np.ndarray:
+    """A compiled function of rows called on `BLOCK` of them at a time: one program for any number.
+
+    Args:
+      compiled: `(*rows) -> [b, …]`.
+      *rows: each `[n, …]`; the last block is filled up with copies of the last row.
+
+    Returns:
+      `[n, …]`.
+    """
+    n, pieces = len(rows[0]), []
+    for start in range(0, n, BLOCK):
+        index = np.minimum(np.arange(start, start + BLOCK), n - 1)
+        pieces.append(np.asarray(compiled(*(row[index] for row in rows))))
+    return np.concatenate(pieces)[:n]

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from ae_jax import _workdir
 from ae_jax.errors import ConfigError, MissingFileError, UnknownNameError, WorkdirError, nearest
 from ae_jax.samplers.fitted import Fitted, fingerprint
 from ae_jax.samplers.sampler import SAMPLERS, Sampler
+from ae_jax.training.parallel import processes
 from ae_jax.types import Node, Tree
 
 SAMPLERS_FOLDER = "samplers"
@@ -72,9 +74,6 @@ def save(run: Any, fitted: Fitted, codes: str, seed: int) -> None:
       ConfigError: the sampler has no config form.
       WorkdirError: the workdir cannot be written.
     """
-    from ae_jax import _workdir
-    from ae_jax.training.parallel import processes
-
     node = require_node(fitted.sampler)
     if not processes.is_first():
         return
@@ -121,8 +120,6 @@ def load(run: Any, name: str) -> Fitted:
       >>> bool((kept.sample(3) == fitted.sample(3)).all())
       True
     """
-    from ae_jax import _workdir
-
     if run.workdir is None:
         raise ConfigError(
             "this run has no workdir to keep samplers in: use what ae.samplers.fit returned, or "

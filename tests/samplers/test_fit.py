@@ -47,7 +47,7 @@ def test_a_sampler_is_kept_and_loaded_bit_for_bit(run, x):
     assert loaded.sampler.node == fitted.sampler.node
     for name in ("name", "latent_shape", "condition", "classes", "codes"):
         assert getattr(loaded, name) == getattr(fitted, name)
-    np.testing.assert_array_equal(loaded.sample(5, seed=1), fitted.sample(5, seed=1))
+    np.testing.assert_array_equal(loaded.sample(5, seed=1), fitted.sample(300, seed=1)[:5])
     codes = run.encode(x)
     np.testing.assert_array_equal(loaded.log_prob(codes), fitted.log_prob(codes))
     again = ae.samplers.fit(run, x, "gaussian_mixture", components=2, seed=3)

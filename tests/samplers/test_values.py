@@ -58,7 +58,7 @@ def test_classes_of_fewer_components_are_filled_up_and_never_drawn_from_beyond()
     sampler = ae.samplers.gaussian_mixture()
     state = sampler.fit(codes, jax.random.key(0), labels)
     assert (np.isfinite(state["log_weights"]).sum(axis=1) == [1, 3]).all()
-    new = np.asarray(drawn(sampler, state, jax.random.key(0), 500, np.zeros(500, int)))
+    new = np.asarray(drawn(sampler, state, jax.random.key(0), np.arange(500), np.zeros(500, int)))
     assert np.abs(new).max() < 6
     log = scored(sampler, state, new[:50], ZERO)
     want = scipy.stats.norm(codes[:300].mean(), codes[:300].std()).logpdf(new[:50, 0])
