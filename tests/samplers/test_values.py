@@ -111,11 +111,11 @@ def test_a_flow_starts_as_the_codes_normal_distribution():
 
 @pytest.mark.slow
 def test_a_flow_learns_what_no_gaussian_can():
-    """y = x² + noise: entropy ½ log 2πe + ½ log 2πe 0.01 nats, of which it must come within 0.1."""
+    """y = x² + noise: entropy ½ log 2πe + ½ log 2πe 0.01 nats, of which it must come within 0.3."""
     x = np.random.default_rng(2).normal(size=(3000, 1))
     codes = np.concatenate([x, x**2 + 0.1 * np.random.default_rng(3).normal(size=x.shape)], axis=1)
     sampler = ae.samplers.flow(steps=2000)
     state = sampler.fit(codes[:2000], jax.random.key(0))
     found = np.mean(scored(sampler, state, codes[2000:].astype(np.float32), np.zeros(1000, int)))
     entropy = np.log(2 * np.pi * np.e) + np.log(0.1)
-    assert found > -entropy - 0.1
+    assert found > -entropy - 0.3  # a Gaussian: 2.65 below
