@@ -8,6 +8,11 @@ dimension, with figures/latents.png.
 ae-jax evaluate --workdir=runs/vae_digits
 ae-jax evaluate --workdir=… --probe=label --corruption='{"name": "gaussian", "std": 0.3}'
 
+Then what the run is good for, each use that fits it beside what one would use otherwise: reduction
+(PCA, NMF, UMAP), generation (training examples), denoising (scikit-image), scarce_labels (the same
+network untrained) and disentanglement (of data with known factors). --metrics chooses among them,
+as --metrics=reduction,generation, and --metrics= leaves them out.
+
 A denoising model is also judged by the PSNR of what it makes of corrupted examples; --corruption
 asks the same of any model, and --probe how well a linear classifier reads a label from the code.
 """
@@ -19,7 +24,7 @@ from absl import flags
 import ae_jax as ae
 from ae_jax import _workdir as storage
 from ae_jax import config, evaluation, figures
-from ae_jax.cli import command
+from ae_jax.cli import command, uses
 from ae_jax.errors import PartError, WorkdirError
 from ae_jax.training import terminal
 
@@ -32,6 +37,9 @@ def define_flags() -> None:
     flags.DEFINE_integer("samples", 64, "Importance samples of the bound on log p(x).")
     flags.DEFINE_string("step", None, "Checkpoint: a step, or 'best'; the newest by default.")
     flags.DEFINE_string("probe", None, "The entry of extras that a linear probe is to read.")
+    flags.DEFINE_list(
+        "metrics", None, f"Uses to measure: {', '.join(uses.USES)}; None: all fitting."
+    )
     flags.DEFINE_string(
         "corruption", None, "A config node in JSON, of what test examples are corrupted by as well."
     )
@@ -72,6 +80,7 @@ def main() -> None:
     step = int(step) if step is not None and step.isdigit() else step
     run = ae.load(FLAGS.workdir, step=step)
     dataset = run.dataset()
+    wanted = uses.chosen(run, dataset, FLAGS.metrics)
     test = dataset.test
     metrics = (
         run.evaluate(test) | under_corruption(run, dataset) | evaluation.code_metrics(run, test)
@@ -92,6 +101,10 @@ def main() -> None:
     for name, value in metrics.items():
         note = f"  {notes[name]}" if notes.get(name) else ""
         print(f"{name:<28} {value:12.5g}{note}")
+    tables = {}
+    for name, use in wanted.items():
+        tables[name] = use.measure(run, dataset)
+        print("", f"{name}:", *uses.lines(tables[name]), sep="\n")
     path = workdir / storage.EVALUATION
     result = {
         "split": "test",
@@ -100,12 +113,16 @@ def main() -> None:
         "preprocessing": config.to_plain(run.config.data.preprocessing),
         "metrics": metrics,
         "latents": None if latents is None else latents.to_dict(),
+        "uses": tables,
     }
     try:
         with storage.writing(path):
             if latents is not None:
                 picture = workdir / storage.FIGURES / "latents.png"
                 figures.usage_figure(picture, latents.kl, latents.active)
+            for use in wanted.values():
+                if use.draw is not None:
+                    use.draw(run, dataset, workdir / storage.FIGURES)
             storage.write_json(path, result)
     except WorkdirError as error:  # of a run that others keep, say: the table is what was asked for
         terminal.say(f"nothing is kept: {error}")

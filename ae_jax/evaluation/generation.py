@@ -12,6 +12,7 @@ from ae_jax.data.source import Records, Source, pieces, readable, sampled
 from ae_jax.data.spec import choose_preprocessing
 from ae_jax.distributions import DiagonalGaussian
 from ae_jax.errors import DataError, PartError, require_positive_ints, require_seed
+from ae_jax.evaluation._arrays import chosen_label
 from ae_jax.evaluation.distances import frechet_distance, kernel_distance
 from ae_jax.evaluation.features import Classifier, classifier_features, in_batches
 from ae_jax.evaluation.neighbours import density_coverage, nearest_neighbours, precision_recall
@@ -28,7 +29,7 @@ def generation(
     *,
     samples: Any = None,
     features: Features | None = None,
-    label: str = "label",
+    label: str | None = None,
     num: int = 2_000,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def generation(
         of another model; None: `run.sample`.
       features: from examples in the data's units to `[n, …]`; None: `classifier_features` where the
         data have labels, else the examples themselves, preprocessed as by default.
-      label: the entry of `extras` that the classifier learns.
+      label: the entry of `extras` that the classifier learns; None: "label", if it is there.
       num: at most so many of each.
       seed: of samples and classifier.
 
@@ -87,18 +88,18 @@ def generation(
     return named | table
 
 
-def default_features(dataset: Dataset, label: str = "label", seed: int = 0) -> Features:
+def default_features(dataset: Dataset, label: str | None = None, seed: int = 0) -> Features:
     """What tells examples apart unless the user says it; see `generation`.
 
     Raises:
-      DataError: tokens without labels, whose numbers say nothing.
+      DataError: no such label, or tokens without labels, whose numbers say nothing.
     """
-    if label in dataset.train.spec.extras:
-        return classifier_features(dataset, seed, label=label)
+    fields = readable(sampled(dataset.train).records).extras
+    found = chosen_label([fields], label, "the training data")
+    if found is not None:
+        return classifier_features(dataset, seed, label=found)
     if dataset.kind == "tokens":
-        raise DataError(
-            f"tokens without labels ('{label}') have no default features; pass features="
-        )
+        raise DataError("tokens without labels have no default features: pass features=")
     part = choose_preprocessing(dataset)
     return lambda x: np.asarray(part.apply(np.asarray(x))).reshape(len(x), -1)
 

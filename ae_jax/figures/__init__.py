@@ -1,9 +1,10 @@
 """Figures of runs: examples, samples, curves, series, tables, text; PNG files.
 
 Pictures and curves are in `ae_jax.figures.pictures`, panels of series and tables in
-`ae_jax.figures.panels`.
+`ae_jax.figures.panels`, maps of codes in `ae_jax.figures.maps`.
 """
 
+from ae_jax.figures.maps import map_figure
 from ae_jax.figures.panels import series_figure, table_figure
 from ae_jax.figures.pictures import (
     curves_figure,
@@ -28,6 +29,7 @@ __all__ = [
     "histogram_figure",
     "interleave",
     "is_image",
+    "map_figure",
     "save",
     "series_figure",
     "subplots",

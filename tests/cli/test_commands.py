@@ -101,6 +101,10 @@ def test_evaluate_writes_and_prints_its_metrics(workdir):
     assert found["latents"]["mutual_information_limit"] == pytest.approx(np.log(364))
     note = found["latents"]["mutual_information_note"]
     assert (note is None) == ("a lower bound" not in output)
+    assert set(found["uses"]) == {"reduction", "generation", "scarce_labels"}
+    assert "pca  " in output
+    for name in ("map.png", "nearest.png"):
+        assert is_png(workdir / "figures" / name)
 
 
 def test_sample_writes_pictures_and_arrays(workdir):
@@ -237,7 +241,7 @@ def test_surroundings_that_are_not_ours_do_not_matter(tmp_path, environment):
     scripts.run("train.py", *SMALL, f"--workdir={workdir}", **environment)
     assert scripts.read_json(workdir / "summary.json")["status"] == "finished"
     assert is_png(workdir / "figures" / "reconstructions.png")
-    scripts.run("evaluate.py", f"--workdir={workdir}", **environment)
+    scripts.run("evaluate.py", f"--workdir={workdir}", "--metrics=reduction", **environment)
 
 
 @pytest.mark.slow
@@ -255,7 +259,7 @@ def test_a_reader_who_goes_leaves_a_saved_run(tmp_path):
 def test_a_smoke_run_trains_evaluates_and_samples(tmp_path, name):
     config = f"--config=configs/{name}.py:smoke"
     scripts.run("train.py", config, "--config.parallel.devices=1", f"--workdir={tmp_path}")
-    scripts.run("evaluate.py", f"--workdir={tmp_path}")
+    scripts.run("evaluate.py", f"--workdir={tmp_path}", "--metrics=reduction")
     output = scripts.run("sample.py", f"--workdir={tmp_path}", "--num=9")
     assert scripts.read_json(tmp_path / "summary.json")["status"] == "finished"
     assert ("no prior" in output) == (name == "autoencoder_digits")

@@ -1,0 +1,179 @@
+"""What `ae-jax evaluate` measures of a run's uses: which fit it, their tables and figures."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from etils import epath
+
+import ae_jax as ae
+from ae_jax import evaluation, figures
+from ae_jax.data import conditions
+from ae_jax.data.dataset import Dataset
+from ae_jax.data.source import readable, sampled
+from ae_jax.errors import ConfigError, UnknownNameError, nearest
+from ae_jax.evaluation.denoise import LEVEL
+
+NEIGHBOURS = 5
+SHOWN = 8  # samples above their nearest training examples
+MAPPED = 2_000  # codes on the map
+FACTORS = "factors"
+
+
+class Use(NamedTuple):
+    """One use of a run.
+
+    Attributes:
+      unfit: from run and data to why it cannot be measured; None: it can.
+      measure: from run and data to plain numbers by name, nested.
+      draw: `(run, dataset, folder)`, writes its figures.
+    """
+
+    unfit: Callable[[ae.Run, Dataset], str | None]
+    measure: Callable[[ae.Run, Dataset], Mapping[str, Any]]
+    draw: Callable[[ae.Run, Dataset, epath.Path], None] | None = None
+
+
+def chosen(run: ae.Run, dataset: Dataset, names: Sequence[str] | None) -> dict[str, Use]:
+    """The uses of these names; None: all that fit the run and its data.
+
+    Raises:
+      UnknownNameError: a use that there is not.
+      ConfigError: one that does not fit; says why.
+    """
+    if names is None:
+        return {name: use for name, use in USES.items() if use.unfit(run, dataset) is None}
+    for name in names:
+        if name not in USES:
+            raise UnknownNameError(f"--metrics has no '{name}'{nearest(name, USES)}")
+        reason = USES[name].unfit(run, dataset)
+        if reason is not None:
+            raise ConfigError(f"--metrics={name} does not fit this run: {reason}")
+    return {name: USES[name] for name in names}
+
+
+def lines(table: Mapping[str, Any], name: str = "") -> list[str]:
+    """A nested table of numbers as lines to print, the innermost numbers of a row in one.
+
+    Example:
+      >>> lines({"examples": 9, "pca": {"dimensions": 2, "continuity": 0.5}})
+      ['examples 9', 'pca                          dimensions 2  continuity 0.5']
+    """
+    plain = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
+    told = (f"{k} {v:.4g}" if isinstance(v, int | float) else f"{k} {v}" for k, v in plain.items())
+    own = [f"{name:<28} {'  '.join(told)}".strip()] if plain else []
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            own += lines(value, f"{name} {key}".strip())
+    return own
+
+
+def _few(dataset: Dataset, most: int) -> str | None:
+    found = len(dataset.test)
+    return None if found > most else f"it needs more than {most} test examples, got {found}"
+
+
+def _is_labelled(dataset: Dataset) -> bool:
+    return all("label" in part.spec.extras for part in (dataset.train, dataset.test))
+
+
+def _unfit_reduction(run: ae.Run, dataset: Dataset) -> str | None:
+    if run.spec.kind == "tokens":
+        return "tokens are no numbers for PCA and NMF"
+    return _few(dataset, 2 * NEIGHBOURS)
+
+
+def _map(run: ae.Run, dataset: Dataset, folder: epath.Path) -> None:
+    found = readable(sampled(dataset.test, MAPPED).records)
+    codes = run.encode(found.x, observed=found.observed, extras=found.extras)
+    points, axes = evaluation.plane(codes)
+    labels = found.extras.get("label")
+    whole = labels is not None and np.ndim(labels) == 1 and np.asarray(labels).dtype.kind in "iu"
+    figures.map_figure(folder / "map.png", points, labels if whole else None, axes)
+
+
+def _unfit_generation(run: ae.Run, dataset: Dataset) -> str | None:
+    if not run.has_prior:
+        return "it has no prior to sample from"
+    if run.spec.kind == "tokens" and not _is_labelled(dataset):
+        return "tokens without labels have no features to be compared in"
+    return _few(dataset, NEIGHBOURS)
+
+
+def _copies(run: ae.Run, dataset: Dataset, folder: epath.Path) -> None:
+    if not figures.is_image(run.spec.event_shape) or run.data_shape != run.spec.event_shape:
+        return
+    found = readable(sampled(dataset.test, SHOWN).records)
+    samples = run.sample(len(found.x), extras=found.extras)
+    nearest, _ = evaluation.nearest_training(samples, dataset, lambda x: x.reshape(len(x), -1))
+    sets = {"sample": samples, "nearest training example": nearest}
+    figures.examples_figure(folder / "nearest.png", sets, *run.display_range, "samples")
+
+
+def _unfit_denoising(run: ae.Run, dataset: Dataset) -> str | None:
+    if not figures.is_image(run.spec.event_shape):
+        return "its examples are no images"
+    if _noise(run) is None:
+        return "it was not trained on noise of a level"
+    return _few(dataset, 0)
+
+
+def _noise(run: ae.Run) -> tuple[str, float] | None:
+    """Kind and level of the noise that a run was trained to remove."""
+    node = run.config.corruption
+    if not isinstance(node, Mapping) or node.get("name") not in LEVEL:
+        return None
+    kind = node["name"]
+    return kind, float(node[LEVEL[kind]])
+
+
+def _denoising(run: ae.Run, dataset: Dataset) -> Mapping[str, Any]:
+    kind, level = _noise(run) or ("gaussian", 0.3)
+    limit = 1.0 if LEVEL[kind] == "rate" else np.inf
+    levels = [min(level * share, limit) for share in (0.5, 1.0, 1.5)]
+    return evaluation.denoise(run, dataset, noises={kind: levels}, num=50)
+
+
+def _before_and_after(run: ae.Run, dataset: Dataset, folder: epath.Path) -> None:
+    kind, level = _noise(run) or ("gaussian", 0.3)
+    sets = evaluation.before_and_after(run, dataset, kind, level)
+    figures.examples_figure(folder / "denoised.png", sets, 0.0, 1.0, f"{kind} {level:g}")
+
+
+def _unfit_scarce_labels(run: ae.Run, dataset: Dataset) -> str | None:
+    if not _is_labelled(dataset):
+        return "its data have no 'label'"
+    if any(c.part == "encoder" and c.name == "label" for c in conditions.of_model(run.model)):
+        return "its encoder is told the label"
+    labels = np.asarray(readable(sampled(dataset.train).records).extras["label"])
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(np.unique(labels[labels >= 0])) < 2:
+        return "its 'label' is not of two classes or more"
+    return _few(dataset, 0)
+
+
+def _unfit_disentanglement(run: ae.Run, dataset: Dataset) -> str | None:
+    del run
+    if FACTORS not in dataset.test.spec.extras:
+        return f"its data have no known factors as extras['{FACTORS}']"
+    return _few(dataset, 100)
+
+
+def _disentanglement(run: ae.Run, dataset: Dataset) -> dict[str, float]:
+    found = readable(sampled(dataset.test, 5_000).records)
+    factors = np.asarray(found.extras[FACTORS])
+    varying = factors.reshape(len(factors), -1)
+    varying = varying[:, (varying != varying[0]).any(axis=0)]
+    codes = run.encode(found.x, observed=found.observed, extras=found.extras)
+    return evaluation.disentanglement(codes, varying)
+
+
+USES: dict[str, Use] = {
+    "reduction": Use(
+        _unfit_reduction, lambda run, data: dict(evaluation.reduction(run, data)), _map
+    ),
+    "generation": Use(_unfit_generation, evaluation.generation, _copies),
+    "denoising": Use(_unfit_denoising, _denoising, _before_and_after),
+    "scarce_labels": Use(_unfit_scarce_labels, evaluation.scarce_labels),
+    "disentanglement": Use(_unfit_disentanglement, _disentanglement),
+}
+"""What is measured unless `--metrics` chooses."""
