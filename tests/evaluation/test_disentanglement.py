@@ -124,6 +124,7 @@ def test_collapsed_and_constant_dimensions_count_for_nothing():
     assert evaluation.modularity(np.ones((N, 2)), FACTORS) == 0
 
 
+@pytest.mark.slow
 def test_all_scores_stand_in_one_table_the_same_for_the_same_seed():
     codes, factors = TURNED[::3].reshape(-1, 3, 1), FACTORS[::3]
     first = evaluation.disentanglement(codes, factors, seed=5)

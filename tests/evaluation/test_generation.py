@@ -10,7 +10,7 @@ import pytest
 import ae_jax as ae
 from ae_jax import evaluation
 from ae_jax.errors import DataError, PartError
-from tests import small
+from tests import small, untrained
 
 RNG = np.random.default_rng(0)
 CENTRES = 3 * RNG.normal(size=(3, 4))
@@ -27,10 +27,10 @@ def classifier():
 
 @pytest.fixture(scope="module")
 def run():
-    return small.train(steps=2)
+    return untrained.run_of(small.vae(), ae.data.load(small.SOURCE))
 
 
-def test_a_classifier_learns_the_labels_and_its_features_are_a_pure_function():
+def test_a_classifier_learns_the_labels_and_its_features_are_of_unit_size():
     features = classifier()
     assert features.accuracy == 1.0
     assert features.classes.tolist() == [0, 1, 2]
@@ -39,13 +39,19 @@ def test_a_classifier_learns_the_labels_and_its_features_are_a_pure_function():
     assert values.min() == 0.0
     assert np.mean(np.asarray(features(DATA.train.x)) ** 2) == pytest.approx(1, rel=1e-4)
     assert (np.argmax(features.logits(DATA.test.x), 1) == DATA.test.extras["label"]).all()
-    np.testing.assert_allclose(jax.jit(features)(X[:5]), values[:5], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_features_are_compiled_and_differentiated_as_any_function():
+    features = classifier()
+    np.testing.assert_allclose(jax.jit(features)(X[:5]), features(X[:5]), rtol=1e-4, atol=1e-5)
     slope = jax.grad(lambda x: jnp.sum(features(x) ** 2))(jnp.asarray(X[:2]))
     nudge = np.float32(1e-2) * np.sign(slope)
     change = np.sum(np.asarray(features(X[:2] + nudge)) ** 2 - features(X[:2] - nudge) ** 2) / 2
     assert change == pytest.approx(float(np.sum(nudge * slope)), rel=0.05)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_features_another_seed_others():
     again = [evaluation.classifier_features(DATA, seed, width=6, steps=20) for seed in (1, 1, 2)]
     first, same, other = (np.asarray(features(X[:9])) for features in again)
@@ -53,6 +59,7 @@ def test_the_same_seed_gives_the_same_features_another_seed_others():
     assert np.abs(first - other).max() > 0.1
 
 
+@pytest.mark.slow
 def test_examples_without_label_are_left_out():
     some = np.where(np.arange(400) % 2, LABEL, -1).astype(np.int32)
     holes = ae.data.from_arrays(X, extras={"label": some}, test_fraction=0.25)
@@ -120,6 +127,6 @@ def test_what_cannot_be_judged_is_refused(run):
         evaluation.generation(run, data._replace(test=ae.data.Arrays(data.test.x[:0])))
     with pytest.raises(DataError, match="5 neighbours need more real examples"):
         evaluation.generation(run, data, num=5, features=flat)
-    plain = small.train(recipe=ae.recipes.autoencoder(2, encoder=ae.networks.mlp((4,))), steps=1)
+    plain = untrained.run_of(ae.recipes.autoencoder(2, encoder=ae.networks.mlp((4,))), data)
     with pytest.raises(PartError, match="no prior to sample from: pass the samples of a density"):
         evaluation.generation(plain, data)

@@ -11,7 +11,7 @@ from sklearn.decomposition import NMF, PCA
 import ae_jax as ae
 from ae_jax import evaluation
 from ae_jax.errors import ConfigError, DataError, MissingFileError
-from tests import small
+from tests import small, untrained
 
 X = small.arrays()
 LABEL = (X[:, 0] > X[:, 0].mean()).astype(np.int32)
@@ -24,15 +24,14 @@ def run():
     """A linear autoencoder that is PCA with two components of the standardised training data."""
     linear = ae.networks.linear()
     recipe = ae.recipes.autoencoder(2, encoder=linear, decoder=linear)
-    run = ae.fit(recipe, DATA, steps=1, batch_size=8, progress=False)
+    run = untrained.run_of(recipe, DATA)
     train = standard(DATA.train.x)
     axes = np.float32(PCA(2).fit(train).components_)
     params = dict(run.variables.params)
     for part, kernel in (("encoder", axes.T), ("decoder", axes)):
         same = lambda leaf, kernel=kernel: kernel if leaf.ndim == 2 else np.zeros_like(leaf)
         params[part] = jax.tree.map(same, params[part])
-    run.variables = ae.Variables(params, run.variables.state)
-    return run
+    return run.holding(ae.Variables(params, run.variables.state))
 
 
 def standard(x):

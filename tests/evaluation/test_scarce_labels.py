@@ -9,22 +9,18 @@ import ae_jax as ae
 from ae_jax import evaluation
 from ae_jax.errors import ConfigError, DataError, PartError
 from ae_jax.evaluation.scarce_labels import _dealt
+from tests import untrained
 
 RNG = np.random.default_rng(0)
 LABEL = RNG.integers(0, 3, size=300).astype(np.int32)
-X = np.float32((4 * RNG.normal(size=(3, 5)))[LABEL] + RNG.normal(size=(300, 5)))
+X = np.float32((9 * RNG.normal(size=(3, 5)))[LABEL] + RNG.normal(size=(300, 5)))
 DATA = ae.data.from_arrays(X, extras={"label": LABEL}, test_fraction=0.3)
 OPTIONS = {"steps": 80, "repeats": 1}
 
 
 def run_of(**options):
     network = ae.networks.mlp((16,), **options)
-    model, objective = ae.recipes.autoencoder(3, encoder=network).build(ae.Spec((5,), "real"))
-    extras = {"label": np.int32(0)}
-    variables = jax.jit(model.init)(jax.random.key(0), np.zeros(5, np.float32), extras)
-    config, none = ae.config.complete({}), ae.data.preprocessing.none()
-    spec = ae.Spec((5,), "real")
-    return ae.Run(model, objective, variables, config, none, spec, (5,), 210, (0.0, 1.0))
+    return untrained.run_of(ae.recipes.autoencoder(3, encoder=network), DATA)
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +44,7 @@ def test_of_all_labels_frozen_is_scikit_learns_regression_on_the_codes(run):
 def test_fine_tuning_starts_from_the_run_and_scratch_does_not(run):
     params = dict(run.variables.params)
     params["encoder"] = jax.tree.map(np.zeros_like, params["encoder"])
-    dead = run_of()
-    dead.variables = ae.Variables(params, run.variables.state)
+    dead = run.holding(ae.Variables(params, run.variables.state))
     table = evaluation.scarce_labels(dead, DATA, sizes=[90], **OPTIONS)["90"]
     most = max(np.mean(DATA.test.extras["label"] == value) for value in range(3))
     assert table["frozen"] <= most  # all codes are one: no layer tells them apart
@@ -57,6 +52,7 @@ def test_fine_tuning_starts_from_the_run_and_scratch_does_not(run):
     assert table["scratch"] > 0.85
 
 
+@pytest.mark.slow
 def test_sizes_are_those_that_there_are_and_the_same_seed_gives_the_same_table(run):
     options = {"steps": 3, "repeats": 2}
     first, again, other = (
@@ -79,6 +75,7 @@ def test_labels_are_dealt_to_the_classes_in_turn():
     assert _dealt(labels, 9, np.random.default_rng(2)).tolist() != dealt[:9].tolist()
 
 
+@pytest.mark.slow
 def test_examples_without_a_label_and_classes_never_seen_are_left_out(run):
     some = np.where(np.arange(300) % 2, LABEL, -1)
     train = ae.data.Arrays(X[:200], {"label": some[:200]})
