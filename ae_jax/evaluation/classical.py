@@ -5,6 +5,8 @@ square. scikit-image and SciPy compute; what is decided here is what settings ar
 """
 
 import importlib.util
+import itertools
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -21,25 +23,32 @@ Denoiser = Callable[[np.ndarray], np.ndarray]
 def _total_variation(noise: float) -> Iterable[Denoiser]:
     del noise
     tv = _restoration("denoise_tv_chambolle")
-    for weight in (0.03, 0.06, 0.1, 0.2, 0.3, 0.5, 1.0):
+    for weight in (0.03, 0.06, 0.1, 0.15, 0.2, 0.25, 0.3, 0.5, 1.0):
         yield lambda x, weight=weight: tv(x, weight=weight, channel_axis=-1)
 
 
 def _wavelet(noise: float) -> Iterable[Denoiser]:
     shrink = _restoration("denoise_wavelet")
     require("pywt", "denoising by wavelets", INSTALL)
-    for sigma in (0.5 * noise, noise, 1.5 * noise):
-        for method in ("BayesShrink", "VisuShrink"):
-            options = {"sigma": sigma, "method": method, "rescale_sigma": True}
-            yield lambda x, options=options: shrink(x, channel_axis=-1, **options)
+    for sigma, wavelet, levels in itertools.product(
+        (0.5 * noise, noise, 1.5 * noise), ("db1", "sym4"), (None, 2)
+    ):
+        options = {"sigma": sigma, "wavelet": wavelet, "wavelet_levels": levels}
+        yield lambda x, options=options: _quietly(shrink, x, method="BayesShrink", **options)
+
+
+def _quietly(shrink: Callable[..., np.ndarray], x: np.ndarray, **options: Any) -> np.ndarray:
+    """Without the warning that small images are all edge."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return shrink(x, channel_axis=-1, rescale_sigma=True, **options)
 
 
 def _non_local_means(noise: float) -> Iterable[Denoiser]:
     means = _restoration("denoise_nl_means")
-    for h in (0.4 * noise, 0.6 * noise, 0.8 * noise, 1.2 * noise):
-        for patch in (3, 5):
-            options = {"h": h, "sigma": noise, "patch_size": patch, "patch_distance": 6}
-            yield lambda x, options=options: means(x, channel_axis=-1, **options)
+    for share, patch in itertools.product((0.4, 0.5, 0.6, 0.8, 1.2), (3, 5, 7)):
+        options = {"h": share * noise, "patch_size": patch, "patch_distance": 6}
+        yield lambda x, options=options: means(x, sigma=noise, channel_axis=-1, **options)
 
 
 def _median(noise: float) -> Iterable[Denoiser]:
@@ -100,5 +109,5 @@ def best_setting(name: str, clean: np.ndarray, noisy: np.ndarray) -> Denoiser:
 
 
 def applied(way: Denoiser, noisy: np.ndarray) -> np.ndarray:
-    """Each image denoised, `[n, h, w, c]`; some methods drop an axis of one channel."""
-    return np.stack([way(x) for x in noisy]).reshape(noisy.shape)
+    """Each image denoised and clipped to [0, 1]; some methods drop an axis of one channel."""
+    return np.clip(np.stack([way(x) for x in noisy]).reshape(noisy.shape), 0, 1)

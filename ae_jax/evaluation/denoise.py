@@ -71,10 +71,11 @@ def denoise(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """PSNR and SSIM of what a run and classical methods make of noisy test images.
 
-    All see the same noisy images, with values outside the data's range as the noise left them.
-    Each classical method has the setting (total variation: weight; wavelet: deviation and rule of
-    the threshold; non-local means: filter strength and patch; median: side) of least squared error
-    on 16 noisy training images, for each kind and level anew; the run is one for all.
+    All see the same noisy images, values outside the display range as the noise left them, and what
+    they make of them is clipped to it. Each classical method has the setting (total variation:
+    weight; wavelet, by BayesShrink: deviation, wavelet and levels; non-local means: filter strength
+    and patch; median: side) of least squared error on 16 noisy training images, for each kind and
+    level anew; the run is one for all.
 
     Args:
       run: a Run of images.
@@ -166,7 +167,8 @@ def _denoised(
     into = lambda x: _pictures((np.asarray(x, np.float64) - low) / (high - low))
     tried, judged = (reconstructed(run, each, node, seed) for each in (train, test))
     clean, noisy = into(tried.clean), into(tried.seen)
-    sets = {"clean": into(judged.clean), "noisy": into(judged.seen), "run": into(judged.again)}
+    again = np.clip(into(judged.again), 0, 1)
+    sets = {"clean": into(judged.clean), "noisy": into(judged.seen), "run": again}
     for name in methods:
         sets[name] = applied(best_setting(name, clean, noisy), sets["noisy"])
     return sets

@@ -24,6 +24,7 @@ X = np.stack(  # bright squares on grey
 X = (60 + 120.0 * X[..., None]).astype(np.float32)
 DATA = ae.data.from_arrays(X, test=X[:12])
 INSTALLED = ("total_variation", "non_local_means", "median")
+QUICK = ("total_variation", "median")
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +69,13 @@ def test_ssim_of_images_smaller_than_its_window_takes_a_smaller_one():
 
 
 def test_all_see_the_same_noise_and_scores_are_scikit_images(run):
-    sets = evaluation.before_and_after(run, DATA, "gaussian", 0.2, methods=INSTALLED, num=5)
-    assert list(sets) == ["clean", "noisy", "run", *INSTALLED]
+    sets = evaluation.before_and_after(run, DATA, "gaussian", 0.2, methods=QUICK, num=5)
+    assert list(sets) == ["clean", "noisy", "run", *QUICK]
     chosen = sampled(DATA.test, 5).x
     np.testing.assert_allclose(sets["clean"], chosen / HIGH, rtol=1e-6)
-    np.testing.assert_allclose(sets["run"], sets["noisy"], atol=1e-5)  # it copies
+    np.testing.assert_allclose(sets["run"], np.clip(sets["noisy"], 0, 1), atol=1e-5)  # it copies
     assert (sets["noisy"] - sets["clean"]).std() == pytest.approx(0.2, rel=0.1)
-    table = evaluation.denoise(run, DATA, noises={"gaussian": [0.2]}, methods=INSTALLED, num=5)
+    table = evaluation.denoise(run, DATA, noises={"gaussian": [0.2]}, methods=QUICK, num=5)
     assert list(table) == ["gaussian 0.2"]
     for way, scores in table["gaussian 0.2"].items():
         pairs = list(zip(sets["clean"], sets[way], strict=True))
@@ -84,26 +85,27 @@ def test_all_see_the_same_noise_and_scores_are_scikit_images(run):
             evaluation.ssim(sets["clean"], sets[way], 0, 1).mean()
         )
     psnr = {way: scores["psnr"] for way, scores in table["gaussian 0.2"].items()}
-    assert min(psnr[way] for way in ("total_variation", "non_local_means")) > psnr["noisy"] + 2
+    assert psnr["total_variation"] > psnr["noisy"] + 5
 
 
 def test_the_setting_is_the_best_of_those_tried_on_training_images():
     rng = np.random.default_rng(3)
     clean = X[:4] / HIGH
     noisy = clean + 0.1 * rng.normal(size=clean.shape)
-    error = lambda again: np.mean((again.reshape(clean.shape) - clean) ** 2)
+    error = lambda again: np.mean((np.clip(again, 0, 1).reshape(clean.shape) - clean) ** 2)
     tried = [
         error(
             np.stack(
                 [restoration.denoise_tv_chambolle(x, weight=w, channel_axis=-1) for x in noisy]
             )
         )
-        for w in (0.03, 0.06, 0.1, 0.2, 0.3, 0.5, 1.0)
+        for w in (0.03, 0.06, 0.1, 0.15, 0.2, 0.25, 0.3, 0.5, 1.0)
     ]
     best = classical.best_setting("total_variation", clean, noisy)
     assert error(classical.applied(best, noisy)) == min(tried) < 0.5 * max(tried)
 
 
+@pytest.mark.slow
 def test_more_noise_leaves_less_and_images_without_error_count_for_nothing(run):
     noises = {"gaussian": (0.05, 0.4), "salt_and_pepper": (0.0,)}
     table = evaluation.denoise(run, DATA, noises=noises, methods=["median"])
@@ -112,15 +114,19 @@ def test_more_noise_leaves_less_and_images_without_error_count_for_nothing(run):
         assert first[way]["psnr"] > second[way]["psnr"] + 10
         assert first[way]["ssim"] > second[way]["ssim"]
     assert none["noisy"] == {"psnr": np.inf, "ssim": 1.0}
-    assert table == evaluation.denoise(run, DATA, noises=noises, methods=["median"])
+    some = {"gaussian": (0.4,)}
+    again = evaluation.denoise(run, DATA, noises=some, methods=["median"])
+    assert again["gaussian 0.4"] == second
 
 
-def test_wavelets_denoise_where_they_are_installed():
-    pytest.importorskip("pywt")
+@pytest.mark.parametrize("name", ["wavelet", "non_local_means"])
+def test_the_others_denoise_where_they_are_installed(name):
+    if name == "wavelet":
+        pytest.importorskip("pywt")
     rng = np.random.default_rng(3)
     clean = X[:4] / HIGH
     noisy = clean + 0.2 * rng.normal(size=clean.shape)
-    again = classical.applied(classical.best_setting("wavelet", clean, noisy), noisy)
+    again = classical.applied(classical.best_setting(name, clean, noisy), noisy)
     assert np.mean((again - clean) ** 2) < 0.7 * np.mean((noisy - clean) ** 2)
 
 
