@@ -1,5 +1,6 @@
 """Features of a classifier of the same data, and the table of a run's samples."""
 
+import dataclasses
 import functools
 
 import jax
@@ -130,3 +131,23 @@ def test_what_cannot_be_judged_is_refused(run):
     plain = untrained.run_of(ae.recipes.autoencoder(2, encoder=ae.networks.mlp((4,))), data)
     with pytest.raises(PartError, match="no prior to sample from: pass the samples of a density"):
         evaluation.generation(plain, data)
+
+
+@pytest.mark.slow
+@pytest.mark.devices(4)
+@pytest.mark.parametrize("table", [evaluation.generation, evaluation.reduction])
+def test_tables_do_not_depend_on_the_number_of_devices(run, table):
+    data = ae.data.load(small.SOURCE)
+    one, four = (
+        table(run_on(run, devices), data, **({"features": flat} if "gen" in table.__name__ else {}))
+        for devices in (1, 4)
+    )
+    assert jax.tree.structure(one) == jax.tree.structure(four)
+    for first, second in zip(jax.tree.leaves(one), jax.tree.leaves(four), strict=True):
+        assert first == second or first == pytest.approx(second, rel=1e-5, abs=1e-5)
+
+
+def run_on(run, devices):
+    parallel = dataclasses.replace(run.config.parallel, devices=devices)
+    config = dataclasses.replace(run.config, parallel=parallel)
+    return dataclasses.replace(run, config=config)

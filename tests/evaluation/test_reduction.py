@@ -57,7 +57,7 @@ def test_the_baselines_are_scikit_learns_on_the_same_split(run):
     want = evaluation.trustworthiness(test, pca.transform(test), 3)
     assert table["pca"]["trustworthiness"] == pytest.approx(want, rel=1e-9)
     least = train.min(0)
-    nmf = NMF(2, init="nndsvda", max_iter=400, random_state=1).fit(train - least)
+    nmf = NMF(2, init="nndsvda", max_iter=200, random_state=1).fit(train - least)
     codes = nmf.transform(np.maximum(test - least, 0))
     want = evaluation.explained_variance(test, codes @ nmf.components_ + least, 0.0)
     assert table["nmf"]["explained_variance"] == pytest.approx(want, rel=1e-3)
