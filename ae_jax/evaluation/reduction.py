@@ -72,7 +72,7 @@ def reduction(
     have): fitted on a fixed choice of training examples, which the run may have seen more of,
     judged on one of test examples. Columns of tables and channels of series are divided by their
     deviation, categories left out; NMF, which knows no negative numbers, sees what each entry is
-    above its least in training.
+    above its least in training, and its components have unit length.
 
     Args:
       run: a Run.
@@ -165,15 +165,15 @@ def _nmf(data: Rows, size: int, seed: int) -> Reduced:
     from sklearn.exceptions import ConvergenceWarning
 
     least = data.train.min(axis=0)
-    train, test = data.train - least, np.maximum(data.test - least, 0)
-    size = min(size, *train.shape)
-    options: Any = {"n_components": size, "init": "nndsvda"}
-    options |= {"max_iter": ITERATIONS, "random_state": seed}
-    nmf: Any = NMF(**options)
+    unit = np.sqrt(np.mean((data.train - least) ** 2)) or 1.0  # it converges sooner near 1
+    train, test = (data.train - least) / unit, np.maximum(data.test - least, 0) / unit
+    options: Any = {"n_components": min(size, *train.shape), "init": "nndsvda"}
+    nmf: Any = NMF(**options, max_iter=ITERATIONS, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         first, second = nmf.fit_transform(train), nmf.transform(test)
-    return Reduced(first, second, second @ nmf.components_ + least)
+    lengths = np.linalg.norm(nmf.components_, axis=1)  # without which codes have no common unit
+    return Reduced(first * lengths, second * lengths, unit * second @ nmf.components_ + least)
 
 
 def _umap(data: Rows, size: int, seed: int) -> Reduced:

@@ -57,10 +57,13 @@ def test_the_baselines_are_scikit_learns_on_the_same_split(run):
     want = evaluation.trustworthiness(test, pca.transform(test), 3)
     assert table["pca"]["trustworthiness"] == pytest.approx(want, rel=1e-9)
     least = train.min(0)
-    nmf = NMF(2, init="nndsvda", max_iter=200, random_state=1).fit(train - least)
-    codes = nmf.transform(np.maximum(test - least, 0))
-    want = evaluation.explained_variance(test, codes @ nmf.components_ + least, 0.0)
+    unit = np.sqrt(np.mean((train - least) ** 2))
+    nmf = NMF(2, init="nndsvda", max_iter=200, random_state=1).fit((train - least) / unit)
+    codes = nmf.transform(np.maximum(test - least, 0) / unit)
+    again = unit * codes @ nmf.components_ + least
+    want = evaluation.explained_variance(test, again, 0.0)
     assert table["nmf"]["explained_variance"] == pytest.approx(want, rel=1e-3)
+    codes = codes * np.linalg.norm(nmf.components_, axis=1)
     want = evaluation.continuity(test, codes, 3)
     assert table["nmf"]["continuity"] == pytest.approx(want, rel=1e-3)
 
