@@ -228,7 +228,7 @@ class Autoencoder(NamedTuple):
 
             def sampled(i):
                 key = fused_random.fold_in(keys.latent, i)
-                z, log_qz = self.draw(variables, posterior, key)
+                z, log_qz = self.draw(variables, posterior, key, train)
                 own = told._replace(key=fused_random.fold_in(keys.dropout, i + 1))
                 y, hidden, dec_state = self.decode_one(variables, z, own, train=train)
                 y = self.given(y, x, observed)
@@ -324,7 +324,7 @@ class Autoencoder(NamedTuple):
         return y if given is None else given(y, x, observed)
 
     def draw(
-        self, variables: Variables, posterior: Distribution, key: PRNGKey
+        self, variables: Variables, posterior: Distribution, key: PRNGKey, train: bool = False
     ) -> tuple[Array, Array | None]:
         """One z of a posterior and log q(z | x), together where one pass gives both.
 
@@ -332,11 +332,14 @@ class Autoencoder(NamedTuple):
           variables: the bottleneck's suffice.
           posterior: of one example.
           key: a typed key.
+          train: whether the pass is one of training.
         """
         together = getattr(posterior, "sample_and_log_prob", None)
         if together is not None:
             return together(key)
-        z = self.bottleneck.latent(*_part(variables, "bottleneck"), posterior, key)
+        latent = self.bottleneck.latent
+        told = accepted(latent, {"train": train})
+        z = latent(*_part(variables, "bottleneck"), posterior, key, **told)
         return z, posterior.log_prob(z)
 
     def prior(self, variables: Variables) -> Any:

@@ -229,6 +229,22 @@ class Flow(NamedTuple):
     node: Node | None = None
 
 
+class Codes(NamedTuple):
+    """The integers that stand for a latent, and the way back.
+
+    Attributes:
+      shape: of the integers of one example, as `posterior.numbers` has them.
+      size: each lies in 0 … size - 1.
+      latent: `(params, state, numbers) -> z`.
+      nested: whether the first few along the last axis are a coarser code by themselves.
+    """
+
+    shape: Shape
+    size: int
+    latent: Callable[[Tree, Tree, Array], Array]
+    nested: bool = False
+
+
 class Bottleneck(NamedTuple):
     """From features to a latent.
 
@@ -238,11 +254,15 @@ class Bottleneck(NamedTuple):
       init: `key -> (params, state)`; one that takes `example` too is given an x as the networks see
         it.
       posterior: `(params, state, features) -> Distribution`.
-      latent: `(params, state, posterior, key | None) -> z`; without a key, the mean.
+      latent: `(params, state, posterior, key | None) -> z`; without a key, the mean. One that takes
+        `train` by name is told whether the pass is one of training.
       prior: `(params, state) -> Distribution | None`; KL, bounds and sampling use nothing else. One
         that takes `encode` too is given the map of x `[n, *event]` to posteriors `[n, …]`.
       stats: `(state, posterior, z) -> Tree` of sums over examples: code counts, mean activation.
       update: `(state, sums, key) -> state`, with global sums, once per optimizer step.
+      codes: the integers of a quantised latent; None: it has none.
+      start: `(params, state, features [n, *feature_shape], key) -> (params, state)`, the same
+        started at the features of a first batch; None: it has no use for them.
       node: what rebuilds it, or None.
     """
 
@@ -250,10 +270,12 @@ class Bottleneck(NamedTuple):
     feature_shape: Shape
     init: Callable[..., tuple[Tree, Tree]]
     posterior: Callable[[Tree, Tree, Array], Distribution]
-    latent: Callable[[Tree, Tree, Distribution, PRNGKey | None], Array]
+    latent: Callable[..., Array]
     prior: Callable[..., Any]
     stats: Callable[[Tree, Distribution, Array], Tree]
     update: Callable[[Tree, Tree, PRNGKey], Tree]
+    codes: Codes | None = None
+    start: Callable[[Tree, Tree, Array, PRNGKey], tuple[Tree, Tree]] | None = None
     node: Node | None = None
 
 

@@ -1,19 +1,16 @@
 """One code of a learned codebook at every position."""
 
-import functools
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
 from ae_jax import losses
 from ae_jax._registry import BOTTLENECKS
+from ae_jax.bottlenecks import _codebook
+from ae_jax.bottlenecks._codebook import Averages, unit
 from ae_jax.bottlenecks._shapes import latent_shape, no_stats, same_state
 from ae_jax.distributions import Quantized, UniformCodes
-from ae_jax.errors import ConfigError, require_positive_ints
-from ae_jax.types import Array, Bottleneck, PRNGKey, Tree
-
-LEAST = 1e-20  # a count below which the mean of what a code stands for is lost to rounding
+from ae_jax.errors import require_positive_ints
+from ae_jax.types import Array, Bottleneck, Codes, Tree
 
 
 @BOTTLENECKS.register
@@ -22,6 +19,11 @@ def vector_quantized(
     num_codes: int = 512,
     decay: float | None = 0.99,
     dead_below: float = 0.01,
+    smoothing: float = 0.0,
+    code_dim: int | None = None,
+    cosine: bool = False,
+    rotation: bool = False,
+    kmeans: bool = False,
 ) -> Bottleneck:
     """Z = e_j with j = argmin ‖z_e − e_j‖² at every position (van den Oord et al. 2017).
 
@@ -41,103 +43,107 @@ def vector_quantized(
     of the step had been drawn. Its average starts anew, N_j at the mean and m_j = N_j e_j.
 
     Args:
-      latent_dim: shape `(*positions, d)` of z, codes of size d, or d alone for one position; the
-        encoder emits the same.
-      num_codes: number of codes in the codebook.
-      decay: decay γ of the averages, in [0, 1); None: the codebook is a parameter, moved by
-        `ae.terms.codebook`.
-      dead_below: share of the mean count, in [0, 1), below which a code is replaced; 0: none is.
-        Without effect if decay is None.
+      latent_dim: the shape `(*positions, d)` of z, codes of size d, or d alone for one position;
+        the encoder must emit the same.
+      num_codes: how many codes there are.
+      decay: γ in [0, 1); None: the codebook is a parameter, moved by `ae.terms.codebook`.
+      dead_below: in [0, 1), a share of the mean count; 0 replaces nothing. Without effect if decay
+        is None.
+      smoothing: ε of Laplace smoothing, in [0, 1): e_j = m_j / N'_j with N'_j = (N_j + ε) N /
+        (N + num_codes ε), N the sum of all N_j. 1e-5 is usual; it draws codes that fall out of use
+        towards 0, and the mean of what a code stood for needs none.
+      code_dim: size of the codes where it is smaller than d: z_e is projected to it, quantised
+        there, and projected back, both by learned matrices (Yu et al. 2022, "Vector-quantized image
+        modeling with improved VQGAN"). None: d.
+      cosine: features and codes have unit length, so that the nearest code is that of the largest
+        cosine (the same paper).
+      rotation: the gradient passes through the rotation that takes features to their codes, in
+        place of straight through; see `ae.losses.rotate_through`.
+      kmeans: `fit` starts the codebook at ten turns of k-means on the features of the first batch,
+        from num_codes of them drawn without replacement: one computation on the whole batch, the
+        same on any number of devices (Zeghidour et al. 2021, "SoundStream"). Otherwise codes start
+        as standard normal.
 
     Returns:
       A Bottleneck.
 
     Raises:
-      ConfigError: an argument outside its range.
+      ConfigError: an argument outside its range; from `start`, fewer features than codes.
 
     Example:
-      >>> import ae_jax as ae
-      >>> bottleneck = ae.bottlenecks.vector_quantized((7, 7, 16), num_codes=64)
-      >>> bottleneck.feature_shape
-      (7, 7, 16)
+      >>> bottleneck = vector_quantized((4, 4, 8), num_codes=64)
+      >>> bottleneck.codes.shape, bottleneck.codes.size
+      ((4, 4), 64)
     """
     shape = latent_shape(latent_dim)
-    require_positive_ints(num_codes=num_codes)
-    if decay is not None and not 0 <= decay < 1:
-        raise ConfigError(f"decay must lie in [0, 1) or be None, got {decay!r}")
-    if not 0 <= dead_below < 1:
-        raise ConfigError(f"dead_below must lie in [0, 1), got {dead_below!r}")
+    size = shape[-1] if code_dim is None else code_dim
+    require_positive_ints(num_codes=num_codes, code_dim=size)
+    _codebook.require_averages(decay, dead_below, smoothing)
+    how = Averages(0.0 if decay is None else decay, dead_below, smoothing, cosine)
+    through = losses.rotate_through if rotation else losses.straight_through
+    home = "params" if decay is None else "state"
 
     def init(key):
-        codebook = jax.random.normal(key, (num_codes, shape[-1]))
+        codebook = jax.random.normal(key, (num_codes, size))
+        params, state = {}, {}
+        if code_dim is not None:
+            params = _projections(jax.random.fold_in(key, 1), shape[-1], size)
+        codebook = unit(codebook) if cosine else codebook
         if decay is None:
-            return {"codebook": codebook}, {}
-        return {}, {"codebook": codebook, "counts": jnp.ones(num_codes), "sums": codebook}
+            return {**params, "codebook": codebook}, state
+        return params, _codebook.fresh(codebook)
 
     def codebook_of(params, state):
-        return (params if decay is None else state)["codebook"]
+        codebook = {"params": params, "state": state}[home]["codebook"]
+        return unit(codebook) if cosine else codebook
+
+    def projected(params, features):
+        features = features if code_dim is None else jnp.matmul(features, params["down"])
+        return unit(features) if cosine else features
+
+    def back(params, codes):
+        return codes if code_dim is None else jnp.matmul(codes, params["up"])
 
     def posterior(params, state, features):
-        codebook = codebook_of(params, state)
+        codebook, features = codebook_of(params, state), projected(params, features)
         numbers = losses.nearest_codes(features, codebook)
         codes = codebook[numbers]
-        return Quantized(losses.straight_through(features, codes), features, codes, numbers)
+        return Quantized(back(params, through(features, codes)), features, codes, numbers)
 
-    if decay is None:
-        stats, update = no_stats, same_state
-    else:
-        averaged = functools.partial(_averaged, decay=decay)
-        stats = _stats
-        update = lambda state, sums, key: _replaced(averaged(state, sums), sums, dead_below, key)
+    def start(params, state, features, key):
+        vectors = projected(params, features)
+        codebook, counts = _codebook.k_means(vectors, num_codes, key, unit if cosine else None)
+        if decay is None:
+            return {**params, "codebook": codebook}, state
+        return params, _codebook.fresh(codebook, counts)
+
+    stats, update = no_stats, same_state
+    if decay is not None:
+        stats = lambda state, q, z: _codebook.sums_of(q.features, q.codes, q.numbers, num_codes)
+        update = lambda state, sums, key: _codebook.updated(state, sums, key, how)
     return Bottleneck(
         latent_shape=shape,
         feature_shape=shape,
         init=init,
         posterior=posterior,
         latent=lambda params, state, posterior, key: posterior.value,
-        prior=lambda params, state: UniformCodes(codebook_of(params, state), shape[:-1]),
+        prior=lambda params, state: UniformCodes(
+            back(params, codebook_of(params, state)), shape[:-1]
+        ),
         stats=stats,
         update=update,
+        codes=Codes(
+            shape[:-1],
+            num_codes,
+            lambda params, state, numbers: back(params, codebook_of(params, state)[numbers]),
+        ),
+        start=start if kmeans else None,
     )
 
 
-def _stats(state: Tree, posterior: Any, z: Array) -> dict[str, Array]:
-    """How many vectors each code stands for, their sum, and their squared distances from it."""
-    del z
-    posterior = jax.lax.stop_gradient(posterior)
-    size, dimension = state["codebook"].shape
-    given = jax.nn.one_hot(posterior.numbers.reshape(-1), size, dtype=jnp.float32)
-    rows = lambda v: v.reshape(-1, dimension).astype(jnp.float32)
-    features = rows(posterior.features)
-    errors = jnp.sum(jnp.square(features - rows(posterior.codes)), axis=1)
-    total = lambda v: jnp.matmul(given.T, v, precision="highest")
-    return {"counts": jnp.sum(given, axis=0), "sums": total(features), "errors": total(errors)}
-
-
-def _averaged(state: Tree, sums: Tree, decay: float) -> dict[str, Array]:
-    mix = lambda old, new: decay * old + (1 - decay) * new
-    counts, totals = mix(state["counts"], sums["counts"]), mix(state["sums"], sums["sums"])
-    used = counts[:, None] > LEAST
-    means = totals / jnp.where(used, counts[:, None], 1)
+def _projections(key: Array, wide: int, narrow: int) -> Tree:
+    down, up = jax.random.split(key)
     return {
-        "codebook": jnp.where(used, means, state["codebook"]),
-        "counts": counts,
-        "sums": totals,
-    }
-
-
-def _replaced(state: Tree, sums: Tree, dead_below: float, key: PRNGKey) -> dict[str, Array]:
-    codebook, counts = state["codebook"], state["counts"]
-    fresh = jnp.mean(counts)
-    dead = (counts < dead_below * fresh) & jnp.any(sums["counts"] > 0)
-    which, where = jax.random.split(key)
-    parents = jax.random.categorical(which, jnp.log(sums["counts"]), shape=counts.shape)
-    variance = sums["errors"] / (jnp.maximum(sums["counts"], 1) * codebook.shape[1])
-    noise = jax.random.normal(where, codebook.shape)
-    drawn = codebook[parents] + jnp.sqrt(variance)[parents, None] * noise
-    put = lambda new, old: jnp.where(dead.reshape(dead.shape + (1,) * (old.ndim - 1)), new, old)
-    return {
-        "codebook": put(drawn, codebook),
-        "counts": put(fresh, counts),
-        "sums": put(fresh * drawn, state["sums"]),
+        "down": jax.random.normal(down, (wide, narrow)) / jnp.sqrt(wide),
+        "up": jax.random.normal(up, (narrow, wide)) / jnp.sqrt(narrow),
     }

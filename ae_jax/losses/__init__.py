@@ -59,7 +59,13 @@ from ae_jax.losses.power_spherical import (
     log_sphere_area,
     power_spherical_nll,
 )
-from ae_jax.losses.quantization import codebook, commitment, nearest_codes, straight_through
+from ae_jax.losses.quantization import (
+    codebook,
+    commitment,
+    nearest_codes,
+    rotate_through,
+    straight_through,
+)
 from ae_jax.losses.reconstruction import (
     absolute_error,
     binary_cross_entropy,
@@ -174,6 +180,7 @@ __all__ = [
     "power_spherical_nll",
     "relativistic_discriminator",
     "relativistic_generator",
+    "rotate_through",
     "scale_gradient",
     "sparsity_kl",
     "squared_error",

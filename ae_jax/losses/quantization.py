@@ -67,6 +67,48 @@ def straight_through(features: chex.Array, codes: chex.Array) -> jax.Array:
     return jax.lax.stop_gradient(codes) + (features - jax.lax.stop_gradient(features))
 
 
+def rotate_through(features: chex.Array, codes: chex.Array) -> jax.Array:
+    """The codes in value, bit for bit; in gradient the rotation that takes the features to them.
+
+    Codes are sg[‖e‖ / ‖z_e‖ R] z_e with R = I − 2 w w′ + 2 ê ẑ′, ẑ and ê the directions of z_e and
+    e, and w that of ẑ + ê: R turns ẑ into ê within their plane. A gradient at the code is turned
+    back and scaled, so that its angle to the code becomes its angle to the features, where straight
+    through leaves it as it is. Where either vector is 0 there is no rotation, and the gradient goes
+    straight through.
+
+    Args:
+      features: z_e, `[*positions, d]`.
+      codes: the nearest codes, of the same shape; they get no gradient.
+
+    Returns:
+      Of the same shape.
+
+    Raises:
+      ShapeError: if the shapes differ.
+
+    References:
+      Fifty et al., "Restructuring vector quantization with the rotation trick", 2024, §4.2.
+
+    >>> z, e = jnp.array([1.0, 0.0]), jnp.array([0.0, 2.0])
+    >>> pulled = jax.grad(lambda z: jnp.sum(jnp.array([0.0, 1.0]) * rotate_through(z, e)))(z)
+    >>> [round(float(x), 4) for x in pulled]  # along the code, so along z, at twice the size
+    [2.0, 0.0]
+    """
+    require_same_shape(features=features, codes=codes)
+    features, codes = at_least_float32(features, codes)
+    fixed, codes = jax.lax.stop_gradient((features, codes))
+    norm = lambda v: jnp.sqrt(jnp.sum(jnp.square(v), axis=-1, keepdims=True))
+    direction = lambda v: v / jnp.where(norm(v) > 0, norm(v), 1)
+    of_features, of_codes = direction(fixed), direction(codes)
+    between = direction(of_features + of_codes)
+    along = lambda axis: jnp.sum(axis * features, axis=-1, keepdims=True)
+    turned = features - 2 * along(between) * between + 2 * along(of_features) * of_codes
+    usable = (norm(fixed) > 0) & (norm(codes) > 0)
+    scale = norm(codes) / jnp.where(usable, norm(fixed), 1)
+    moved = jnp.where(usable, scale * turned, features)
+    return codes + (moved - jax.lax.stop_gradient(moved))
+
+
 def commitment(features: chex.Array, codes: chex.Array) -> jax.Array:
     """‖z_e − sg[e]‖², which holds the features to their codes; its gradient is the features' alone.
 
