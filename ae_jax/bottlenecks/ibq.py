@@ -1,0 +1,65 @@
+"""Index backpropagation: every code of the codebook has a part in the gradient."""
+
+import jax
+import jax.numpy as jnp
+
+from ae_jax.bottlenecks._shapes import latent_shape, no_stats, same_state
+from ae_jax.distributions import Quantized, UniformCodes
+from ae_jax.errors import require_positive_ints
+from ae_jax.registry import BOTTLENECKS
+from ae_jax.types import Bottleneck, Codes
+
+
+@BOTTLENECKS.register
+def ibq(latent_dim: int | tuple[int, ...], num_codes: int = 1024) -> Bottleneck:
+    """Z = Ind C with Ind = onehot(p) + p − sg[p], p = softmax(C z_e) (Shi et al. 2024).
+
+    In value the code of the largest product with the features, not the nearest one; ties go to the
+    lower number. The gradient passes straight through the choice of the code and not past it: it
+    reaches z_e and all codes by the softmax, the chosen one directly as well. To be trained with
+    `ae.terms.codebook` and `ae.terms.commitment`.
+
+    Args:
+      latent_dim: the shape `(*positions, d)` of z, or d alone for one position; the encoder must
+        emit the same.
+      num_codes: how many codes there are.
+
+    Returns:
+      A Bottleneck.
+
+    Raises:
+      ConfigError: an argument outside its range.
+
+    References:
+      Shi et al., "Scalable image tokenization with index backpropagation quantization", 2024.
+
+    Example:
+      >>> bottleneck = ibq((4, 4, 8), num_codes=64)
+      >>> bottleneck.codes.shape, bottleneck.codes.size
+      ((4, 4), 64)
+    """
+    shape = latent_shape(latent_dim)
+    require_positive_ints(num_codes=num_codes)
+
+    def posterior(params, state, features):
+        del state
+        codebook, features = params["codebook"], features.astype(jnp.float32)
+        logits = jnp.matmul(features, codebook.T, precision="highest")
+        numbers = jnp.argmax(logits, axis=-1).astype(jnp.int32)
+        codes, soft = codebook[numbers], jax.nn.softmax(logits, axis=-1)
+        moved = jnp.matmul(soft - jax.lax.stop_gradient(soft), codebook)  # 0 in value
+        return Quantized(codes + moved, features, codes, numbers)
+
+    return Bottleneck(
+        latent_shape=shape,
+        feature_shape=shape,
+        init=lambda key: ({"codebook": jax.random.normal(key, (num_codes, shape[-1]))}, {}),
+        posterior=posterior,
+        latent=lambda params, state, posterior, key: posterior.value,
+        prior=lambda params, state: UniformCodes(params["codebook"], shape[:-1]),
+        stats=no_stats,
+        update=same_state,
+        codes=Codes(
+            shape[:-1], num_codes, lambda params, state, numbers: params["codebook"][numbers]
+        ),
+    )
