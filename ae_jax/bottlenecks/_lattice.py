@@ -47,7 +47,8 @@ class Lattice(NamedTuple):
 
     def codes(self, digits: Array) -> Array:
         """The codes of these levels, float32 `[*positions, d]`."""
-        return (digits.astype(jnp.float32) - np.float32(self.centre)) / np.float32(self.unit)
+        centre, unit = np.asarray((self.centre, self.unit), np.float32)
+        return (digits.astype(jnp.float32) - centre) / unit
 
 
 def require_numbered(lattice: Lattice) -> None:
@@ -89,12 +90,12 @@ class UniformLattice:
     @property
     def mean(self) -> Array:
         """The mean level everywhere."""
-        return self._everywhere((np.float32(self.lattice.levels) - 1) / 2)
+        return self._everywhere((np.array(self.lattice.levels) - 1) / 2)
 
     @property
     def mode(self) -> Array:
         """The lowest level everywhere: all are equally probable."""
-        return self._everywhere(np.zeros(len(self.lattice.levels), np.float32))
+        return self._everywhere(np.zeros(len(self.lattice.levels)))
 
     def _everywhere(self, digits: np.ndarray) -> Array:
         code = self.lattice.codes(jnp.asarray(digits))
@@ -167,8 +168,7 @@ class SideBySide(NamedTuple):
     def log_prob(self, value: Array) -> Array | None:
         """The sum of the parts' log-probabilities; None where they have none."""
         pieces = jnp.split(value, len(self.parts), axis=-1)
-        found = [part.log_prob(own) for part, own in zip(self.parts, pieces, strict=True)]
-        return None if any(one is None for one in found) else sum(found)
+        return total([part.log_prob(own) for part, own in zip(self.parts, pieces, strict=True)])
 
     def sample(self, key: PRNGKey) -> Array:
         """One draw of each."""
@@ -202,9 +202,15 @@ def together(pieces: Sequence[Array]) -> Array:
     return jnp.concatenate(pieces, axis=-1)
 
 
+def total(nats: Sequence[Array | None]) -> Array | None:
+    """Their sum; None if one is None."""
+    known = [value for value in nats if value is not None]
+    return functools.reduce(jnp.add, known) if len(known) == len(nats) else None
+
+
 @kl_divergence.register
 def _(posterior: SideBySide, prior: Distribution) -> Array | None:
     if not isinstance(prior, SideBySide):
         return None
-    found = [kl_divergence(*pair) for pair in zip(posterior.parts, prior.parts, strict=True)]
-    return None if any(one is None for one in found) else sum(found)
+    pairs = zip(posterior.parts, prior.parts, strict=True)
+    return total([kl_divergence(*pair) for pair in pairs])

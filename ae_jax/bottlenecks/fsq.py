@@ -4,11 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import losses
+from ae_jax._registry import BOTTLENECKS
 from ae_jax.bottlenecks._lattice import Lattice, UniformLattice, require_numbered
 from ae_jax.bottlenecks._shapes import latent_shape, no_stats, same_state
 from ae_jax.distributions import Quantized
 from ae_jax.errors import ConfigError
-from ae_jax.registry import BOTTLENECKS
 from ae_jax.types import Bottleneck, Codes
 
 SLACK = 1e-3  # the share by which the bounds lie beyond the outermost levels

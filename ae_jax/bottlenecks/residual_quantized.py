@@ -1,9 +1,12 @@
 """Several codes a position, each of what those before it left over."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
 from ae_jax import losses
+from ae_jax._registry import BOTTLENECKS
 from ae_jax.bottlenecks import _codebook
 from ae_jax.bottlenecks._codebook import Averages
 from ae_jax.bottlenecks._lattice import SumOfCodes
@@ -11,7 +14,6 @@ from ae_jax.bottlenecks._shapes import latent_shape, no_stats, same_state
 from ae_jax.distributions import Quantized
 from ae_jax.errors import require_positive_ints
 from ae_jax.losses._arguments import require_unit_interval
-from ae_jax.registry import BOTTLENECKS
 from ae_jax.types import Bottleneck, Codes
 
 
@@ -92,8 +94,9 @@ def residual_quantized(
             found.append((rest, codebook[numbers], numbers))
             rest = rest - jax.lax.stop_gradient(codebook[numbers])
         rests, codes, numbers = zip(*found, strict=True)
-        value = through(features, sum(codes))
-        return Quantized(value, jnp.stack(rests), jnp.stack(codes), jnp.stack(numbers, axis=-1))
+        rests, codes = jnp.stack(rests), jnp.stack(codes)
+        value = through(features, jnp.sum(codes, axis=0))
+        return Quantized(value, rests, codes, jnp.stack(numbers, axis=-1))
 
     def latent(params, state, posterior, key, train=False):
         if not train or key is None or not dropout:
@@ -107,11 +110,11 @@ def residual_quantized(
 
     def stats(state, posterior, z):
         numbers = jnp.moveaxis(posterior.numbers, -1, 0)
-        each = jax.vmap(lambda *rows: _codebook.sums_of(*rows, num_codes))
+        each = jax.vmap(functools.partial(_codebook.sums_of, size=num_codes))
         return each(posterior.features, posterior.codes, numbers)
 
     def update(state, sums, key):
-        each = jax.vmap(lambda *rows: _codebook.updated(*rows, how))
+        each = jax.vmap(functools.partial(_codebook.updated, how=how))
         return each(state, sums, jax.random.split(key, levels))
 
     def start(params, state, features, key):
@@ -125,7 +128,8 @@ def residual_quantized(
 
     def of_numbers(params, state, numbers):
         codebooks = codebooks_of(params, state)
-        return sum(codebooks[i][numbers[..., i]] for i in range(numbers.shape[-1]))
+        codes = [codebooks[i][numbers[..., i]] for i in range(numbers.shape[-1])]
+        return jnp.sum(jnp.stack(codes), axis=0)
 
     return Bottleneck(
         latent_shape=shape,

@@ -18,6 +18,7 @@ from ae_jax.losses.adversarial import (
     wasserstein_critic,
     wasserstein_generator,
 )
+from ae_jax.losses.binary_codes import bit_entropy, code_probabilities, usage_deficit
 from ae_jax.losses.bounds import (
     ciwae,
     doubly_reparameterized_bound,
@@ -111,11 +112,13 @@ __all__ = [
     "KLParts",
     "absolute_error",
     "binary_cross_entropy",
+    "bit_entropy",
     "bits_per_dim",
     "bounded_log_var",
     "capacity",
     "categorical_nll",
     "ciwae",
+    "code_probabilities",
     "codebook",
     "commitment",
     "continuous_bernoulli_mean",
@@ -190,6 +193,7 @@ __all__ = [
     "student_t_nll",
     "top_k",
     "top_k_of_dead",
+    "usage_deficit",
     "wasserstein_critic",
     "wasserstein_generator",
     "zero_inflated_negative_binomial",

@@ -21,7 +21,7 @@ from ae_jax.terms.divergence import (
 )
 from ae_jax.terms.penalties import gradient_penalty, r1, r2
 from ae_jax.terms.perceptual import feature_matching, learned_similarity, perceptual
-from ae_jax.terms.quantization import codebook, commitment
+from ae_jax.terms.quantization import code_entropy, code_usage, codebook, commitment
 from ae_jax.terms.reconstruction import (
     absolute_error,
     cosine,
@@ -46,6 +46,8 @@ __all__ = [
     "absolute_error",
     "capacity",
     "ciwae",
+    "code_entropy",
+    "code_usage",
     "codebook",
     "commitment",
     "contractive",
