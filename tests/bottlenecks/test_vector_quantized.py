@@ -250,9 +250,104 @@ def test_the_prior_is_uniform_over_codes_and_the_posterior_is_one(decay):
     np.testing.assert_array_equal(prior.mode, np.broadcast_to(codebook[0], SHAPE))
 
 
+def test_smoothed_counts_are_laplaces():
+    found = states(made(smoothing=0.1), DATA[:1], MASK[:1])
+    codebook, counts, totals = averages(found)[0]
+    codebook = np.float64(codebook)
+    _, counts, totals = reference.moving_average(
+        (codebook, counts, totals), DATA[0][MASK[0]], DECAY
+    )
+    total = counts.sum()
+    smoothed = (counts + 0.1) / (total + CODES * 0.1) * total
+    np.testing.assert_allclose(found[1]["codebook"], totals / smoothed[:, None], rtol=1e-4)
+
+
+def test_codes_of_unit_length_are_nearest_by_cosine_and_follow_means_of_directions():
+    bottleneck = made(cosine=True)
+    found = states(bottleneck, 5 * DATA[:1], MASK[:1])
+    codebook = np.float64(found[0]["codebook"])
+    np.testing.assert_allclose(np.linalg.norm(codebook, axis=1), 1, rtol=1e-5)
+    directions = DATA[0] / np.linalg.norm(DATA[0], axis=-1, keepdims=True)
+    x = jnp.asarray(5 * DATA[0, 0])
+    q = bottleneck.posterior({}, jax.tree.map(jnp.asarray, found[0]), x)
+    np.testing.assert_array_equal(q.numbers, np.argmax(directions[0] @ codebook.T, axis=-1))
+    old = codebook, np.ones(CODES), codebook
+    means, counts, _ = reference.moving_average(old, directions[MASK[0]], DECAY)
+    wanted = means / np.linalg.norm(means, axis=1, keepdims=True)
+    np.testing.assert_allclose(found[1]["codebook"], wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found[1]["counts"], counts, rtol=1e-5)
+
+
+def test_factorised_codes_are_looked_up_in_fewer_dimensions():
+    """z = up(e), e nearest to down(z_e); gradients through both matrices and past the code."""
+    bottleneck = ae.bottlenecks.vector_quantized((2, 5), CODES, code_dim=2)
+    params, state = bottleneck.init(jax.random.key(0))
+    features, weights = RNG.normal(size=(2, 2, 5)).astype(np.float32)
+
+    def weighted(params, features):
+        q = bottleneck.posterior(params, state, features)
+        return jnp.sum(weights * q.value), q
+
+    run = fast.jit(jax.grad(weighted, argnums=(0, 1), has_aux=True))
+    (to_params, to_features), q = run(params, features)
+    down, up, codebook = map(np.float64, (params["down"], params["up"], state["codebook"]))
+    numbers = reference.nearest(features @ down, codebook)
+    np.testing.assert_array_equal(q.numbers, numbers)
+    np.testing.assert_allclose(q.value, codebook[numbers] @ up, rtol=1e-5)
+    back = weights @ up.T
+    np.testing.assert_allclose(to_features, back @ down.T, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(to_params["down"], features.T @ back, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(to_params["up"], codebook[numbers].T @ weights, rtol=1e-4, atol=1e-5)
+
+
+def test_the_rotation_trick_has_the_same_forward_pass_and_another_gradient():
+    plain, turned = (made(rotation=rotation) for rotation in (False, True))
+    state, x = state_of(plain), jnp.asarray(DATA[0])
+    values = [b.posterior({}, state, x).value for b in (plain, turned)]
+    np.testing.assert_allclose(values[1], values[0], rtol=0, atol=1e-6)
+    pull = lambda b: jax.grad(lambda x: jnp.sum(jnp.sin(b.posterior({}, state, x).value)))(x)
+    assert np.abs(pull(turned) - pull(plain)).max() > 0.1
+
+
+def test_k_means_starts_the_codebook_in_the_clusters_of_the_first_batch():
+    centres = 5 * RNG.normal(size=(CODES, D))
+    x = centres[RNG.integers(CODES, size=(40, 2))] + 0.01 * RNG.normal(size=(40, 2, D))
+    x = x.astype(np.float32)
+    found = []
+    for decay in (DECAY, None):
+        bottleneck = ae.bottlenecks.vector_quantized((2, D), CODES, decay, kmeans=True)
+        params, state = bottleneck.init(jax.random.key(0))
+        start = fast.jit(bottleneck.start)
+        params, state = start(params, state, x, jax.random.key(5))
+        found.append((params if decay is None else state)["codebook"])
+        if decay is not None:
+            np.testing.assert_allclose(state["counts"].sum(), 80)
+            sums = state["counts"][:, None] * state["codebook"]
+            np.testing.assert_allclose(state["sums"], sums, rtol=1e-6)
+    np.testing.assert_array_equal(*found)
+    # Each vector is near a code, and Lloyd's steps have converged: codes are their vectors' means.
+    rows = np.float64(x.reshape(-1, D))
+    numbers = reference.nearest(rows, np.float64(found[0]))
+    for j in np.unique(numbers):
+        np.testing.assert_allclose(found[0][j], rows[numbers == j].mean(0), rtol=1e-4, atol=1e-4)
+    assert made().start is None
+
+
+def test_more_codes_than_the_first_batch_holds_are_refused():
+    bottleneck = ae.bottlenecks.vector_quantized((2, D), 50, kmeans=True)
+    message = (
+        r"num_codes=50 codes cannot be drawn from the 48 vectors of the first batch \(24 examples "
+        r"of 2\): take num_codes=48 or fewer, a batch of 25 or more, or kmeans=False"
+    )
+    with pytest.raises(ae.errors.ConfigError, match=message):
+        bottleneck.start(*bottleneck.init(jax.random.key(0)), jnp.zeros((24, 2, D)), None)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"code_dim": 0}, "code_dim must be a positive whole number, got 0"),
+        ({"smoothing": -1e-5}, r"smoothing must lie in \[0, 1\), got -1e-05"),
         ({"latent_dim": 0}, "latent_dim must be a positive whole number"),
         ({"num_codes": 0}, "num_codes must be a positive whole number, got 0"),
         ({"num_codes": 2.5}, "num_codes must be a positive whole number, got 2.5"),

@@ -82,6 +82,29 @@ def test_codes_in_value_and_features_in_gradient():
     assert not to_codes.any()
 
 
+def test_the_gradient_is_turned_back_by_the_rotation_of_the_features_to_their_codes():
+    features, codes, weights = RNG.normal(size=(3, 5, 4)).astype(np.float32)
+    through = lambda f, c: quantization.rotate_through(f, c)
+    pulled = fast.jit(jax.grad(lambda f, c: jnp.sum(weights * through(f, c)), argnums=(0, 1)))
+    np.testing.assert_array_equal(fast.jit(through)(features, codes), codes)  # as straight through
+    to_features, to_codes = pulled(features, codes)
+    for found, e, q, w in zip(to_features, features, codes, weights, strict=True):
+        turn = reference.rotation(e, q)
+        np.testing.assert_allclose(turn @ e, q, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(found, turn.T @ w, rtol=1e-4, atol=1e-5)
+    assert not to_codes.any()
+
+
+def test_where_there_is_no_rotation_the_gradient_is_finite():
+    features = jnp.array([[0.0, 0.0], [1.0, 0.0], [1.0, 2.0]])
+    codes = jnp.array([[1.0, 1.0], [0.0, 0.0], [-1.0, -2.0]])
+    value, pulled = quantization.rotate_through(features, codes), jnp.array([3.0, 4.0])
+    pull = jax.grad(lambda f: jnp.sum(pulled * quantization.rotate_through(f, codes)))(features)
+    np.testing.assert_array_equal(value, codes)
+    np.testing.assert_array_equal(pull[:2], [[3, 4], [3, 4]])  # straight through
+    assert np.isfinite(pull).all()
+
+
 @pytest.mark.parametrize(
     ("function", "shapes", "message"),
     [
@@ -93,6 +116,7 @@ def test_codes_in_value_and_features_in_gradient():
         ),
         (quantization.nearest_codes, ((), (4, 1)), r"features \(\) and codebook \(4, 1\)"),
         (quantization.straight_through, ((5, 3), (5, 2)), r"features \(5, 3\), codes \(5, 2\)"),
+        (quantization.rotate_through, ((5, 3), (5, 2)), r"features \(5, 3\), codes \(5, 2\)"),
         (quantization.commitment, ((5, 3), (3,)), r"features \(5, 3\), codes \(3,\)"),
         (quantization.codebook, ((5, 3), (3,)), r"shape, got .*\(5, 3\)"),
     ],

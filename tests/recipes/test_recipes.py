@@ -25,6 +25,10 @@ OPTIONS |= {
     "flow_prior_vae": {"layers": 1},
     "vamp_vae": {"pseudo_inputs": 8},
 }
+OPTIONS["fsq_vae"] = {"levels": 4}
+OPTIONS |= {f"{name}_vae": {"num_codes": 8} for name in ("rotation_vq", "sim_vq", "ibq")}
+OPTIONS["residual_vq_vae"] = {"num_codes": 8, "levels": 2, "dropout": 0.5}
+OPTIONS["dvae"] = {"num_codes": 8}
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(8, 6)).astype(np.float32)
 LATE = 1_000_000  # a step at which every schedule has ended
@@ -200,6 +204,10 @@ def test_the_defaults_are_those_of_the_papers():
     assert arguments("masked_autoencoder")["rate"] == 0.75  # He et al. 2022
     # van den Oord et al. 2017
     assert arguments("vq_vae") == {"num_codes": 512, "beta": 0.25, "decay": 0.99}
+    assert arguments("rotation_vq_vae")["beta"] == 1.0  # Fifty et al. 2024
+    assert arguments("fsq_vae") == {"levels": (8, 5, 5, 5)}  # Mentzer et al. 2023
+    # Ramesh et al. 2021
+    assert (arguments("dvae")["temperature"], arguments("dvae")["final_temperature"]) == (1, 1 / 16)
 
 
 def test_the_encoder_of_a_masked_autoencoder_sees_a_quarter_of_the_patches():

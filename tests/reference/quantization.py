@@ -34,3 +34,48 @@ def moving_average(state, features, decay):
     counts = decay * counts + (1 - decay) * new_counts
     totals = decay * totals + (1 - decay) * new_totals
     return totals / counts[:, None], counts, totals
+
+
+def rotation(features, codes):
+    """The matrix that takes features to codes, of Fifty et al. 2024, §4.2, for one vector each."""
+    e, q = np.float64(features), np.float64(codes)
+    a, b = e / np.linalg.norm(e), q / np.linalg.norm(q)
+    w = (a + b) / np.linalg.norm(a + b)
+    turn = np.eye(len(e)) - 2 * np.outer(w, w) + 2 * np.outer(b, a)
+    return np.linalg.norm(q) / np.linalg.norm(e) * turn
+
+
+def residual(features, codebooks):
+    """Numbers `[*positions, levels]` and the residuals that each level saw `[levels, …]`."""
+    rest, numbers, rests = np.float64(features), [], []
+    for codebook in np.float64(codebooks):
+        rests.append(rest)
+        numbers.append(nearest(rest, codebook))
+        rest = rest - codebook[numbers[-1]]
+    return np.stack(numbers, -1), np.stack(rests)
+
+
+def soft_assignment(features, size, temperature):
+    """All codes {-size, size}^d by number, and softmax(-‖z - c‖² / τ) over them."""
+    d = features.shape[-1]
+    numbers = np.arange(2**d)
+    codes = size * (2.0 * (numbers[:, None] >> np.arange(d) & 1) - 1)
+    squares = np.sum((np.float64(features)[..., None, :] - codes) ** 2, axis=-1)
+    weights = np.exp(-(squares - squares.min(-1, keepdims=True)) / temperature)
+    return codes, weights / weights.sum(-1, keepdims=True)
+
+
+def entropy(p):
+    return -np.sum(np.where(p > 0, p * np.log(np.where(p > 0, p, 1)), 0), axis=-1)
+
+
+def bit_entropy(logits):
+    p = 1 / (1 + np.exp(-np.float64(logits)))
+    value = np.sum(entropy(np.stack([p, 1 - p], -1)))
+    return value, max(value, 1e-3)
+
+
+def usage_deficit(probabilities):
+    p = np.float64(probabilities)
+    value = np.sum(np.sum(p, axis=-1) * np.log(p.shape[-1]) - entropy(p))
+    return value, np.sum(np.log(p.shape[-1]) + entropy(p))

@@ -99,6 +99,10 @@ GROUPS = {
     "quantized": Group(
         terms.commitment() + terms.kl(), ae.bottlenecks.vector_quantized((2, 3), num_codes=8)
     ),
+    "bits": Group(
+        terms.code_entropy() + terms.code_usage(group=2) + terms.commitment(),
+        ae.bottlenecks.bsq((2, 4)),
+    ),
     "learned codebook": Group(
         terms.codebook() + terms.commitment(),
         ae.bottlenecks.vector_quantized((2, 3), num_codes=8, decay=None),

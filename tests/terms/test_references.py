@@ -5,10 +5,12 @@ value, or to the sum of the absolute summands where these cancel (*).
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -18,6 +20,7 @@ from tests.reference import (
     bounds,
     discrepancy,
     divergences,
+    quantization,
     reconstruction,
     sparsity,
     structural,
@@ -193,6 +196,30 @@ def quantized():
     return Setting(model, outputs, context._replace(variables=variables))
 
 
+@functools.cache
+def bits():
+    made = quantized()
+    bottleneck = ae.bottlenecks.bsq((2, 3), 0.5)
+    features = jnp.asarray(made.outputs.posterior.features, jnp.float32)
+    posterior = jax.vmap(lambda row: bottleneck.posterior({}, {}, row))(features)
+    return made._replace(outputs=made.outputs._replace(posterior=posterior))
+
+
+def soft_codes(made):
+    features = np.float64(quantized().outputs.posterior.features)
+    features = features / np.linalg.norm(features, axis=-1, keepdims=True)
+    return quantization.soft_assignment(features, 3**-0.5, 0.5)[1]
+
+
+def code_entropy(made):
+    return quantization.entropy(soft_codes(made)).sum(1)
+
+
+def code_usage(made):
+    mean = soft_codes(made)[VALID].mean((0, 1))
+    return 2 * (math.log(8) - quantization.entropy(mean))
+
+
 gaussian = functools.partial(setting, "gaussian")
 sparse = functools.partial(setting, "sparse")
 images = functools.partial(setting, "identity", (22, 23, 2), LINEAR, LINEAR)
@@ -241,6 +268,8 @@ ROWS = (
     Row(terms.dead_units(k=2), test_dead_units.made, dead),
     Row(terms.commitment(), quantized, to_codes),
     Row(terms.codebook(), quantized, to_codes),
+    Row(terms.code_entropy(), bits, code_entropy),
+    Row(terms.code_usage(), bits, code_usage),
     Row(terms.contractive(), one_layer, contractive),
     Row(terms.decoder_gradient(probes=None), linear_decoder, decoder_matrix),
     Row(
