@@ -17,7 +17,7 @@ def logits(rng):
 
 
 def probabilities(rng):
-    return (rng.dirichlet(np.ones(4), size=3),)
+    return (rng.dirichlet(np.full(4, 20.0), size=3),)
 
 
 class TestProperties(FusedProperties):
