@@ -149,11 +149,11 @@ class Bits(Quantized):
     """A code of two levels a dimension.
 
     Attributes:
-      logits: log q(upper) − log q(lower) of each bit under the soft assignment that entropy terms
-        use, `[*positions, d]`.
+      bit_logits: log q(upper) − log q(lower) of each bit, `[*positions, d]`, under the soft
+        assignment that entropy terms use.
     """
 
-    logits: Array
+    bit_logits: Array
 
 
 class SideBySide(NamedTuple):
@@ -191,8 +191,8 @@ class SideBySide(NamedTuple):
         return jnp.stack([part.numbers for part in self.parts], axis=-1)
 
     def __getattr__(self, name: str) -> Array:
-        """What each part has under this name, such as features, codes, logits, stacked."""
-        if name not in ("features", "codes", "logits"):
+        """What each part has under this name, such as features and codes, stacked."""
+        if name not in ("features", "codes"):
             raise AttributeError(name)
         return jnp.stack([getattr(part, name) for part in self.parts], axis=1)
 

@@ -61,6 +61,11 @@ class CategoricalCodes:
         return self.codebook[self.numbers]
 
     @property
+    def code_logits(self) -> Array:
+        """The logits, by the name that terms ask for."""
+        return self.logits
+
+    @property
     def numbers(self) -> Array:
         """Theirs in the codebook, int32 `[*positions]`."""
         return jnp.argmax(self.logits, axis=-1).astype(jnp.int32)

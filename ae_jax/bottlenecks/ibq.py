@@ -1,5 +1,7 @@
 """Index backpropagation: every code of the codebook has a part in the gradient."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
@@ -7,7 +9,19 @@ from ae_jax._registry import BOTTLENECKS
 from ae_jax.bottlenecks._shapes import latent_shape, no_stats, same_state
 from ae_jax.distributions import Quantized, UniformCodes
 from ae_jax.errors import require_positive_ints
-from ae_jax.types import Bottleneck, Codes
+from ae_jax.types import Array, Bottleneck, Codes
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Indexed(Quantized):
+    """The code of the largest probability.
+
+    Attributes:
+      code_logits: of all codes, `[*positions, codes]`.
+    """
+
+    code_logits: Array
 
 
 @BOTTLENECKS.register
@@ -48,7 +62,7 @@ def ibq(latent_dim: int | tuple[int, ...], num_codes: int = 1024) -> Bottleneck:
         numbers = jnp.argmax(logits, axis=-1).astype(jnp.int32)
         codes, soft = codebook[numbers], jax.nn.softmax(logits, axis=-1)
         moved = jnp.matmul(soft - jax.lax.stop_gradient(soft), codebook)  # 0 in value
-        return Quantized(codes + moved, features, codes, numbers)
+        return Indexed(codes + moved, features, codes, numbers, logits)
 
     return Bottleneck(
         latent_shape=shape,

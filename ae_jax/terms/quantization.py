@@ -1,5 +1,6 @@
 """What draws features and codes together, and what spreads codes over their codebook."""
 
+import functools
 from typing import Any
 
 import jax
@@ -58,15 +59,23 @@ def codebook(outputs: Outputs, context: Context) -> Array:
 
 @registered()
 def code_entropy(outputs: Outputs, context: Context) -> Array:
-    """Σ H(q(c | x)) over positions: how undecided the soft assignment of signs is (Yu et al. 2024).
+    """Σ H(q(c | x)) over positions: how undecided the soft assignment to codes is (Yu et al. 2024).
 
-    Of `ae.bottlenecks.lfq` and `bsq`, in closed form, since their bits are independent given x.
+    Of `ae.bottlenecks.lfq` and `bsq` in closed form, since their bits are independent given x; of
+    `ibq` and `gumbel_softmax` over all codes.
 
     Returns:
       `[b]`, nats.
     """
     del context
-    return jax.vmap(losses.bit_entropy)(_logits(outputs, "code_entropy"))
+
+    def one(bits, codes):
+        if bits is not None:
+            return jax.vmap(losses.bit_entropy)(bits)
+        log_q = jax.nn.log_softmax(codes, axis=-1)
+        return -jnp.sum(jnp.exp(log_q) * log_q, axis=range(1, log_q.ndim))
+
+    return functools.reduce(jnp.add, [one(*part) for part in _soft(outputs, "code_entropy")])
 
 
 def _check_group(group: int | None) -> None:
@@ -78,7 +87,7 @@ def _check_group(group: int | None) -> None:
 def code_usage(outputs: Outputs, context: Context, group: int | None = None) -> Array:
     """Positions · KL(q̄(c) ‖ uniform), q̄ the mean of q(c | x) over the global batch and positions.
 
-    Of `ae.bottlenecks.lfq` and `bsq`. It is positions · (log K − H(q̄)): with `code_entropy` the
+    Of the quantisers of `code_entropy`. It is positions · (log K − H(q̄)): with `code_entropy` the
     entropy loss of Yu et al. 2024 but for a constant. The 2^d codes of d bits are too many to hold
     for large d: the d / `group` groups of bits are then taken for independent, as in Zhao et al.
     2024, which bounds the divergence from below.
@@ -86,33 +95,48 @@ def code_usage(outputs: Outputs, context: Context, group: int | None = None) -> 
     Args:
       outputs: of the forward pass.
       context: of the batch.
-      group: how many bits are taken together, a divisor of d; None: the largest up to 9.
+      group: how many bits are taken together, a divisor of d; None: the largest up to 9. Without
+        effect on codes that are not of bits.
 
     Returns:
       Scalar, nats.
     """
-    logits = _logits(outputs, "code_usage")
-    bits = logits.shape[-1]
+
+    def one(bits, codes):
+        if bits is not None:
+            width = _width(bits.shape[-1], group)
+            rows = bits.reshape(len(bits), -1, bits.shape[-1] // width, width)
+            q = losses.code_probabilities(rows)
+        else:
+            q = jax.nn.softmax(codes.reshape(len(codes), -1, codes.shape[-1]), axis=-1)
+        return q.shape[1] * losses.usage_deficit(context.mean(jnp.mean(q, axis=1)))
+
+    return functools.reduce(jnp.add, [one(*part) for part in _soft(outputs, "code_usage")])
+
+
+def _width(bits: int, group: int | None) -> int:
     divisors = [n for n in range(1, bits + 1) if bits % n == 0]
     if group is None:
-        group = max(n for n in divisors if n <= MOST_BITS)
+        return max(n for n in divisors if n <= MOST_BITS)
     if group not in divisors:
         raise ConfigError(
             f"code_usage: group={group} does not divide the {bits} bits of a code: take one of "
             f"{', '.join(map(str, divisors))}"
         )
-    rows = logits.reshape(len(logits), -1, bits // group, group)
-    mean = context.mean(jnp.mean(losses.code_probabilities(rows), axis=1))
-    return rows.shape[1] * losses.usage_deficit(mean)
+    return group
 
 
-def _logits(outputs: Outputs, name: str) -> Array:
-    if not hasattr(outputs.posterior, "logits") or not hasattr(outputs.posterior, "codes"):
+def _soft(outputs: Outputs, name: str) -> list[tuple[Any, Any]]:
+    """The logits of bits, or else those of codes, of every group of the code."""
+    parts = getattr(outputs.posterior, "parts", (outputs.posterior,))
+    kinds = ("bit_logits", "code_logits")
+    found = [tuple(getattr(part, kind, None) for kind in kinds) for part in parts]
+    if (None, None) in found:
         raise PartError(
-            f"the term '{name}' needs the bits of ae.bottlenecks.lfq or bsq, got a posterior of "
-            f"type {type(outputs.posterior).__name__}"
+            f"the term '{name}' needs the soft assignment of ae.bottlenecks.lfq, bsq, ibq or "
+            f"gumbel_softmax, got a posterior of type {type(outputs.posterior).__name__}"
         )
-    return outputs.posterior.logits  # pyright: ignore[reportAttributeAccessIssue]
+    return found  # pyright: ignore[reportReturnType]
 
 
 def _quantized(outputs: Outputs, name: str) -> Any:

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import special
 
 import ae_jax as ae
 from ae_jax import keys as keys_lib
@@ -35,7 +36,9 @@ def test_codes_are_signs_and_the_gradient_passes_straight_through(name):
     np.testing.assert_allclose(q.value, size * np.sign(X[0, 0]), rtol=1e-6)
     np.testing.assert_allclose(codes[int(q.numbers)], q.value, rtol=1e-6)
     assert int(q.numbers) == np.argmax(soft)  # the nearest
-    np.testing.assert_allclose(ae.losses.code_probabilities(q.logits), soft, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(
+        ae.losses.code_probabilities(q.bit_logits), soft, rtol=1e-4, atol=1e-7
+    )
     weights = np.arange(1.0, BITS + 1)
     pulled = jax.grad(lambda f: jnp.sum(weights * bottleneck.posterior({}, {}, f).value))(X[0, 0])
     norm = np.linalg.norm(X[0, 0])
@@ -88,5 +91,29 @@ def test_bad_arguments_and_other_codes_are_refused():
     with pytest.raises(ae.errors.ConfigError, match="group=4 does not divide the 6 bits"):
         fn(outputs(q), None)
     other = ae.bottlenecks.fsq(2, 3).posterior({}, {}, jnp.zeros(2))
-    with pytest.raises(ae.errors.PartError, match="needs the bits of ae.bottlenecks.lfq"):
+    with pytest.raises(ae.errors.PartError, match="needs the soft assignment of"):
         fn(outputs(other), None)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_entropies_of_codes_that_are_not_of_bits(groups):
+    """Of IBQ's softmax over a codebook, each group for itself."""
+    node = {"name": "ibq", "num_codes": 5}
+    bottleneck = ae.bottlenecks.grouped((POSITIONS, BITS), groups, of=node)
+    params, state = bottleneck.init(jax.random.key(0))
+    q = jax.vmap(lambda x: bottleneck.posterior(params, state, x))(jnp.asarray(X))
+    outputs = ae.Outputs(*[None] * 2, q, *[None] * 6)
+    batch = ae.Batch(jnp.asarray(X), valid=jnp.asarray(VALID))
+    context = ae.Context(None, None, batch, None, jnp.int32(0), 100)
+    entropy, usage = (
+        objective.terms[0].fn(outputs, context)
+        for objective in (terms.code_entropy(), terms.code_usage())
+    )
+    wanted = [np.zeros(B), 0.0]
+    for i, part in enumerate(np.split(np.float64(X), groups, axis=-1)):
+        soft = special.softmax(part @ np.float64(params[f"group_{i}"]["codebook"]).T, axis=-1)
+        wanted[0] += reference.entropy(soft).sum(1)
+        mean = soft[VALID].mean((0, 1))
+        wanted[1] += POSITIONS * (np.log(5) - reference.entropy(mean))
+    np.testing.assert_allclose(entropy, wanted[0], rtol=1e-5)
+    np.testing.assert_allclose(usage, wanted[1], rtol=1e-4)
