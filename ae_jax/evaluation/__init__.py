@@ -8,6 +8,7 @@ from ae_jax.evaluation.code_usage import (
     fraction_of_variance_unexplained,
     unit_usage,
 )
+from ae_jax.evaluation.code_use import CodeUse, code_use
 from ae_jax.evaluation.codes import write_codes
 from ae_jax.evaluation.comparison import comparison, over_seeds
 from ae_jax.evaluation.corrupted import (
@@ -59,6 +60,7 @@ __all__ = [
     "Bound",
     "Classifier",
     "CodeUsage",
+    "CodeUse",
     "Imputed",
     "Moments",
     "Rates",
@@ -71,6 +73,7 @@ __all__ = [
     "classifier_features",
     "code_metrics",
     "code_usage",
+    "code_use",
     "comparison",
     "continuity",
     "corrupt",
