@@ -400,6 +400,28 @@ class Autoencoder(NamedTuple):
         features, _, _ = self.encoder.apply(*_part(variables, "encoder"), seen, **told)
         return self.bottleneck.posterior(*_part(variables, "bottleneck"), features)
 
+    def started(self, variables: Variables, batch: Batch, key: PRNGKey) -> Variables:
+        """The variables with the bottleneck started at the features of a first batch, if it can be.
+
+        Args:
+          variables: as initialised.
+          batch: x is `[b, *event]`; `valid` is not looked at.
+          key: a typed key.
+        """
+        if self.bottleneck.start is None:
+            return variables
+        enc, own = _part(variables, "encoder"), _part(variables, "bottleneck")
+
+        def one(x, observed, extras):
+            seen = self.seen(x, observed)
+            return self.encoder.apply(*enc, seen, observed=observed, extras=extras)[0]
+
+        rows = batch.x, batch.observed, dict(batch.extras)
+        features = jax.vmap(one, axis_name=BATCH_AXIS)(*rows)
+        params, state = self.bottleneck.start(*own, features, key)
+        put = lambda trees, tree: {**trees, "bottleneck": tree} if tree else trees
+        return Variables(put(variables.params, params), put(variables.state, state))
+
     def encode(
         self,
         variables: Variables,

@@ -28,7 +28,7 @@ class CodeUse(NamedTuple):
 
     @property
     def perplexity(self) -> np.ndarray:
-        """Of the codes' shares p, exp(-Σ p log p), `[codebooks]`: as many used alike say as much."""
+        """Of shares p, exp(-Σ p log p), `[codebooks]`: so many codes, used alike, say as much."""
 
         def one(counts):
             share = counts / counts.sum()

@@ -163,7 +163,7 @@ def lfq_vae(
     *,
     entropy: float = 0.1,
     gamma: float = 1.0,
-    beta: float = 0.25,
+    beta: float = 0.05,
     **parts: Any,
 ) -> Recipe:
     """Lookup-free quantisation (Yu et al. 2024): signs, decided each and used alike in all.

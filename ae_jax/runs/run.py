@@ -28,6 +28,7 @@ from ae_jax.evaluation.usage import require_gaussians
 from ae_jax.model import Autoencoder
 from ae_jax.objective import Objective
 from ae_jax.precision import compiled_in_float32
+from ae_jax.runs import integers
 from ae_jax.runs.functions import Functions
 from ae_jax.training.feeds import choose_engine, evaluation_program, evaluator
 from ae_jax.training.parallel import strategies as parallel
@@ -163,6 +164,70 @@ class Run:
             )
         decode = self.over_examples("decode", self.functions.decode, in_units=True)
         return decode(self.variables, z, self._fields(extras, len(z)))
+
+    @compiled_in_float32()
+    def codes(
+        self, x: Any, *, observed: Any = None, extras: Mapping[str, Any] | None = None
+    ) -> np.ndarray:
+        """The integers of each example's quantised code; `decode_codes` is the way back.
+
+        Args:
+          x: `[n, *event]`, in the data's units, as for `encode`.
+          observed: see `encode`.
+          extras: see `encode`.
+
+        Returns:
+          int32 `[n, *model.bottleneck.codes.shape]`: one a position, or of residual and grouped
+          quantisers one a position and level or group, from 0 to `codes.size - 1`.
+
+        Raises:
+          PartError: the bottleneck does not quantise.
+        """
+        integers.codes_of(self)
+        records = self._checked(x, observed, extras)
+        numbers = functools.partial(integers.numbers, self.functions)
+        return self.over_examples("codes", numbers)(self.variables, records)
+
+    @compiled_in_float32()
+    def decode_codes(self, numbers: Any, *, extras: Mapping[str, Any] | None = None) -> np.ndarray:
+        """The mean of p(x | z) for the codes that integers stand for, in the data's units.
+
+        `decode_codes(codes(x))` is `reconstruct(x)`.
+
+        Args:
+          numbers: integers `[n, *model.bottleneck.codes.shape]`, as `codes` gives them; of a
+            residual quantiser the first levels alone will do.
+          extras: conditions, each `[n, …]`, for a model that takes them.
+
+        Returns:
+          As `decode`.
+
+        Raises:
+          PartError: the bottleneck does not quantise.
+          ShapeError: integers of another shape.
+          DataError: no integers, or out of range.
+        """
+        numbers = integers.checked(self, numbers)
+        decode = functools.partial(integers.decoded, self.functions)
+        run = self.over_examples(("decode codes", numbers.shape[1:]), decode, in_units=True)
+        return run(self.variables, numbers, self._fields(extras, len(numbers)))
+
+    def code_use(self, data: Any = None) -> evaluation.CodeUse:
+        """How many codes are in use and their perplexity; see `ae.evaluation.code_use`.
+
+        Args:
+          data: `[n, *event]`, a source such as `ae.data.load(…).test`, or None: the test split of
+            the run's own data source. Every example counts.
+
+        Returns:
+          A CodeUse, the same integers on any number of devices.
+
+        Raises:
+          PartError: the bottleneck does not quantise.
+          ConfigError: the data came from memory.
+        """
+        integers.codes_of(self)
+        return integers.use(self, self._split(data, parts=("encoder",)))
 
     @compiled_in_float32()
     def reconstruct(

@@ -14,6 +14,7 @@ from ae_jax.config.sections import VERSION, Config
 from ae_jax.data.dataset import Dataset
 from ae_jax.data.source import nbytes
 from ae_jax.errors import Preempted, WorkdirError
+from ae_jax.runs import first_batch
 from ae_jax.runs import summary as summary_lib
 from ae_jax.runs.fingerprint import fingerprint
 from ae_jax.runs.history import Starts
@@ -118,7 +119,7 @@ class Start:
         init, root = compiler.jit(self.plan.init), keys.root(self.plan.config.training.seed)
         restored = None if checkpoints is None else self._restored(checkpoints)
         if checkpoints is None or restored is None:
-            return self._warm(init(root)), 0
+            return self._warm(first_batch.started(self.plan, init(root), root)), 0
         from ae_jax.training.checkpoint import from_tree
 
         if restored.passed_over:
