@@ -47,17 +47,18 @@ def test_index_backpropagation_reaches_every_code():
     run = fast.jit(jax.grad(weighted, argnums=(0, 1), has_aux=True))
     (to_params, to_features), q = run(params, FEATURES)
     codebook, x, w = map(np.float64, (params["codebook"], FEATURES, WEIGHTS))
-    logits = x @ codebook.T
-    soft, numbers = special.softmax(logits, axis=1), logits.argmax(1)
+    logits = -np.sum((x[:, None] - codebook) ** 2, axis=-1)
+    soft, numbers = special.softmax(logits, axis=1), reference.nearest(x, codebook)
     np.testing.assert_array_equal(q.numbers, numbers)
     np.testing.assert_array_equal(q.value, np.asarray(params["codebook"])[numbers])
     by_code = w @ codebook.T
     to_logits = soft * (by_code - np.sum(soft * by_code, axis=1, keepdims=True))
     direct = np.eye(CODES)[numbers].T @ w
-    np.testing.assert_allclose(
-        to_params["codebook"], direct + to_logits.T @ x, rtol=1e-4, atol=1e-5
-    )
-    np.testing.assert_allclose(to_features, to_logits @ codebook, rtol=1e-4, atol=1e-5)
+    apart = 2 * (x[:, None] - codebook)  # the slope of a logit by its code
+    wanted = direct + np.einsum("nk,nkd->kd", to_logits, apart)
+    np.testing.assert_allclose(to_params["codebook"], wanted, rtol=1e-4, atol=1e-5)
+    wanted = -np.einsum("nk,nkd->nd", to_logits, apart)
+    np.testing.assert_allclose(to_features, wanted, rtol=1e-4, atol=1e-5)
     assert np.all(np.abs(to_params["codebook"]).sum(1) > 0)
 
 

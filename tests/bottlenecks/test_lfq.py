@@ -111,7 +111,9 @@ def test_entropies_of_codes_that_are_not_of_bits(groups):
     )
     wanted = [np.zeros(B), 0.0]
     for i, part in enumerate(np.split(np.float64(X), groups, axis=-1)):
-        soft = special.softmax(part @ np.float64(params[f"group_{i}"]["codebook"]).T, axis=-1)
+        codebook = np.float64(params[f"group_{i}"]["codebook"])
+        squares = np.sum((part[..., None, :] - codebook) ** 2, axis=-1)
+        soft = special.softmax(-squares, axis=-1)
         wanted[0] += reference.entropy(soft).sum(1)
         mean = soft[VALID].mean((0, 1))
         wanted[1] += POSITIONS * (np.log(5) - reference.entropy(mean))

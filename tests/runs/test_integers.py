@@ -9,7 +9,7 @@ import pytest
 import ae_jax as ae
 from ae_jax.errors import ConfigError, DataError, PartError, ShapeError
 from ae_jax.runs.start import Session
-from tests import small
+from tests import small, untrained
 from tests.bottlenecks.quantisers import CASES
 
 X = small.arrays()
@@ -26,7 +26,7 @@ RECIPES = {
 
 @functools.cache
 def run_of(name):
-    return small.fit_quietly(small.config(RECIPES[name](), steps=10, eval_every=10))
+    return untrained.run_of(RECIPES[name](), small.small_test_data())
 
 
 @pytest.mark.parametrize(
@@ -46,8 +46,7 @@ def test_codes_decode_to_the_reconstruction_and_are_those_of_the_latent(name):
     for column, found in zip(columns.T, use.counts, strict=True):
         counts = np.bincount(column)
         np.testing.assert_array_equal(found, counts[counts > 0])
-    test = run.code_use()  # of the run's own test split
-    assert sum(test.counts[0]) == small.TEST * 2
+    assert use.counts[0].sum() == 2 * len(X)
 
 
 def test_the_first_levels_are_a_code_of_their_own():
@@ -67,7 +66,9 @@ def test_codes_and_their_use_are_the_same_integers_on_any_number_of_devices(tmp_
     for devices in (1, 2, 4, 8):
         run = ae.load(tmp_path)
         run.config = ae.config.replaced(run.config, {"parallel.devices": devices})
-        found.append((run.codes(X), *run.code_use().counts, run.code_use().perplexity))
+        use = run.code_use()  # of the run's own test split
+        assert sum(use.counts[0]) == small.TEST * 2
+        found.append((run.codes(X), *use.counts, use.perplexity))
     for other in found[1:]:
         jax.tree.map(np.testing.assert_array_equal, other, found[0])
 
@@ -88,7 +89,7 @@ def test_what_is_no_code_is_refused():
 
 
 def test_a_run_without_integers_says_so():
-    plain = small.fit_quietly(small.config(steps=1, eval_every=1))
+    plain = untrained.run_of(small.vae(), X)
     for use in (plain.codes, plain.decode_codes, plain.code_use):
         with pytest.raises(PartError, match="its bottleneck 'gaussian' does not quantise"):
             use(X)
