@@ -1,5 +1,6 @@
 """Codes as integers of a run: there and back, on any number of devices, and where they start."""
 
+import dataclasses
 import functools
 
 import jax
@@ -8,7 +9,7 @@ import pytest
 
 import ae_jax as ae
 from ae_jax.errors import ConfigError, DataError, PartError, ShapeError
-from ae_jax.runs.start import Session
+from ae_jax.runs.start import Start
 from tests import small, untrained
 from tests.bottlenecks.quantisers import CASES
 
@@ -65,7 +66,8 @@ def test_codes_and_their_use_are_the_same_integers_on_any_number_of_devices(tmp_
     found = []
     for devices in (1, 2, 4, 8):
         run = ae.load(tmp_path)
-        run.config = ae.config.replaced(run.config, {"parallel.devices": devices})
+        config = ae.config.replaced(run.config, {"parallel.devices": devices})
+        run = dataclasses.replace(run, config=config)
         use = run.code_use()  # of the run's own test split
         assert sum(use.counts[0]) == small.TEST * 2
         found.append((run.codes(X), *use.counts, use.perplexity))
@@ -103,7 +105,12 @@ def starting(devices, batch=16):
 
 def test_a_codebook_starts_at_the_first_batch_on_any_number_of_devices(monkeypatch):
     seen = []
-    monkeypatch.setattr(Session, "_train", lambda self, state, *rest: seen.append(state))
+
+    def taken(self, state, *rest):
+        seen.append(state)
+        return state, {}
+
+    monkeypatch.setattr(Start, "_train", taken)
     for devices in (1, min(4, jax.device_count())):
         ae.fit_config(starting(devices), progress=False)
     one, many = (jax.device_get(state.variables) for state in seen)
@@ -116,7 +123,7 @@ def test_a_codebook_starts_at_the_first_batch_on_any_number_of_devices(monkeypat
 
 
 def test_more_codes_than_the_first_batch_can_give_are_refused_before_training(monkeypatch):
-    monkeypatch.setattr(Session, "_train", lambda *rest: pytest.fail("training began"))
+    monkeypatch.setattr(Start, "_train", lambda *rest: pytest.fail("training began"))
     message = "num_codes=24 codes cannot be drawn from the 16 vectors of the first batch"
     with pytest.raises(ConfigError, match=message):
         ae.fit_config(starting(1, batch=8), progress=False)
