@@ -1,10 +1,11 @@
-"""Finite scalar quantisation of Fashion-MNIST by convolutions: 7 × 7 positions of 1,000 codes.
+"""Finite scalar quantisation by convolutions: Fashion-MNIST as 7 × 7 integers below 1,000.
 
+    python scripts/prepare_data.py --from_debian
     python scripts/train.py --config=configs/fsq_fashion_mnist.py --workdir=runs/fsq
 
-No codebook, no loss but the reconstruction: each of four dimensions is rounded to 8, 5, 5 or 5
-levels (Mentzer et al. 2023). `run.codes(x)` gives the 49 integers of an image, `run.decode_codes`
-what they stand for.
+No codebook and no loss but the reconstruction: four dimensions a position are rounded to 8, 5, 5
+and 5 levels (Mentzer et al. 2023). `run.codes(x)` gives the integers of images, `run.decode_codes`
+the images of integers.
 
 Expected: EXPECTED
 """
@@ -16,9 +17,12 @@ import ae_jax as ae
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The config, or its `smoke` variant."""
-    recipe = ae.recipes.fsq_vae((7, 7, 4), levels=(8, 5, 5, 5), **networks())
+    encoder, decoder = ae.networks.conv((16, 32)), ae.networks.deconv((32, 16))
+    recipe = ae.recipes.fsq_vae((7, 7, 4), levels=(8, 5, 5, 5), encoder=encoder, decoder=decoder)
     config = ae.config.config_dict(recipe)
     config.data.source = "tfds:fashion_mnist"
-    config.training.batch_size = 128
-    config.training.steps = 10_000
+    config.data.stand_in = {"source": "synthetic:28x28x1", "arguments": {}}
+    config.data.preprocessing = {"name": "scale", "low": 0.0, "high": 255.0}
+    config.optimizer.schedule = "cosine"
+    config.training.steps = 2_345
     return ae.config.variant(config, variant)

@@ -97,7 +97,7 @@ def _replaced(state: Tree, sums: Tree, key: PRNGKey, how: Averages) -> dict[str,
     mean = jnp.mean(counts)
     dead = (counts < how.dead_below * mean) & jnp.any(sums["counts"] > 0)
     which, where = jax.random.split(key)
-    parents = jax.random.categorical(which, jnp.log(sums["counts"]), shape=counts.shape)
+    parents = _by_share(which, sums["counts"])
     variance = sums["errors"] / (jnp.maximum(sums["counts"], 1) * codebook.shape[1])
     noise = jax.random.normal(where, codebook.shape)
     drawn = codebook[parents] + jnp.sqrt(variance)[parents, None] * noise
@@ -108,6 +108,14 @@ def _replaced(state: Tree, sums: Tree, key: PRNGKey, how: Averages) -> dict[str,
         "counts": put(mean, counts),
         "sums": put(mean * drawn, state["sums"]),
     }
+
+
+def _by_share(key: PRNGKey, counts: Array) -> Array:
+    """As many numbers as there are counts, each drawn by its count's share of the total."""
+    # By the inverse of their distribution: Gumbel noise would be a square of the codebook's size.
+    ends = jnp.cumsum(counts)
+    drawn = jax.random.uniform(key, counts.shape) * ends[-1]
+    return jnp.minimum(jnp.searchsorted(ends, drawn, side="right"), len(counts) - 1)
 
 
 def k_means(

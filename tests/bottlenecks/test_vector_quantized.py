@@ -194,7 +194,7 @@ def test_a_codebook_of_clusters_is_found():
     """Eight tight clusters and a codebook far from all: replacement and averages find each."""
     centres = 5 * RNG.normal(size=(8, 1, D))
     x = centres[RNG.integers(8, size=(60, 32))] + 0.05 * RNG.normal(size=(60, 32, 1, D))
-    bottleneck = ae.bottlenecks.vector_quantized((1, D), 16, decay=0.8, dead_below=0.1)
+    bottleneck = ae.bottlenecks.vector_quantized((1, D), 32, decay=0.8, dead_below=0.1)
     found = states(bottleneck, x, np.ones((60, 32), bool))
     gap = lambda state: [np.abs(state["codebook"] - c).max(1).min() for c in centres]
     assert max(gap(found[0])) > 1
