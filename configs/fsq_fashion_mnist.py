@@ -7,7 +7,8 @@ No codebook and no loss but the reconstruction: four dimensions a position are r
 and 5 levels (Mentzer et al. 2023). `run.codes(x)` gives the integers of images, `run.decode_codes`
 the images of integers.
 
-Expected: EXPECTED
+Expected of seeds 0 and 1: test mse 0.0077 and 0.0084 of pixels in [0, 1]; 978 and 933 of the 1,000
+codes in use, at a perplexity of 172 and 128. Under two minutes on two busy CPU cores.
 """
 
 import ml_collections
