@@ -30,11 +30,11 @@ def fsq(
     mass of the posterior is on that code and the prior is uniform over the lattice.
 
     Args:
-      latent_dim: the shape `(*positions, d)` of z, or d alone for one position; the encoder must
+      latent_dim: shape `(*positions, d)` of z, or d alone for one position; the encoder must
         emit the same.
-      levels: L_i, 2 or more, for each of the d dimensions; one number for all. The paper advises
-        (8, 6, 5) for 2⁸ codes, (8, 5, 5, 5) for 2¹⁰, (7, 5, 5, 5, 5) for 2¹², (8, 8, 8, 6, 5) for
-        2¹⁴, (8, 8, 8, 5, 5, 5) for 2¹⁶.
+      levels: number L_i of levels, 2 or more, for each of the d dimensions; one number for all.
+        The paper advises (8, 6, 5) for 2⁸ codes, (8, 5, 5, 5) for 2¹⁰, (7, 5, 5, 5, 5) for 2¹²,
+        (8, 8, 8, 6, 5) for 2¹⁴, (8, 8, 8, 5, 5, 5) for 2¹⁶.
 
     Returns:
       A Bottleneck.
@@ -47,8 +47,8 @@ def fsq(
       Mentzer et al., "Finite scalar quantization: VQ-VAE made simple", 2023.
 
     Example:
-      >>> import jax.numpy as jnp
-      >>> bottleneck = fsq(2, levels=(3, 4))
+      >>> import ae_jax as ae, jax.numpy as jnp
+      >>> bottleneck = ae.bottlenecks.fsq(2, levels=(3, 4))
       >>> bottleneck.posterior({}, {}, jnp.array([9.0, -9.0])).value.tolist()
       [1.0, -1.0]
     """

@@ -25,9 +25,9 @@ def grouped(
     side by side on a last axis.
 
     Args:
-      latent_dim: the shape `(*positions, d)` of z, or d alone for one position.
-      groups: g, a divisor of d.
-      of: the quantiser of a group, a name or config node without `latent_dim`, such as
+      latent_dim: shape `(*positions, d)` of z, or d alone for one position.
+      groups: number g of groups, a divisor of d.
+      of: quantiser of a group, a name or config node without `latent_dim`, such as
         `{"name": "fsq", "levels": 5}`.
 
     Returns:
@@ -37,9 +37,10 @@ def grouped(
       ConfigError: d is not divisible by `groups`, or `of` is no quantiser or says its own size.
 
     Example:
-      >>> bottleneck = grouped((4, 4, 8), 2, of={"name": "vector_quantized", "num_codes": 64})
+      >>> import ae_jax as ae
+      >>> bottleneck = ae.bottlenecks.grouped((4, 4, 8), 2, of={"name": "fsq", "levels": 4})
       >>> bottleneck.codes.shape, bottleneck.codes.size
-      ((4, 4, 2), 64)
+      ((4, 4, 2), 256)
     """
     shape = latent_shape(latent_dim)
     require_positive_ints(groups=groups)

@@ -97,14 +97,14 @@ def gumbel_softmax(
     (IWAE) take the nearest code's probability.
 
     Args:
-      latent_dim: the shape `(*positions, d)` of z, codes of size d, or d alone for one position;
+      latent_dim: shape `(*positions, d)` of z, codes of size d, or d alone for one position;
         the encoder must emit `(*positions, num_codes)`.
-      num_codes: how many codes there are.
-      temperature: τ at the start, above 0.
-      final_temperature: τ from `anneal_steps` on, above 0.
-      anneal_steps: how long τ falls.
-      straight_through: z in training is a drawn code, with the gradient of the relaxed one (Jang,
-        Gu & Poole 2017).
+      num_codes: number of codes in the codebook.
+      temperature: temperature τ at the start, above 0.
+      final_temperature: temperature τ from `anneal_steps` on, above 0.
+      anneal_steps: number of optimizer steps over which τ falls.
+      straight_through: whether z in training is a drawn code, with the gradient of the relaxed one
+        (Jang, Gu & Poole 2017).
 
     Returns:
       A Bottleneck.
@@ -118,7 +118,8 @@ def gumbel_softmax(
       2021, §2.1.
 
     Example:
-      >>> bottleneck = gumbel_softmax((4, 4, 8), num_codes=64)
+      >>> import ae_jax as ae
+      >>> bottleneck = ae.bottlenecks.gumbel_softmax((4, 4, 8), num_codes=64)
       >>> bottleneck.feature_shape, bottleneck.latent_shape
       ((4, 4, 64), (4, 4, 8))
     """

@@ -37,9 +37,9 @@ def ibq(latent_dim: int | tuple[int, ...], num_codes: int = 1024) -> Bottleneck:
     normal of deviation d^−½.
 
     Args:
-      latent_dim: the shape `(*positions, d)` of z, or d alone for one position; the encoder must
+      latent_dim: shape `(*positions, d)` of z, or d alone for one position; the encoder must
         emit the same.
-      num_codes: how many codes there are.
+      num_codes: number of codes in the codebook.
 
     Returns:
       A Bottleneck.
@@ -51,7 +51,8 @@ def ibq(latent_dim: int | tuple[int, ...], num_codes: int = 1024) -> Bottleneck:
       Shi et al., "Scalable image tokenization with index backpropagation quantization", 2024.
 
     Example:
-      >>> bottleneck = ibq((4, 4, 8), num_codes=64)
+      >>> import ae_jax as ae
+      >>> bottleneck = ae.bottlenecks.ibq((4, 4, 8), num_codes=64)
       >>> bottleneck.codes.shape, bottleneck.codes.size
       ((4, 4), 64)
     """

@@ -23,9 +23,9 @@ def lfq(latent_dim: int | tuple[int, ...], temperature: float = 1.0) -> Bottlene
     under q(c | z_e) ∝ exp(−‖z_e − c‖² / τ), in which the bits are independent.
 
     Args:
-      latent_dim: the shape `(*positions, d)` of z, or d alone for one position, d of 30 at most;
-        the encoder must emit the same.
-      temperature: τ of the soft assignment, above 0.
+      latent_dim: shape `(*positions, d)` of z, or d alone for one position, d of 30 at most;
+        the encoder emits the same.
+      temperature: temperature τ of the soft assignment, above 0.
 
     Returns:
       A Bottleneck.
@@ -37,8 +37,8 @@ def lfq(latent_dim: int | tuple[int, ...], temperature: float = 1.0) -> Bottlene
       Yu et al., "Language model beats diffusion: tokenizer is key to visual generation", 2024.
 
     Example:
-      >>> import jax.numpy as jnp
-      >>> code = lfq(3).posterior({}, {}, jnp.array([0.3, -2.0, 1.0]))
+      >>> import ae_jax as ae, jax.numpy as jnp
+      >>> code = ae.bottlenecks.lfq(3).posterior({}, {}, jnp.array([0.3, -2.0, 1.0]))
       >>> code.value.tolist(), int(code.numbers)
       ([1.0, -1.0, 1.0], 5)
     """
@@ -53,9 +53,9 @@ def bsq(latent_dim: int | tuple[int, ...], temperature: float = 0.1) -> Bottlene
     exp(−‖u − c‖² / τ) is as soft for features of any length.
 
     Args:
-      latent_dim: the shape `(*positions, d)` of z, or d alone for one position, d of 30 at most;
-        the encoder must emit the same.
-      temperature: τ of the soft assignment, above 0.
+      latent_dim: shape `(*positions, d)` of z, or d alone for one position, d of 30 at most;
+        the encoder emits the same.
+      temperature: temperature τ of the soft assignment, above 0.
 
     Returns:
       A Bottleneck.
@@ -68,8 +68,8 @@ def bsq(latent_dim: int | tuple[int, ...], temperature: float = 0.1) -> Bottlene
       2024.
 
     Example:
-      >>> import jax.numpy as jnp
-      >>> bsq(4).posterior({}, {}, jnp.array([0.3, -2.0, 1.0, 1.0])).value.tolist()
+      >>> import ae_jax as ae, jax.numpy as jnp
+      >>> ae.bottlenecks.bsq(4).posterior({}, {}, jnp.array([0.3, -2.0, 1.0, 1.0])).value.tolist()
       [0.5, -0.5, 0.5, 0.5]
     """
     return _of_signs(latent_shape(latent_dim), temperature, sphere=True)

@@ -40,17 +40,17 @@ def residual_quantized(
     is left out goes on following its residuals.
 
     Args:
-      latent_dim: the shape `(*positions, d)` of z, or d alone for one position; the encoder must
+      latent_dim: shape `(*positions, d)` of z, or d alone for one position; the encoder must
         emit the same.
-      levels: how many codes a position.
-      num_codes: of each level.
-      decay: γ in [0, 1) of the moving averages; None: codebooks are parameters, moved by
+      levels: number of codes a position.
+      num_codes: number of codes in each level's codebook.
+      decay: decay γ of the moving averages, in [0, 1); None: codebooks are parameters, moved by
         `ae.terms.codebook`.
-      dead_below: as in `vector_quantized`.
-      dropout: the probability, in [0, 1], that levels of an example are left out in training; 1 in
+      dead_below: share of the mean count below which a code is replaced, see `vector_quantized`.
+      dropout: probability, in [0, 1], that levels of an example are left out in training; 1 in
         SoundStream, ½ in Kumar et al. 2023.
-      rotation: the gradient passes through the rotation that takes z_e to z.
-      kmeans: `fit` starts each codebook at k-means of its residuals on the first batch, see
+      rotation: whether the gradient passes through the rotation that takes z_e to z.
+      kmeans: whether `fit` starts each codebook at k-means of its residuals on the first batch, see
         `vector_quantized`; otherwise codes of level l start as normal of deviation 2^−l.
 
     Returns:
@@ -64,7 +64,8 @@ def residual_quantized(
       "Autoregressive image generation using residual quantization", 2022.
 
     Example:
-      >>> bottleneck = residual_quantized((4, 4, 8), levels=3, num_codes=64)
+      >>> import ae_jax as ae
+      >>> bottleneck = ae.bottlenecks.residual_quantized((4, 4, 8), levels=3, num_codes=64)
       >>> bottleneck.codes.shape, bottleneck.codes.size
       ((4, 4, 3), 64)
     """

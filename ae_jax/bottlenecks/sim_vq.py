@@ -23,11 +23,11 @@ def sim_vq(
     W starts as the identity.
 
     Args:
-      latent_dim: the shape `(*positions, d)` of z, or d alone for one position; the encoder must
+      latent_dim: shape `(*positions, d)` of z, or d alone for one position; the encoder must
         emit the same.
-      num_codes: how many codes there are.
-      rotation: the gradient passes through the rotation that takes features to their codes, see
-        `ae.losses.rotate_through`; otherwise straight through.
+      num_codes: number of codes in the codebook.
+      rotation: whether the gradient passes through the rotation that takes features to their codes,
+        see `ae.losses.rotate_through`; otherwise straight through.
 
     Returns:
       A Bottleneck.
@@ -40,7 +40,8 @@ def sim_vq(
       layer", 2024.
 
     Example:
-      >>> bottleneck = sim_vq((4, 4, 8), num_codes=64)
+      >>> import ae_jax as ae
+      >>> bottleneck = ae.bottlenecks.sim_vq((4, 4, 8), num_codes=64)
       >>> bottleneck.codes.shape, bottleneck.codes.size
       ((4, 4), 64)
     """

@@ -43,26 +43,27 @@ def vector_quantized(
     of the step had been drawn. Its average starts anew, N_j at the mean and m_j = N_j e_j.
 
     Args:
-      latent_dim: the shape `(*positions, d)` of z, codes of size d, or d alone for one position;
-        the encoder must emit the same.
-      num_codes: how many codes there are.
-      decay: γ in [0, 1); None: the codebook is a parameter, moved by `ae.terms.codebook`.
-      dead_below: in [0, 1), a share of the mean count; 0 replaces nothing. Without effect if decay
-        is None.
-      smoothing: ε of Laplace smoothing, in [0, 1): e_j = m_j / N'_j with N'_j = (N_j + ε) N /
-        (N + num_codes ε), N the sum of all N_j. 1e-5 is usual; it draws codes that fall out of use
-        towards 0, and the mean of what a code stood for needs none.
+      latent_dim: shape `(*positions, d)` of z, codes of size d, or d alone for one position;
+        the encoder emits the same.
+      num_codes: number of codes in the codebook.
+      decay: decay γ of the averages, in [0, 1); None: the codebook is a parameter, moved by
+        `ae.terms.codebook`.
+      dead_below: share of the mean count, in [0, 1), below which a code is replaced; 0: none is.
+        Without effect if decay is None.
+      smoothing: number ε of Laplace smoothing, in [0, 1): e_j = m_j / N'_j with
+        N'_j = (N_j + ε) N / (N + num_codes ε), N the sum of all N_j. 1e-5 is usual; it draws codes
+        that fall out of use towards 0, and the mean of what a code stood for needs none.
       code_dim: size of the codes where it is smaller than d: z_e is projected to it, quantised
         there, and projected back, both by learned matrices (Yu et al. 2022, "Vector-quantized image
         modeling with improved VQGAN"). None: d.
-      cosine: features and codes have unit length, so that the nearest code is that of the largest
-        cosine (the same paper).
-      rotation: the gradient passes through the rotation that takes features to their codes, in
-        place of straight through; see `ae.losses.rotate_through`.
-      kmeans: `fit` starts the codebook at ten turns of k-means on the features of the first batch,
-        from num_codes of them drawn without replacement: one computation on the whole batch, the
-        same on any number of devices (Zeghidour et al. 2021, "SoundStream"). Otherwise codes start
-        as standard normal.
+      cosine: whether features and codes have unit length, so that the nearest code is that of the
+        largest cosine (the same paper).
+      rotation: whether the gradient passes through the rotation that takes features to their codes,
+        in place of straight through; see `ae.losses.rotate_through`.
+      kmeans: whether `fit` starts the codebook at ten turns of k-means on the features of the first
+        batch, from num_codes of them drawn without replacement: one computation on the whole batch,
+        the same on any number of devices (Zeghidour et al. 2021, "SoundStream"). Not in a run that
+        starts from another's parameters. Otherwise codes start as standard normal.
 
     Returns:
       A Bottleneck.
@@ -71,7 +72,8 @@ def vector_quantized(
       ConfigError: an argument outside its range; from `start`, fewer features than codes.
 
     Example:
-      >>> bottleneck = vector_quantized((4, 4, 8), num_codes=64)
+      >>> import ae_jax as ae
+      >>> bottleneck = ae.bottlenecks.vector_quantized((4, 4, 8), num_codes=64)
       >>> bottleneck.codes.shape, bottleneck.codes.size
       ((4, 4), 64)
     """

@@ -29,14 +29,18 @@ def vq_vae(
     """The VQ-VAE (van den Oord et al. 2017): -log p(x | z) and β ‖z_e - sg[e]‖².
 
     Args:
-      latent_dim: `(*positions, d)`, with codes of size d.
-      num_codes: of the codebook.
-      beta: β, the weight of the commitment.
-      decay: of the codebook's moving averages; None: a codebook learned by ‖sg[z_e] - e‖².
-      **parts: of the model, see `ae_jax.recipes`.
+      latent_dim: shape `(*positions, d)`, with codes of size d.
+      num_codes: number of codes in the codebook.
+      beta: β, weight of the commitment.
+      decay: decay of the codebook's moving averages; None: a codebook learned by ‖sg[z_e] - e‖².
+      **parts: encoder, decoder, likelihood and corruption, see `ae_jax.recipes`.
+
+    Returns:
+      A Recipe.
 
     Example:
-      >>> vq_vae((4, 8), num_codes=64).objective
+      >>> import ae_jax as ae
+      >>> ae.recipes.vq_vae((4, 8), num_codes=64).objective
       Objective(1.0 · reconstruction + 0.25 · commitment)
     """
     regularisers = beta * terms.commitment()
@@ -57,14 +61,18 @@ def rotation_vq_vae(
     """The VQ-VAE with the rotation trick (Fifty et al. 2024): gradients turned as codes are.
 
     Args:
-      latent_dim: `(*positions, d)`, with codes of size d.
-      num_codes: of the codebook.
-      beta: β, the weight of the commitment.
-      decay: of the codebook's moving averages.
-      **parts: of the model, see `ae_jax.recipes`.
+      latent_dim: shape `(*positions, d)`, with codes of size d.
+      num_codes: number of codes in the codebook.
+      beta: β, weight of the commitment.
+      decay: decay of the codebook's moving averages.
+      **parts: encoder, decoder, likelihood and corruption, see `ae_jax.recipes`.
+
+    Returns:
+      A Recipe.
 
     Example:
-      >>> dict(rotation_vq_vae((4, 8)).bottleneck.node.kwargs)["rotation"]
+      >>> import ae_jax as ae
+      >>> dict(ae.recipes.rotation_vq_vae((4, 8)).bottleneck.node.kwargs)["rotation"]
       True
     """
     bottleneck = bottlenecks.vector_quantized(latent_dim, num_codes, decay, rotation=True)
@@ -84,16 +92,20 @@ def residual_vq_vae(
     """Residual quantisation (Zeghidour et al. 2021; Lee et al. 2022): codes of what codes left.
 
     Args:
-      latent_dim: `(*positions, d)`, with codes of size d.
-      levels: codes a position.
-      num_codes: of each level's codebook.
-      beta: the weight of the commitment, summed over levels.
-      decay: of the codebooks' moving averages.
-      dropout: the probability that the last levels of an example are left out in training.
-      **parts: of the model, see `ae_jax.recipes`.
+      latent_dim: shape `(*positions, d)`, with codes of size d.
+      levels: number of codes a position.
+      num_codes: number of codes in each level's codebook.
+      beta: weight of the commitment, which is summed over levels.
+      decay: decay of the codebooks' moving averages.
+      dropout: probability that the last levels of an example are left out in training.
+      **parts: encoder, decoder, likelihood and corruption, see `ae_jax.recipes`.
+
+    Returns:
+      A Recipe.
 
     Example:
-      >>> residual_vq_vae((4, 8), levels=3).bottleneck.codes.shape
+      >>> import ae_jax as ae
+      >>> ae.recipes.residual_vq_vae((4, 8), levels=3).bottleneck.codes.shape
       (4, 3)
     """
     bottleneck = bottlenecks.residual_quantized(
@@ -108,13 +120,17 @@ def sim_vq_vae(
     """The SimVQ autoencoder (Zhu et al. 2024): a codebook moved as a whole by one linear map.
 
     Args:
-      latent_dim: `(*positions, d)`, with codes of size d.
-      num_codes: of the codebook.
-      beta: the weight of the commitment.
-      **parts: of the model, see `ae_jax.recipes`.
+      latent_dim: shape `(*positions, d)`, with codes of size d.
+      num_codes: number of codes in the codebook.
+      beta: weight of the commitment.
+      **parts: encoder, decoder, likelihood and corruption, see `ae_jax.recipes`.
+
+    Returns:
+      A Recipe.
 
     Example:
-      >>> sim_vq_vae((4, 8)).objective
+      >>> import ae_jax as ae
+      >>> ae.recipes.sim_vq_vae((4, 8)).objective
       Objective(1.0 · reconstruction + 1.0 · codebook + 0.25 · commitment)
     """
     regularisers = terms.codebook() + beta * terms.commitment()
@@ -127,13 +143,17 @@ def ibq_vae(
     """Index backpropagation (Shi et al. 2024): all codes have a part in the gradient.
 
     Args:
-      latent_dim: `(*positions, d)`, with codes of size d.
-      num_codes: of the codebook.
-      beta: the weight of the commitment.
-      **parts: of the model, see `ae_jax.recipes`.
+      latent_dim: shape `(*positions, d)`, with codes of size d.
+      num_codes: number of codes in the codebook.
+      beta: weight of the commitment.
+      **parts: encoder, decoder, likelihood and corruption, see `ae_jax.recipes`.
+
+    Returns:
+      A Recipe.
 
     Example:
-      >>> ibq_vae((4, 8)).objective
+      >>> import ae_jax as ae
+      >>> ae.recipes.ibq_vae((4, 8)).objective
       Objective(1.0 · reconstruction + 1.0 · codebook + 0.25 · commitment)
     """
     regularisers = terms.codebook() + beta * terms.commitment()
@@ -146,12 +166,16 @@ def fsq_vae(
     """Finite scalar quantisation (Mentzer et al. 2023): rounding, and no other loss.
 
     Args:
-      latent_dim: `(*positions, d)`.
-      levels: of each of the d dimensions; one number for all.
-      **parts: of the model, see `ae_jax.recipes`.
+      latent_dim: shape `(*positions, d)`.
+      levels: number of levels of each of the d dimensions; one number goes for all.
+      **parts: encoder, decoder, likelihood and corruption, see `ae_jax.recipes`.
+
+    Returns:
+      A Recipe.
 
     Example:
-      >>> fsq_vae().bottleneck.codes.size
+      >>> import ae_jax as ae
+      >>> ae.recipes.fsq_vae().bottleneck.codes.size
       1000
     """
     parts = {"likelihood": likelihoods.gaussian()} | parts
@@ -169,14 +193,18 @@ def lfq_vae(
     """Lookup-free quantisation (Yu et al. 2024): signs, decided each and used alike in all.
 
     Args:
-      latent_dim: `(*positions, d)`, 2^d codes a position.
-      entropy: the weight of the entropy of a code given x.
-      gamma: the weight, in that, of how far codes are from being used alike.
-      beta: the weight of the commitment.
-      **parts: of the model, see `ae_jax.recipes`.
+      latent_dim: shape `(*positions, d)`, with 2^d codes a position.
+      entropy: weight of the entropy of a code given x.
+      gamma: weight, times `entropy`, of how far codes are from being used alike.
+      beta: weight of the commitment.
+      **parts: encoder, decoder, likelihood and corruption, see `ae_jax.recipes`.
+
+    Returns:
+      A Recipe.
 
     Example:
-      >>> lfq_vae().bottleneck.codes.size
+      >>> import ae_jax as ae
+      >>> ae.recipes.lfq_vae().bottleneck.codes.size
       1024
     """
     spread = terms.code_entropy() + gamma * terms.code_usage()
@@ -190,13 +218,17 @@ def bsq_vae(
     """Binary spherical quantisation (Zhao et al. 2024): signs of features of unit length.
 
     Args:
-      latent_dim: `(*positions, d)`, 2^d codes a position.
-      entropy: the weight of the entropy of a code given x.
-      gamma: the weight, in that, of how far codes are from being used alike.
-      **parts: of the model, see `ae_jax.recipes`.
+      latent_dim: shape `(*positions, d)`, with 2^d codes a position.
+      entropy: weight of the entropy of a code given x.
+      gamma: weight, times `entropy`, of how far codes are from being used alike.
+      **parts: encoder, decoder, likelihood and corruption, see `ae_jax.recipes`.
+
+    Returns:
+      A Recipe.
 
     Example:
-      >>> bsq_vae((4, 18)).bottleneck.codes.size
+      >>> import ae_jax as ae
+      >>> ae.recipes.bsq_vae((4, 18)).bottleneck.codes.size
       262144
     """
     spread = terms.code_entropy() + gamma * terms.code_usage()
@@ -216,16 +248,20 @@ def dvae(
     """The discrete VAE (Jang et al. 2017; Ramesh et al. 2021): Gumbel-softmax codes and their KL.
 
     Args:
-      latent_dim: `(*positions, d)`, with codes of size d.
-      num_codes: of the codebook.
-      beta: the weight of the KL; 1 gives the ELBO, the second paper took 6.6.
-      temperature: of the relaxation at the start.
-      final_temperature: from `anneal_steps` on.
-      anneal_steps: over which it falls.
-      **parts: of the model, see `ae_jax.recipes`.
+      latent_dim: shape `(*positions, d)`, with codes of size d.
+      num_codes: number of codes in the codebook.
+      beta: weight of the KL; 1 gives the ELBO, the second paper took 6.6.
+      temperature: temperature of the relaxation at the start.
+      final_temperature: temperature from `anneal_steps` on.
+      anneal_steps: number of steps over which the temperature falls.
+      **parts: encoder, decoder, likelihood and corruption, see `ae_jax.recipes`.
+
+    Returns:
+      A Recipe.
 
     Example:
-      >>> dvae((4, 8), num_codes=64).bottleneck.feature_shape
+      >>> import ae_jax as ae
+      >>> ae.recipes.dvae((4, 8), num_codes=64).bottleneck.feature_shape
       (4, 64)
     """
     cooling = temperature, final_temperature, anneal_steps

@@ -182,6 +182,16 @@ class Run:
 
         Raises:
           PartError: the bottleneck does not quantise.
+
+        Example:
+          >>> import ae_jax as ae
+          >>> recipe = ae.recipes.fsq_vae((4, 3), levels=4)
+          >>> run = ae.fit(recipe, "digits", steps=2, progress=False)
+          >>> numbers = run.codes(run.dataset().test)
+          >>> numbers.shape, run.decode_codes(numbers).shape
+          ((364, 4), (364, 8, 8, 1))
+          >>> run.code_use().size
+          64
         """
         integers.codes_of(self)
         records = self._checked(x, observed, extras)

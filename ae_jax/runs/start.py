@@ -119,7 +119,9 @@ class Start:
         init, root = compiler.jit(self.plan.init), keys.root(self.plan.config.training.seed)
         restored = None if checkpoints is None else self._restored(checkpoints)
         if checkpoints is None or restored is None:
-            return self._warm(first_batch.started(self.plan, init(root), root)), 0
+            if self.plan.config.training.init_from is not None:
+                return self._warm(init(root)), 0
+            return first_batch.started(self.plan, init(root), root), 0
         from ae_jax.training.checkpoint import from_tree
 
         if restored.passed_over:

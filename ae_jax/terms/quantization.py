@@ -43,6 +43,18 @@ def codebook(outputs: Outputs, context: Context) -> Array:
 
     For a codebook that is a parameter: `ae.bottlenecks.vector_quantized(…, decay=None)`, `sim_vq`,
     `ibq`.
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+
+    Returns:
+      `[b]`, squared code units.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.commitment() + ae.terms.codebook()
+      Objective(1.0 · commitment + 1.0 · codebook)
     """
     posterior = _quantized(outputs, "codebook")
     learned = [
@@ -64,8 +76,17 @@ def code_entropy(outputs: Outputs, context: Context) -> Array:
     Of `ae.bottlenecks.lfq` and `bsq` in closed form, since their bits are independent given x; of
     `ibq` and `gumbel_softmax` over all codes.
 
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+
     Returns:
       `[b]`, nats.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.reconstruction() + 0.1 * (ae.terms.code_entropy() + ae.terms.code_usage())
+      Objective(1.0 · reconstruction + 0.1 · code_entropy + 0.1 · code_usage)
     """
     del context
 
@@ -93,13 +114,18 @@ def code_usage(outputs: Outputs, context: Context, group: int | None = None) -> 
     2024, which bounds the divergence from below.
 
     Args:
-      outputs: of the forward pass.
-      context: of the batch.
-      group: how many bits are taken together, a divisor of d; None: the largest up to 9. Without
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      group: number of bits taken together, a divisor of d; None: the largest up to 9. Without
         effect on codes that are not of bits.
 
     Returns:
       Scalar, nats.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.code_usage(group=6)
+      Objective(1.0 · code_usage)
     """
 
     def one(bits, codes):
