@@ -47,7 +47,7 @@ def test_codes_are_signs_and_the_gradient_passes_straight_through(name):
     np.testing.assert_allclose(pulled, sphere if name == "bsq" else weights, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("group", [None, 2, 1])
+@pytest.mark.parametrize("group", [None, 2, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", MADE)
 def test_entropies_are_those_of_all_codes_over_the_batch(name, group):
     factory, temperature = MADE[name]
@@ -95,7 +95,7 @@ def test_bad_arguments_and_other_codes_are_refused():
         fn(outputs(other), None)
 
 
-@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("groups", [2, pytest.param(1, marks=pytest.mark.slow)])
 def test_entropies_of_codes_that_are_not_of_bits(groups):
     """Of IBQ's softmax over a codebook, each group for itself."""
     node = {"name": "ibq", "num_codes": 5}

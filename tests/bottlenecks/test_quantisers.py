@@ -28,7 +28,7 @@ def some(*quick):
     return pytest.mark.parametrize("name", [pytest.param(name, marks=mark(name)) for name in CASES])
 
 
-EACH = some("residual dropout", "grouped bsq")
+EACH = some("residual dropout")
 
 
 def test_every_quantiser_is_in_the_table():
@@ -198,6 +198,7 @@ def test_a_step_is_the_same_on_four_devices(name):
     assert_same(found["4 devices"](), found["plain"], "4 devices")
 
 
+@pytest.mark.slow
 @pytest.mark.devices(8)
 def test_a_step_is_the_same_on_eight_devices():
     _, found = stepped("residual dropout")

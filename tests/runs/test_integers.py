@@ -59,6 +59,7 @@ def test_the_first_levels_are_a_code_of_their_own():
     np.testing.assert_allclose(first, run.decode(z), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.devices(8)
 def test_codes_and_their_use_are_the_same_integers_on_any_number_of_devices(tmp_path):
     made = small.config(RECIPES["residual"](), steps=4, eval_every=4)
