@@ -408,13 +408,14 @@ class Autoencoder(NamedTuple):
           batch: x is `[b, *event]`; `valid` is not looked at.
           key: a typed key.
         """
-        if self.bottleneck.start is None:
+        encoder = self.encoder
+        if self.bottleneck.start is None or encoder is None:
             return variables
         enc, own = _part(variables, "encoder"), _part(variables, "bottleneck")
 
         def one(x, observed, extras):
             seen = self.seen(x, observed)
-            return self.encoder.apply(*enc, seen, observed=observed, extras=extras)[0]
+            return encoder.apply(*enc, seen, observed=observed, extras=extras)[0]
 
         rows = batch.x, batch.observed, dict(batch.extras)
         features = jax.vmap(one, axis_name=BATCH_AXIS)(*rows)

@@ -1,10 +1,8 @@
 """Evaluation: what a trained run is good for, in numbers, beside what one would use otherwise."""
 
-from ae_jax.evaluation.code_usage import (
-    CodeUsage,
+from ae_jax.evaluation.code_metrics import (
     UnitUsage,
     code_metrics,
-    code_usage,
     fraction_of_variance_unexplained,
     unit_usage,
 )
@@ -59,7 +57,6 @@ from ae_jax.evaluation.usage import Usage, latent_usage
 __all__ = [
     "Bound",
     "Classifier",
-    "CodeUsage",
     "CodeUse",
     "Imputed",
     "Moments",
@@ -72,7 +69,6 @@ __all__ = [
     "bits_per_dim",
     "classifier_features",
     "code_metrics",
-    "code_usage",
     "code_use",
     "comparison",
     "continuity",

@@ -1,45 +1,13 @@
-"""How codes are used: those of a codebook, units of a sparse code, what is left unexplained."""
+"""How codes are used, units of a sparse one too, and what they leave unexplained."""
 
-import collections
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from ae_jax.data.batches import to_batch
 from ae_jax.errors import DataError, ShapeError
 from ae_jax.evaluation.rates import examples
 from ae_jax.precision import compiled_in_float32
-
-
-class CodeUsage(NamedTuple):
-    """How often each code of a codebook was used.
-
-    Attributes:
-      counts: int64 `[num_codes]`, over all positions of all examples.
-    """
-
-    counts: np.ndarray
-
-    @property
-    def perplexity(self) -> float:
-        """Exp of the entropy of the codes' shares: 1 if one is used, num_codes if all alike."""
-        share = self.counts[self.counts > 0] / self.counts.sum()
-        return float(np.exp(-np.sum(share * np.log(share))))
-
-    @property
-    def dead_share(self) -> float:
-        """The share of codes that were never used."""
-        return float(np.mean(self.counts == 0))
-
-    def to_dict(self) -> dict[str, float]:
-        """The rows of a table."""
-        used = float((self.counts > 0).sum())
-        return {
-            "codes_used": used,
-            "code_perplexity": self.perplexity,
-            "dead_codes": self.dead_share,
-        }
 
 
 class UnitUsage(NamedTuple):
@@ -61,36 +29,6 @@ class UnitUsage(NamedTuple):
     def to_dict(self) -> dict[str, float]:
         """The rows of a table."""
         return {"l0": float(self.l0.mean()), "dead_units": self.dead_share}
-
-
-def code_usage(numbers: Any, num_codes: int) -> CodeUsage:
-    """How often each code stands at any position.
-
-    Args:
-      numbers: of codes, integers 0 … num_codes - 1, any shape.
-      num_codes: the codebook's size.
-
-    Returns:
-      A CodeUsage.
-
-    Raises:
-      DataError: there are none, or a number is outside the codebook.
-
-    Example:
-      >>> import numpy as np
-      >>> use = code_usage(np.array([[0, 3], [3, 0]]), num_codes=8)
-      >>> round(use.perplexity, 6), use.dead_share
-      (2.0, 0.75)
-    """
-    numbers = np.asarray(numbers).ravel()
-    if numbers.dtype.kind not in "iu" or not numbers.size:
-        raise DataError(f"numbers of codes must be integers, got {numbers.size} {numbers.dtype}")
-    if numbers.min() < 0 or numbers.max() >= num_codes:
-        raise DataError(
-            f"numbers of {num_codes} codes must lie in 0 to {num_codes - 1}, got "
-            f"{numbers.min()} to {numbers.max()}"
-        )
-    return CodeUsage(np.bincount(numbers, minlength=num_codes))
 
 
 def unit_usage(z: Any) -> UnitUsage:
@@ -195,47 +133,43 @@ def code_metrics(run: Any, data: Any = None) -> dict[str, float]:
         run's own data source. x is not corrupted; codes are the posterior's means.
 
     Returns:
-      Of a codebook, "codes_used", "code_perplexity" and "dead_codes", the share never used (see
-      `code_usage`). Of codes with units at 0, "l0", the mean number of units in use, and
-      "dead_units", the share that none of the examples uses (see `unit_usage`). Of numbers,
-      "variance_unexplained" in the model's units (see `fraction_of_variance_unexplained`), unless x
+      Where the bottleneck quantises, "codes_used", "code_perplexity" and "dead_codes", the share
+      never used: means over its codebooks (see `Run.code_use`). Of other codes with units at 0,
+      "l0", the mean number of units in use, and "dead_units", the share that none of the examples
+      uses (see `unit_usage`). Of numbers, "variance_unexplained" in the model's units (see
+      `fraction_of_variance_unexplained`), unless x
       does not vary.
     """
     model = run.model
     numeric = model.likelihood.score is None  # tokens and categories have no distance
-    book = getattr(jax.eval_shape(model.prior, run.variables), "codebook", None)
 
     def coded(variables, records):
         batch = to_batch(records, np.zeros(len(records.x), np.uint32), run.preprocessing)
         extras = dict(batch.extras)
-        posterior = model.posterior(variables, batch.x, batch.observed, extras)
         z = model.encode(variables, batch.x, None, batch.observed, extras)
         used = (z != 0).reshape(len(z), -1)
         row: dict[str, Any] = {"used": used}
-        if book is not None:
-            row["numbers"] = getattr(posterior, "numbers", None)
         if numeric:
             again = model.decode(variables, z, extras, batch.x, batch.observed)
             row |= {"x": batch.x, "again": again, "observed": batch.observed}
         return row
 
     l0, uses = [], np.zeros((), np.int64)
-    counts, unexplained = np.zeros((), np.int64), Unexplained()
+    unexplained = Unexplained()
     for records, _ in examples(run, data):
-        found = collections.defaultdict(
-            lambda: None, run.over_examples("codes", coded)(run.variables, records)
-        )
-        units = unit_usage(found["used"])
+        seen = run.over_examples("code metrics", coded)(run.variables, records)
+        units = unit_usage(seen["used"])
         l0, uses = [*l0, units.l0], uses + units.uses
-        if found["numbers"] is not None and book is not None:
-            counts = counts + code_usage(found["numbers"], book.shape[0]).counts
         if numeric:
-            unexplained.add(found["x"], found["again"], found["observed"])
+            unexplained.add(seen["x"], seen["again"], seen["observed"])
     rows: dict[str, float] = {}
-    if counts.ndim:
-        rows |= CodeUsage(counts).to_dict()
     units = UnitUsage(np.concatenate(l0), uses)
-    if (units.l0 < len(uses)).any():
+    if model.bottleneck.codes is not None:
+        use = run.code_use(data)
+        rows["codes_used"] = float(use.used.mean())
+        rows["code_perplexity"] = float(use.perplexity.mean())
+        rows["dead_codes"] = float(1 - use.used.mean() / use.size)
+    elif (units.l0 < len(uses)).any():
         rows |= units.to_dict()
     if numeric and np.sum(unexplained.square) > 0:
         rows["variance_unexplained"] = unexplained.value

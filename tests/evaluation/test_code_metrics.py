@@ -6,33 +6,13 @@ from scipy import stats
 from sklearn.metrics import r2_score
 
 import ae_jax as ae
-from ae_jax.evaluation import code_metrics, code_usage, fraction_of_variance_unexplained, unit_usage
-from ae_jax.evaluation.code_usage import Unexplained
+from ae_jax.evaluation import code_metrics, fraction_of_variance_unexplained, unit_usage
+from ae_jax.evaluation.code_metrics import Unexplained
 from tests import small
 from tests.evaluation.test_rates import untrained
 
 RNG = np.random.default_rng(0)
 X = small.arrays()[:37]
-
-
-def test_perplexity_is_one_for_one_code_and_their_number_for_all_alike():
-    assert code_usage(np.zeros((4, 3), int), 16).perplexity == 1
-    even = code_usage(np.arange(16).reshape(4, 4), 16)
-    assert even.perplexity == pytest.approx(16)
-    assert even.dead_share == 0
-    assert code_usage(np.zeros(3, int), 16).to_dict() == {
-        "codes_used": 1,
-        "code_perplexity": 1,
-        "dead_codes": 15 / 16,
-    }
-
-
-def test_perplexity_is_scipys_entropy():
-    numbers = RNG.integers(0, 12, (50, 2)) ** 2 % 12
-    counts = np.bincount(numbers.ravel(), minlength=12)
-    use = code_usage(numbers, 12)
-    assert use.perplexity == pytest.approx(np.exp(stats.entropy(counts)))
-    np.testing.assert_array_equal(use.counts, counts)
 
 
 def test_units_in_use():
@@ -103,10 +83,6 @@ def test_dense_codes_of_tokens_have_nothing_to_report():
 
 def test_bad_input_is_refused_in_one_line():
     refused = lambda match: pytest.raises(ae.errors.DataError, match=match)
-    with refused("numbers of 8 codes must lie in 0 to 7, got 0 to 8"):
-        code_usage(np.arange(9), 8)
-    with refused("must be integers, got 3 float64"):
-        code_usage(np.zeros(3), 8)
     with refused(r"codes must be \[n, \*latent\], got shape \(3,\)"):
         unit_usage(np.zeros(3))
     with refused("x does not vary"):
