@@ -150,6 +150,28 @@ def standardise(mean: float | Sequence[float], std: float | Sequence[float]) -> 
 
 
 @PREPROCESSING.register
+def standardise_on_host(
+    mean: float | Sequence[float], std: float | Sequence[float]
+) -> Preprocessing:
+    """`standardise`, in float64 on the host whatever the numbers.
+
+    What is compiled then holds none of them, so that fits to tables of the same shape share their
+    programs in JAX's compilation cache.
+
+    Args:
+      mean: one number, or one a feature of the last axis.
+      std: of the same kind, above zero.
+
+    Raises:
+      ConfigError: a standard deviation that is not above zero.
+    """
+    affine = Affine(np.asarray(mean, np.float64), np.asarray(std, np.float64))
+    if not (affine.spread > 0).all():
+        raise ConfigError(f"standardise_on_host needs std above zero, got {std!r}")
+    return _on_host(affine)
+
+
+@PREPROCESSING.register
 def binarise(how: str = "dynamic", threshold: float = 0.5) -> Preprocessing:
     """Grey levels in [0, 1] to 0 and 1; put `scale` before it.
 

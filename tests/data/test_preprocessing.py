@@ -66,6 +66,26 @@ def test_a_deviation_that_is_not_positive_is_refused(std):
         preprocessing.standardise(0.0, std)
 
 
+def test_on_the_host_it_is_float64_whatever_the_numbers_and_programs_hold_none_of_them():
+    part = preprocessing.standardise_on_host(MEAN, STD)
+    x = TABLE.astype(np.float64)
+    y = part.apply(x)
+    assert y.dtype == np.float32
+    np.testing.assert_array_equal(y, ((x - MEAN) / STD).astype(np.float32))
+    back = part.invert(y)
+    assert back.dtype == np.float64
+    np.testing.assert_allclose(back, x, rtol=1e-6)
+    programs = [
+        jax.jit(preprocessing.on_device(preprocessing.standardise_on_host(mean, 2.0)).apply)
+        .lower(jax.ShapeDtypeStruct((3,), "f4"))
+        .as_text()
+        for mean in (0.0, 5.0)
+    ]
+    assert programs[0] == programs[1]
+    with pytest.raises(ae.errors.ConfigError, match="standardise_on_host needs std above zero"):
+        preprocessing.standardise_on_host(0.0, 0.0)
+
+
 def test_the_registry_takes_preprocessing_only():
     assert registry.PREPROCESSING.build("none").node.name == "none"
     with pytest.raises(ae.errors.PartError, match="expected a preprocessing, got Bottleneck"):
