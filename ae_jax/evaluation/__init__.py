@@ -1,5 +1,6 @@
 """Evaluation: what a trained run is good for, in numbers, beside what one would use otherwise."""
 
+from ae_jax.evaluation import anomaly
 from ae_jax.evaluation.code_metrics import (
     UnitUsage,
     code_metrics,
@@ -64,6 +65,7 @@ __all__ = [
     "Reconstructed",
     "UnitUsage",
     "Usage",
+    "anomaly",
     "before_and_after",
     "beta_vae_score",
     "bits_per_dim",
