@@ -15,6 +15,7 @@ as --metrics=reduction,generation, and --metrics= leaves them out.
 
 A denoising model is also judged by the PSNR of what it makes of corrupted examples; --corruption
 asks the same of any model, and --probe how well a linear classifier reads a label from the code.
+--anomalies=label judges each anomaly score that fits by a label that is 1 for anomalies.
 """
 
 import json
@@ -40,6 +41,7 @@ def define_flags() -> None:
     flags.DEFINE_list(
         "metrics", None, f"Uses to measure: {', '.join(uses.USES)}; None: all fitting."
     )
+    flags.DEFINE_string("anomalies", None, "The entry of extras that is 1 for anomalies, else 0.")
     flags.DEFINE_string(
         "corruption", None, "A config node in JSON, of what test examples are corrupted by as well."
     )
@@ -85,6 +87,8 @@ def main() -> None:
     metrics = (
         run.evaluate(test) | under_corruption(run, dataset) | evaluation.code_metrics(run, test)
     )
+    if FLAGS.anomalies is not None:
+        metrics |= evaluation.anomaly.judged(run, dataset.train, test, FLAGS.anomalies)
     bound = evaluation.likelihood_bound(run, test, FLAGS.samples) if run.has_prior else None
     if bound is not None:
         metrics |= bound.to_dict() | evaluation.rate_distortion(run, test).to_dict()

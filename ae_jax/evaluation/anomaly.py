@@ -31,6 +31,7 @@ from ae_jax.evaluation._anomaly_scores import (
     reconstruction,
     require_fit,
 )
+from ae_jax.evaluation._arrays import labels_of
 from ae_jax.evaluation._surprise import decoded
 from ae_jax.precision import compiled_in_float32
 
@@ -44,6 +45,7 @@ __all__ = [
     "fitting",
     "heat_map",
     "importance_weighted",
+    "judged",
     "mahalanobis",
     "nearest",
     "nearest_codes",
@@ -93,7 +95,10 @@ class Detector:
         Returns:
           float64 `[n]`: the higher, the more anomalous.
         """
-        records = self.run._checked(x, observed, extras)
+        return self.compare(self.run._checked(x, observed, extras))
+
+    def compare(self, records: Records) -> np.ndarray:
+        """`scores` of records as they were read, in the data's units."""
         return self.score.compare(self.reference, _views(self.run, self.score, records, self.seed))
 
     def anomalous(
@@ -154,6 +159,34 @@ def detector(
     scores = np.concatenate(compared)
     limit = threshold(scores, contamination)
     return Detector(run, row, reference, limit, float(contamination), scores, seed)
+
+
+def judged(run: Any, train: Any, test: Any, label: str = "label") -> dict[str, float]:
+    """How well each score that fits a run finds the anomalies of a labelled split.
+
+    Args:
+      run: a Run.
+      train: normal examples; see `detector`.
+      test: a source, or whatever else `Run.evaluate` takes.
+      label: the entry of its extras that is 1 for anomalies and 0 for the rest.
+
+    Returns:
+      What `ranking` gives, by `"auroc_SCORE"` and `"average_precision_SCORE"`.
+
+    Raises:
+      DataError: there is no such entry, it holds something else, or one class alone.
+    """
+    split = run._split(test)
+    records = [readable(piece) for piece in pieces(split)]
+    labels = np.concatenate([labels_of(piece.extras, label, "the data") for piece in records])
+    ranking(np.zeros(len(labels)), labels)
+    results: dict[str, float] = {}
+    for name in fitting(run):
+        made = detector(run, train, name)
+        compared = [made.compare(piece) for piece in records]
+        quality = ranking(np.concatenate(compared), labels)
+        results |= {f"{metric}_{name}": value for metric, value in quality.items()}
+    return results
 
 
 def require_contamination(contamination: float) -> None:

@@ -227,6 +227,22 @@ def test_ranking_is_that_of_scikit_learn():
         anomaly.ranking(scores, [0, 1])
 
 
+def test_every_score_that_fits_is_judged_by_a_label(run):
+    label = np.array([0, 0, 0, 0, 0, 0, 1, 1])
+    test = ae.data.Arrays(NEW, {"label": label})
+    got = anomaly.judged(run, X, test)
+    for name in anomaly.fitting(run):
+        want = anomaly.ranking(anomaly.detector(run, X, name).scores(NEW), label)
+        assert want["auroc"] == got[f"auroc_{name}"]
+        assert want["average_precision"] == got[f"average_precision_{name}"]
+    assert got["auroc_nearest"] == 1.0
+    assert got["auroc_nearest_codes"] < 1.0  # one of the two lies within the codes' reach
+    with pytest.raises(DataError, match="no label 'labl'; did you mean 'label'"):
+        anomaly.judged(run, X, test, "labl")
+    with pytest.raises(DataError, match="all 8 examples are normal"):
+        anomaly.judged(run, X, ae.data.Arrays(NEW, {"label": 0 * label}))
+
+
 def test_scores_that_do_not_fit_name_the_nearest_that_does(run, vae):
     point = ["nearest", "reconstruction", "mahalanobis", "code_density", "nearest_codes"]
     assert anomaly.fitting(run) == point
