@@ -193,7 +193,7 @@ class Evaluation:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pod:
-    """What `scripts/compile_for_pod.py` alone compiles for."""
+    """What `ae-jax pods` alone compiles for."""
 
     batch_per_chip: int | None = option(
         None, "Examples a step on each chip; None: `training.batch_size`", least=1

@@ -7,7 +7,7 @@ sources without it have a test split of their own:
 | source | what it reads | arguments |
 |---|---|---|
 | `digits` | scikit-learn's handwritten digits, embedded | test_fraction |
-| `tfds:NAME` | a TFDS data set prepared by `scripts/prepare_data.py`, decoded once | train, test, \
+| `tfds:NAME` | a TFDS data set prepared by `ae-jax prepare`, decoded once | train, test, \
 field, size, data_dir, cache, on_bad, test_fraction |
 | `npy:FILE` | an array, memory-mapped | test_fraction |
 | `npz:FILE` | arrays by name, memory-mapped if not compressed | key, test_fraction |

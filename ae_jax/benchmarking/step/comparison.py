@@ -74,7 +74,7 @@ def validate(report: Any, name: str = "it") -> None:
         version = first.get("version") if isinstance(first, Mapping) else None
         told = "no version" if version is None else f"version {version}"
         raise DataError(
-            f"{name} has {told}, but reports of scripts/benchmark.py of version {VERSION} are "
+            f"{name} has {told}, but reports of ae-jax benchmark of version {VERSION} are "
             "needed: measure again with this release"
         )
     missing = [field for field in FIELDS if field not in report]

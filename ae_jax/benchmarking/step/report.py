@@ -192,7 +192,7 @@ def _limit_advice(result: Result, environment: Mapping[str, Any], lost: float) -
         rest = 1 - limits["fraction"] - lost
         return [
             f"{rest:.0%} goes to neither: elementwise work, random numbers, the optimizer, "
-            "collectives; scripts/train.py --profile=100:110 shows which. A larger "
+            "collectives; ae-jax train --profile=100:110 shows which. A larger "
             "training.batch_size spreads what does not grow with it"
         ]
     if limits["held_by"] == "memory":

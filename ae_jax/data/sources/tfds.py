@@ -35,7 +35,7 @@ def tfds(
     on_bad: str = "error",
     test_fraction: float | None = None,
 ) -> Dataset:
-    """A TFDS data set that `scripts/prepare_data.py` has prepared: images in uint8 `[h, w, c]`.
+    """A TFDS data set that `ae-jax prepare` has prepared: images in uint8 `[h, w, c]`.
 
     Numbers of one value an example, labels among them, become extras of the same name, at most 32
     bits wide. TensorFlow is not imported. Data set: https://www.tensorflow.org/datasets.
@@ -148,7 +148,7 @@ def _not_prepared(name: str, place: str) -> Exception:
     beside = f"; there are {', '.join(map(str, found))}" if found else ""
     return MissingFileError(
         f"the TFDS data set '{name}' is not prepared in '{place}'{beside}. To prepare it: "
-        f"python scripts/prepare_data.py --dataset={name} --data_dir={place}"
+        f"ae-jax prepare --dataset={name} --data_dir={place}"
     )
 
 

@@ -216,7 +216,7 @@ def rebuilding(builder: Any) -> str:
     """The command that prepares the data set of a builder anew."""
     place = pathlib.Path(builder.data_path).parents[builder.info.full_name.count("/")]
     name = re.sub("/([^/]*)$", r":\1", builder.info.full_name)
-    return f"python scripts/prepare_data.py --dataset={name} --data_dir={place} --overwrite"
+    return f"ae-jax prepare --dataset={name} --data_dir={place} --overwrite"
 
 
 def _image(features: Any, name: str) -> str:

@@ -216,7 +216,7 @@ def test_bad_arguments(folder, arguments, error, message):
 
 
 def test_what_is_not_prepared_names_the_command_that_prepares_it(tmp_path):
-    command = f"python scripts/prepare_data.py --dataset=fashion_mnist --data_dir={tmp_path}"
+    command = f"ae-jax prepare --dataset=fashion_mnist --data_dir={tmp_path}"
     with pytest.raises(FileNotFoundError, match=command):
         ae.data.load("tfds:fashion_mnist", data_dir=tmp_path)
 
