@@ -22,15 +22,21 @@ def piecewise_constant(
     """Starts at `init_value`; from each boundary on, times its scale.
 
     Args:
-      init_value: the multiplier before the first boundary.
-      boundaries: steps.
-      scales: one for each boundary; they accumulate.
+      init_value: multiplier before the first boundary.
+      boundaries: steps at which the multiplier changes.
+      scales: factor from each boundary on; they accumulate.
 
     Returns:
       A schedule.
 
     Raises:
       ConfigError: there are more of one than of the other.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> schedule = ae.schedules.piecewise_constant(1.0, boundaries=(10,), scales=(0.5,))
+      >>> float(schedule(9)), float(schedule(10))
+      (1.0, 0.5)
     """
     if len(boundaries) != len(scales):
         raise ConfigError(

@@ -74,15 +74,15 @@ def check_term(
     as there are.
 
     Args:
-      objective: of one term or more, e.g. `my_term(rho=0.05)`.
-      model: to evaluate it on; None: a Gaussian bottleneck of three latents between two networks of
-        one sigmoid layer, "hidden_0".
-      event_shape: of one example, the model's.
-      batch_size: a multiple of the device counts.
-      extras: of the batch, each `[batch_size, …]`, for terms that read labels or lengths.
+      objective: one term or more, e.g. `my_term(rho=0.05)`.
+      model: model to evaluate it on; None: a Gaussian bottleneck of three latents between two
+        networks of one sigmoid layer, "hidden_0".
+      event_shape: shape of one example, the model's.
+      batch_size: examples in the batch, a multiple of the device counts.
+      extras: extras of the batch, each `[batch_size, …]`, for terms that read labels or lengths.
       missing: whether some entries are not observed.
-      devices: the device counts compared.
-      compiler_options: for XLA, which can halve the time of the check.
+      devices: device counts compared.
+      compiler_options: options of XLA, which can halve the time of the check.
 
     Returns:
       A Report.
@@ -90,14 +90,34 @@ def check_term(
     Raises:
       AssertionError: with every check that failed, and by how much.
       PartError: the term returns another shape than it declared.
+
+    Example:
+      >>> import ae_jax as ae, jax.numpy as jnp
+      >>> @ae.term
+      ... def power(outputs, context):
+      ...     return jnp.sum(outputs.z**2)  # over the examples, too
+      >>> try:
+      ...     ae.testing.check_term(power())
+      ... except ae.errors.PartError as error:
+      ...     print(str(error).split(";")[0])
+      the term 'power' must return shape (16,), got ()
     """
     model = model or small_model(event_shape)
     found = Findings("the objective of " + ", ".join(term.name for term in objective.terms))
     jit = functools.partial(jax.jit, compiler_options=dict(compiler_options or {}))
-    variables = jit(functools.partial(moved_variables, model, event_shape))()
-    batches = example_batches(jit, model, variables, event_shape, batch_size, extras, missing)
     keys = keys_lib.for_examples(jax.random.key(1), STEP, jnp.arange(batch_size))
-    case = _Case(model, objective, variables, *batches, keys)
+
+    def untrained(jit: Callable[..., Any]) -> _Case:
+        variables = jit(functools.partial(moved_variables, model, event_shape))()
+        batches = example_batches(jit, model, variables, event_shape, batch_size, extras, missing)
+        return _Case(model, objective, variables, *batches, keys)
+
+    def traced() -> _Found:
+        case = untrained(lambda fn: fn)
+        return _evaluate(model, objective, case.variables, case.batch, keys)
+
+    jax.eval_shape(traced)  # what has the wrong shape is refused before anything is compiled
+    case = untrained(jit)
     base = _check_variants(found, jit, case)
     _check_plain(found, case, base)
     _check_precision(found, case)

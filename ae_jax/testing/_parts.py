@@ -34,18 +34,24 @@ def check_coder(
     training are the same on any number of devices, batch normalisation included.
 
     Args:
-      coder: a Coder, or a Network to be bound to `output_shape`.
-      input_shape: of one example.
-      output_shape: of one output.
-      batch_size: a multiple of the device counts.
-      devices: the device counts compared.
-      compiler_options: for XLA.
+      coder: Coder, or Network to be bound to `output_shape`.
+      input_shape: shape of one example.
+      output_shape: shape of one output.
+      batch_size: examples in the batch, a multiple of the device counts.
+      devices: device counts compared.
+      compiler_options: options of XLA.
 
     Returns:
       A Report.
 
     Raises:
       AssertionError: with every check that failed, and by how much.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> report = ae.testing.check_coder(ae.networks.linear(), devices=())
+      >>> sorted(report.errors)
+      ['finite', 'form', 'jit and vmap', 'permutation', 'shape']
     """
     found = Findings("the network")
     coder = coder.bind(output_shape) if isinstance(coder, Network) else coder
@@ -121,18 +127,24 @@ def check_likelihood(
     has mean 1, which a forgotten constant or a variance in place of a deviation breaks.
 
     Args:
-      likelihood: the part.
-      event_shape: of one example.
-      outside: an array that `validate` must refuse, if any.
-      has_mean: False where `mean` is not that of the samples (classes have none).
+      likelihood: Likelihood to check.
+      event_shape: shape of one example.
+      outside: array that `validate` must refuse, if any.
+      has_mean: whether `mean` is that of the samples (classes have none).
       draws: samples drawn for the two means.
-      compiler_options: for XLA.
+      compiler_options: options of XLA.
 
     Returns:
       A Report.
 
     Raises:
       AssertionError: with every check that failed, and by how much.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> report = ae.testing.check_likelihood(ae.likelihoods.gaussian(), draws=512)
+      >>> report.part
+      'the likelihood'
     """
     found, rng = Findings("the likelihood"), np.random.default_rng(0)
     jit = functools.partial(jax.jit, compiler_options=dict(compiler_options or {}))
@@ -211,16 +223,22 @@ def check_corruption(
     with respect to floating x are finite.
 
     Args:
-      corruption: `(key, x, observed) -> (x̃, info)`.
-      event_shape: of one example.
-      dtype: of x; integers are drawn from 0 to 4, floats from [0, 1).
-      compiler_options: for XLA.
+      corruption: corruption `(key, x, observed) -> (x̃, info)` to check.
+      event_shape: shape of one example.
+      dtype: dtype of x; integers are drawn from 0 to 4, floats from [0, 1).
+      compiler_options: options of XLA.
 
     Returns:
       A Report.
 
     Raises:
       AssertionError: with every check that failed, and by how much.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> report = ae.testing.check_corruption(ae.corruptions.masking(0.5))
+      >>> report.part
+      'the corruption'
     """
     found, rng = Findings("the corruption"), np.random.default_rng(0)
     floating = jnp.issubdtype(dtype, jnp.floating)

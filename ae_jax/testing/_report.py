@@ -16,9 +16,14 @@ class Report(NamedTuple):
     """What a check did.
 
     Attributes:
-      part: what was checked.
-      errors: by check, the largest relative error measured; 0 for what holds or does not.
-      devices: the numbers of devices that shared the batch.
+      part: name of what was checked.
+      errors: largest relative error measured, by check; 0 for what holds or does not.
+      devices: numbers of devices that shared the batch.
+
+    Example:
+      >>> print(Report("the network", {"shape": 0.0}))
+      the network: 1 checks passed
+        shape: 0.0e+00
     """
 
     part: str

@@ -19,11 +19,24 @@ def averaging(step: Step, decay: float) -> Step:
     the first parameters are soon forgotten. Skipped updates leave it alone.
 
     Args:
-      step: of `make_step`; its state begins with an average, see `init_state`.
-      decay: below 1; about 1 / (1 - decay) steps are averaged over.
+      step: step of `make_step`; its state begins with an average, see `init_state`.
+      decay: weight of the old average, below 1; about 1 / (1 - decay) steps are averaged over.
 
     Returns:
       A step.
+
+    Example:
+      >>> import ae_jax as ae, jax, numpy as np, optax
+      >>> x = np.zeros((8, 4), np.float32)
+      >>> model, objective = ae.recipes.vae(2).build(ae.spec_of(x))
+      >>> variables = jax.eval_shape(model.init, jax.random.key(0), x[0])
+      >>> players = ae.training.single_player(objective, optax.sgd(0.1), variables)
+      >>> init = lambda: ae.training.init_state(model, players, x[0], seed=0, averaged=True)
+      >>> step = ae.training.make_step(model, players, num_train=len(x))
+      >>> step = ae.training.averaging(step, decay=0.999)
+      >>> state, metrics = jax.eval_shape(step, jax.eval_shape(init), ae.Batch(x))
+      >>> sorted(state.average)
+      ['decoder', 'encoder']
     """
 
     def averaged(state: Any, *args: Any) -> Any:

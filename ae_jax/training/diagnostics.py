@@ -29,18 +29,25 @@ def term_gradient_norms(
     the model closed over.
 
     Args:
-      model: the Autoencoder.
-      objective: whose terms are asked about, each at its weight of this step.
-      state: of the training.
-      batch: of one device.
-      num_train: the size of the training set, for terms that need it; None: the batch's.
+      model: Autoencoder in training.
+      objective: objective whose terms are asked about, each at its weight of this step.
+      state: state of the training.
+      batch: batch of one device.
+      num_train: size of the training set, for terms that need it; None: the batch's.
 
     Returns:
       ‖∂(weight · term)/∂params‖ over all parameters, by the term's name, scalars.
 
     Example:
-      norms = jax.jit(lambda *now: ae.training.term_gradient_norms(model, objective, *now))
-      norms(state, batch)  # {"reconstruction": …, "kl": …}
+      >>> import ae_jax as ae, jax, numpy as np, optax
+      >>> x = np.zeros((8, 4), np.float32)
+      >>> model, objective = ae.recipes.vae(2).build(ae.spec_of(x))
+      >>> variables = jax.eval_shape(model.init, jax.random.key(0), x[0])
+      >>> players = ae.training.single_player(objective, optax.sgd(0.1), variables)
+      >>> state = jax.eval_shape(lambda: ae.training.init_state(model, players, x[0], seed=0))
+      >>> norms = lambda *now: ae.training.term_gradient_norms(model, objective, *now)
+      >>> sorted(jax.eval_shape(norms, state, ae.Batch(x)))
+      ['kl', 'reconstruction']
     """
     keys = keys_lib.for_examples(state.root, state.step, jnp.arange(batch.x.shape[0]))
     num_train = batch.x.shape[0] if num_train is None else num_train

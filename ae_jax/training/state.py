@@ -24,6 +24,11 @@ class TrainState(NamedTuple):
       step: int32, optimizer steps taken.
       skipped: int32, updates skipped because loss or gradients were not finite.
       skipped_in_a_row: int32, those since the last good one.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.training.TrainState._fields[:3]
+      ('variables', 'optimizer', 'average')
     """
 
     variables: Variables
@@ -51,11 +56,11 @@ def init_state(
     """The state before the first step.
 
     Args:
-      model: the Autoencoder.
-      players: whose optimizers are initialised.
+      model: Autoencoder to train.
+      players: players whose optimizers are initialised.
       example: one preprocessed example, `[*event]`.
-      seed: a whole number, or a typed key.
-      extras: of the example, for networks that take a condition.
+      seed: seed of every random stream, a whole number or a typed key.
+      extras: extras of the example, for networks that take a condition.
       averaged: whether to keep a running average of the params, which starts at them. Schedule-free
         optimizers have one in any case, see `ae_jax.training.averages`.
 
@@ -66,6 +71,16 @@ def init_state(
       ShapeError: two parts' shapes do not meet.
       ConfigError: a player moves parameters that the model does not have, or none moves some, or
         two averages are asked for.
+
+    Example:
+      >>> import ae_jax as ae, jax, numpy as np, optax
+      >>> x = np.zeros((8, 4), np.float32)
+      >>> model, objective = ae.recipes.vae(2).build(ae.spec_of(x))
+      >>> variables = jax.eval_shape(model.init, jax.random.key(0), x[0])
+      >>> players = ae.training.single_player(objective, optax.sgd(0.1), variables)
+      >>> state = jax.eval_shape(lambda: ae.training.init_state(model, players, x[0], seed=0))
+      >>> sorted(state.variables.params)
+      ['decoder', 'encoder']
     """
     root: Any = seed if isinstance(seed, jax.Array) else keys.root(seed)
     variables = model.init(keys.stream(root, "init"), example, extras)

@@ -22,7 +22,22 @@ Step = Callable[..., tuple[TrainState, dict[str, Array]]]
 def single_player(
     objective: Objective, optimizer: optax.GradientTransformation, variables: Variables
 ) -> tuple[Player, ...]:
-    """The ordinary game: one player moves every parameter."""
+    """The ordinary game: one player moves every parameter.
+
+    Args:
+      objective: objective to minimise.
+      optimizer: optax GradientTransformation.
+      variables: variables of the model, arrays or shapes, whose params are moved.
+
+    Returns:
+      A tuple of one Player.
+
+    Example:
+      >>> import ae_jax as ae, optax
+      >>> variables = ae.Variables({"encoder": {}, "decoder": {}}, {})
+      >>> ae.training.single_player(ae.terms.kl(), optax.adam(1e-3), variables)[0].params
+      ('decoder', 'encoder')
+    """
     return (Player(tuple(sorted(variables.params)), objective, optimizer),)
 
 
@@ -42,9 +57,9 @@ def make_step(
     """The step of one device's share of a batch; pure, to be jitted by the caller.
 
     Args:
-      model: the Autoencoder.
-      players: run in order, each with a fresh forward pass on the current parameters.
-      num_train: the size of the training set, for terms that need it.
+      model: Autoencoder to train.
+      players: players in turn, each with a fresh forward pass on the current parameters.
+      num_train: size of the training set, for terms that need it.
       accumulation: microbatches that the gradients of a step are the mean of, in the memory of one.
         Batch-coupled terms and batch statistics are those of a microbatch; the bottleneck's state
         moves once a step, by the sums over all.
@@ -57,6 +72,18 @@ def make_step(
       size. Metrics are scalars averaged over the global batch: each unweighted
       term, "loss", "grad_norm" and "skipped" (1 where loss or gradients were not finite: parameters
       and optimizer are then left as they were).
+
+    Example:
+      >>> import ae_jax as ae, jax, numpy as np, optax
+      >>> x = np.zeros((8, 4), np.float32)
+      >>> model, objective = ae.recipes.vae(2).build(ae.spec_of(x))
+      >>> variables = jax.eval_shape(model.init, jax.random.key(0), x[0])
+      >>> players = ae.training.single_player(objective, optax.sgd(0.1), variables)
+      >>> state = jax.eval_shape(lambda: ae.training.init_state(model, players, x[0], seed=0))
+      >>> step = ae.training.make_step(model, players, num_train=len(x))
+      >>> state, metrics = jax.eval_shape(step, state, ae.Batch(x))
+      >>> sorted(metrics)
+      ['grad_norm', 'kl', 'loss', 'reconstruction', 'skipped']
     """
     gradients = _gradients if accumulation == 1 else _accumulated_gradients
     each = (lambda fn, *axes: fn) if accumulation == 1 else jax.vmap
