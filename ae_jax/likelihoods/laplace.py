@@ -20,7 +20,7 @@ def laplace(variance: str = "fixed", scale: float = 1.0, least: float | None = N
         2 log b = 2 log scale + 10 · shift, with shift the parameter) or "predicted" (the
         decoder emits μ and the raw 2 log b side by side on the last axis, started around scale).
       scale: the mean absolute deviation b, in the data's units.
-      least: as for `gaussian`: what a learned b stays above, below scale; None: no such bound.
+      least: bound, below scale, that a learned b stays above, see `gaussian`; None: no such bound.
 
     Returns:
       A Likelihood; the decoder emits the event's shape, its last axis doubled for "predicted".

@@ -28,9 +28,9 @@ def negative_binomial(
     `preprocessing.none()`. The mode is ⌊m (1 - α)⌋, 0 for α ≥ 1.
 
     Args:
-      mean: as for `poisson`: the counts from which the decoder starts; None: those of the data.
-      view: as for `poisson`: what the networks read of x, "log1p" or "identity".
-      library: as for `poisson`: whether an example's library size multiplies its means.
+      mean: counts from which the decoder starts, see `poisson`; None: the means of the data.
+      view: what the networks read of x, "log1p" or "identity", see `poisson`.
+      library: whether an example's library size multiplies its means, see `poisson`.
 
     Returns:
       A Likelihood.

@@ -28,9 +28,9 @@ def zero_inflated_negative_binomial(
     (1 - π) m; the mode is 0 or ⌊m (1 - α)⌋, whichever is more probable.
 
     Args:
-      mean: as for `poisson`: m of a decoder that emits 0; None: the means of the training data.
-      view: as for `poisson`: what the networks read of x, "log1p" or "identity".
-      library: as for `poisson`: whether an example's library size multiplies its m.
+      mean: m of a decoder that emits 0, see `poisson`; None: the means of the training data.
+      view: what the networks read of x, "log1p" or "identity", see `poisson`.
+      library: whether an example's library size multiplies its m, see `poisson`.
 
     Returns:
       A Likelihood.
