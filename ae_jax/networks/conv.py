@@ -171,10 +171,10 @@ def conv(
 ) -> Network:
     """An encoder of images of any size, `[H, W]` or `[H, W, C]`: convolutions, one dense layer.
 
-    Each convolution takes n positions a side to ⌈n / stride⌉, zeros beyond the edges. The dense
-    layer sees all of them flattened, unless it has to emit exactly these positions, `[h, w, d]`:
-    then it is applied to each. Weights start as LeCun normal, biases at zero. Activations:
-    `hidden_0`, `hidden_1`, ….
+    Each convolution (LeCun et al. 1989) takes n positions a side to ⌈n / stride⌉, zeros beyond the
+    edges. The dense layer sees all of them flattened, unless it has to emit exactly these
+    positions, `[h, w, d]`: then it is applied to each. Weights start as LeCun normal, biases at
+    zero. Activations: `hidden_0`, `hidden_1`, ….
 
     Args:
       features: channels of each convolution.
@@ -219,9 +219,9 @@ def deconv(
 ) -> Network:
     """A decoder to images of any size, `conv` mirrored: one dense layer, transposed convolutions.
 
-    The sizes are those that `conv` passes through, backwards, and what a size has too many is
-    cropped, so that odd ones come out exactly. z of shape `[h, w, d]`, h and w the smallest size,
-    passes the dense layer position by position.
+    The sizes are those that `conv` passes through, backwards (Zeiler et al. 2010), and what a size
+    has too many is cropped, so that odd ones come out exactly. z of shape `[h, w, d]`, h and w the
+    smallest size, passes the dense layer position by position.
 
     Args:
       features: channels before each transposed convolution; `conv`'s reversed.

@@ -56,7 +56,7 @@ def mlp(
     condition: str | None = None,
     num_classes: int | None = None,
 ) -> Network:
-    """Dense layers with an activation between them, for any input and output shape.
+    """Dense layers with an activation between them, for any shapes (Rumelhart et al. 1986).
 
     Weights start as LeCun normal, biases at zero. Activations: `hidden_0`, `hidden_1`, …, before
     dropout.

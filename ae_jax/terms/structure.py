@@ -121,7 +121,7 @@ def latent_l2(outputs: Outputs, context: Context) -> Array:
 def weight_l2(
     outputs: Outputs, context: Context, of: str = "decoder", kernels_only: bool = False
 ) -> Array:
-    """Σ w² over the parameters of one part ("decoder" for RAE-L2), biases included or not.
+    """Σ w² over the parameters of one part, biases included or not (RAE-L2, Ghosh et al. 2020).
 
     Args:
       outputs: outputs of the forward pass.
