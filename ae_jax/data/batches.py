@@ -30,7 +30,7 @@ def to_batch(
       records: on the device, `[b, …]`, taken in by `ae_jax.data.intake`.
       index: integers `[b]`, their places in the data set.
       preprocessing: from the data's units to the model's.
-      draws: for what is random in it; None: nothing is.
+      draws: draws for what is random in it; None: nothing is.
       train: whether augmentations apply.
       valid: bool `[b]`, in addition to the records' own; None: all.
 
@@ -59,7 +59,7 @@ def shuffled_index(seed: Array, epoch: Array, offset: Array, places: Array, size
       epoch: uint32.
       offset: uint32, position within that epoch of the first place.
       places: uint32 `[b]`.
-      size: of the data set; `offset + places` must stay below 2**32.
+      size: size of the data set; `offset + places` must stay below 2**32.
 
     Returns:
       uint32 `[b]`.

@@ -19,7 +19,7 @@ class Block(NamedTuple):
     Attributes:
       records: leaves `[devices, steps, share, …]`, of the process's own devices.
       index: uint32 `[devices, steps, share]`, places in the data set.
-      valid: bool, likewise; False for padding; None: all count.
+      valid: bool `[devices, steps, share]`, False for padding; None: all count.
     """
 
     records: Records
@@ -31,7 +31,7 @@ class Shares(NamedTuple):
     """How a global batch is shared out.
 
     Attributes:
-      batch_size: of the global batch.
+      batch_size: size of the global batch.
       devices: how many there are in all processes.
       local: the numbers of this process's devices.
     """
@@ -89,7 +89,7 @@ class Blocks:
         Args:
           source: read from Grain's threads or processes.
           order: `(steps, places) -> (index, valid)`.
-          shares: which places are this process's.
+          shares: places that are this process's.
           steps: batches a block.
           length: how many blocks.
         """
@@ -124,7 +124,7 @@ def iterate(blocks: Blocks, workers: int = 0) -> Iterator[Block]:
     """The blocks in order, read ahead by threads, or by processes for sources that hold the GIL.
 
     Args:
-      blocks: of one pass.
+      blocks: blocks of one pass.
       workers: how many processes; 0: threads of this one.
     """
     import grain

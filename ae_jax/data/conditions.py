@@ -21,9 +21,9 @@ class Condition(NamedTuple):
     """What a network is told beside its input.
 
     Attributes:
-      part: which is told.
-      name: of the entry of `extras`.
-      num_classes: of a label; None of a vector of numbers.
+      part: part that is told.
+      name: name of the entry of `extras`.
+      num_classes: number of classes of a label; None: a vector of numbers.
     """
 
     part: str
@@ -68,8 +68,8 @@ def require_names(
     """Raises ConfigError for a condition that is not there, naming what is.
 
     Args:
-      conditions: of the model.
-      extras: by name, arrays or their specs.
+      conditions: conditions of the model.
+      extras: extras by name, arrays or their specs.
       what: has these extras, for the message.
       fix: the way to give them, for the message.
     """
@@ -92,7 +92,7 @@ def require_values(
     """Raises DataError for a label that is no class, or a condition that is not finite.
 
     Args:
-      conditions: of the model.
+      conditions: conditions of the model.
       extras: each `[b, …]`; those that are not there are passed over.
       what: holds them, for the message.
       index: integers `[b]`, the examples' places in the data set; None: 0 … b - 1.
@@ -134,7 +134,7 @@ class Guarded:
 
     Attributes:
       whole: the source.
-      conditions: of the model.
+      conditions: conditions of the model.
       what: holds them, for messages.
     """
 
@@ -163,7 +163,7 @@ def guarded(source: Source, conditions: tuple[Condition, ...], what: str) -> Sou
 
     Args:
       source: one that lies in memory is looked at now, and returned as it is.
-      conditions: of the model.
+      conditions: conditions of the model.
       what: holds them, for messages.
 
     Raises:

@@ -39,9 +39,10 @@ class Dataset(NamedTuple):
       validation: held out of training to choose by (the best checkpoint); None: no such split.
       source: what was loaded, for config.json; None for an array passed from memory.
       value_range: the smallest and largest value the data's units allow, where known.
-      kind: of the values, a key of `ae_jax.recipes.defaults.KINDS`; None: seen from the values.
-      num_classes: of tokens, how many there may be.
-      columns: of a table, from left to right.
+      kind: kind of the values, a key of `ae_jax.recipes.defaults.KINDS`; None: seen from the
+        values.
+      num_classes: number of classes of tokens.
+      columns: columns of a table, from left to right.
       overlapping: whether examples share data, as windows do, so that no split by example is sound.
       terminator: the token that ends a sequence shorter than the others; None: there is none.
       options: what else of config.json's `data` section loads it again.
@@ -110,9 +111,9 @@ def split(
 
     Args:
       x: a source, or its array.
-      extras: of the array, each `[n, …]`.
+      extras: extras of the array, each `[n, …]`.
       fraction: the share held out.
-      name: of the held-out split.
+      name: name of the held-out split.
       copy: False: arrays in memory are not copied, and must not change while they are in use.
 
     Returns:
@@ -145,7 +146,7 @@ def load(
         registry, or the user's own "package.module:function".
       test_fraction: the share of examples held out by `split_mask`; None: the source's own.
       validation_fraction: the share of the training split held out by `split_mask`; None: none.
-      **arguments: of that source, e.g. `size=64` for "images:FOLDER".
+      **arguments: arguments of that source, e.g. `size=64` for "images:FOLDER".
 
     Returns:
       A Dataset.
@@ -254,7 +255,7 @@ def with_test(dataset: Dataset, test: Any) -> Dataset:
     """The data set with another test split, checked; it has no source to be loaded again from.
 
     Args:
-      dataset: of which training and validation split are kept.
+      dataset: data set of which training and validation split are kept.
       test: an array `[n, *event]`, a pair `(x, extras)`, Records, a source such as
         `ae.data.load(…).test`, or a Dataset without a test split of its own.
 
@@ -272,9 +273,9 @@ def checked_input(
 
     Args:
       x: `[n, *event]`, a pair `(x, extras)`, or a source, which brings its own `observed` along.
-      observed: see `from_arrays`.
-      extras: see `from_arrays`.
-      columns: of the training data, to which those of a table are matched by name.
+      observed: mask of observed entries, see `from_arrays`.
+      extras: extras, see `from_arrays`.
+      columns: columns of the training data, to which those of a table are matched by name.
       event: the shape of one example.
     """
     part = source_of(x, columns, "input", observed)
@@ -298,8 +299,8 @@ def as_dataset(
         or a string for `load`.
       test: what to evaluate on in place of the data's own test split, see `with_test`; None holds
         out `test_fraction` of the data by `split_mask`.
-      test_fraction: see `split_mask`; None: a tenth.
-      copy: see `from_arrays`.
+      test_fraction: part held out, see `split_mask`; None: a tenth.
+      copy: whether arrays are copied, see `from_arrays`.
 
     Returns:
       A checked Dataset.

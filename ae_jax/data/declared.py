@@ -17,12 +17,12 @@ class Declaration(NamedTuple):
     """A config's `data.spec`, checked.
 
     Attributes:
-      shape: of one example, in the data's own units.
-      dtype: of its values.
+      shape: shape of one example, in the data's own units.
+      dtype: dtype of its values.
       num_train: how many examples there are to learn from.
       num_test: how many to evaluate on.
-      kind: of the values, a key of `ae_jax.recipes.defaults.KINDS`.
-      num_classes: of tokens, how many there may be.
+      kind: kind of the values, a key of `ae_jax.recipes.defaults.KINDS`.
+      num_classes: number of classes of tokens.
       extras: shape and dtype of each.
     """
 
@@ -47,7 +47,7 @@ class Declared:
     """A source of which only spec and length are known.
 
     Attributes:
-      spec: see `Source`.
+      spec: spec, see `Source`.
       count: how many examples there are said to be.
     """
 

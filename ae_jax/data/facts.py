@@ -25,8 +25,8 @@ class Facts:
       high: the largest.
       count: how many entries are observed.
       missing: the share of entries that are not, in [0, 1].
-      mean: in float64; None of bytes and booleans, which are never centred.
-      deviation: the standard deviation, in float64, of n rather than n - 1; None likewise.
+      mean: mean in float64; None of bytes and booleans, which are never centred.
+      deviation: standard deviation in float64, of n rather than n - 1; None of bytes and booleans.
       lost: the most that a value changes where it is rounded to float32, infinite beyond its range;
         values below 1e-38, which become 0, change nothing.
       whole: whether all values are whole numbers, of all columns together.
@@ -73,7 +73,7 @@ def facts_of(source: Source, by_column: bool, name: str = "training") -> Facts:
     Args:
       source: looked at whole if it lies in memory, else a fixed sample of it (`sampled`).
       by_column: whether the last axis holds columns, each of its own units.
-      name: of the split, for messages.
+      name: name of the split, for messages.
 
     Raises:
       DataError: what is not finite.
@@ -103,9 +103,9 @@ def look(source: Source, by_column: bool, name: str = "training") -> Facts:
     (1983, "Algorithms for computing the sample variance").
 
     Args:
-      source: see `facts_of`.
-      by_column: see `facts_of`.
-      name: see `facts_of`.
+      source: source to look at, see `facts_of`.
+      by_column: whether facts are by column, see `facts_of`.
+      name: name of the split, see `facts_of`.
 
     Returns:
       The Facts.

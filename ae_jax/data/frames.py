@@ -21,7 +21,7 @@ def read(
     """The numbers of a table.
 
     Args:
-      frame: of numeric columns; NA of pandas' nullable types is missing.
+      frame: frame of numeric columns; NA of pandas' nullable types is missing.
       columns: those of the training data; words of a column that is a category there become its
         codes.
       what: the data are, for messages.

@@ -84,7 +84,7 @@ def extras(values: Any, count: int, what: str = "training split") -> dict[str, n
     """Labels, conditions and lengths as arrays of real numbers, one for each example.
 
     Args:
-      values: by name, each `[count, …]`; None: none.
+      values: arrays by name, each `[count, …]`; None: none.
       count: how many examples there are.
       what: holds the examples, for messages.
 

@@ -59,7 +59,7 @@ class Intake(View):
     Attributes:
       whole: the source, in the data's units.
       host: applied to x first; None: nothing is.
-      dtype: of x.
+      dtype: dtype of x.
     """
 
     host: Affine | None
@@ -85,8 +85,8 @@ def take_in(source: Source, host: Affine | None) -> Source:
     """The source as a device takes it: itself where nothing has to be done.
 
     Args:
-      source: in the data's units.
-      host: of a preprocessing (`ae_jax.data.preprocessing.Preprocessing.host`).
+      source: source in the data's units.
+      host: host function of a preprocessing (`ae_jax.data.preprocessing.Preprocessing.host`).
 
     Returns:
       A source that raises DataError as it is read for a number that no device holds.
@@ -146,7 +146,7 @@ def _short(dtype: Any, extent: Any) -> np.dtype:
     """What a device holds numbers of this dtype as.
 
     Args:
-      dtype: of the data.
+      dtype: dtype of the data.
       extent: gives their smallest and largest; called for integers of 64 bits alone, which become
         float32 where they do not all fit 32.
     """

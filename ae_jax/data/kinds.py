@@ -72,9 +72,9 @@ def check_kind(
 
     Args:
       kind: a key of `VALUES`; None: to be seen from the data.
-      num_classes: of tokens, and of nothing else.
-      columns: of examples `[columns]`.
-      shape: of one example, in the data's own units.
+      num_classes: number of classes of tokens, and of nothing else.
+      columns: columns of examples `[columns]`.
+      shape: shape of one example, in the data's own units.
 
     Raises:
       UnknownNameError: there is no such kind, of examples or of a column; the nearest is named.
@@ -117,7 +117,7 @@ def check_values(
 
     Args:
       x: `[b, *event]`, 0 where nothing is observed.
-      spec: of one example.
+      spec: spec of one example.
       what: the data are, for the message.
       first: the place of the first example in its split; None: they are a sample.
       valid: bool `[b]`, False for records that could not be read; None: all could.

@@ -27,7 +27,7 @@ def matched(part: Source, wanted: Sequence[Column] | None, what: str = "data") -
     """The examples with their columns as training had them, by name.
 
     Args:
-      part: of rows `[n, columns]`; without names of its own it is taken for right.
+      part: part of rows `[n, columns]`; without names of its own it is taken for right.
       wanted: the columns of the training data; None: they have no names.
       what: the examples are, for messages.
 

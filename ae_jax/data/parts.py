@@ -16,9 +16,9 @@ def source_of(data: Any, columns: Any, what: str, observed: Any = None) -> Sourc
     Args:
       data: an array or table as for `given.take`, a pair `(x, extras)`, Records, a source, or a
         Dataset of one split.
-      columns: see `given.take`.
+      columns: columns, see `given.take`.
       what: the data are: "training", "test" or "input", for messages.
-      observed: of an array, table or pair, see `given.take`; the others bring their own.
+      observed: mask of an array, table or pair, see `given.take`; the others bring their own.
 
     Raises:
       DataError: a Dataset of several splits, no array of numbers, or `observed` of what has it.

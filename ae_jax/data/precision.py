@@ -19,7 +19,7 @@ def check_digits(dataset: Dataset, host: Affine | None) -> None:
 
     Args:
       dataset: each of whose splits is looked at (`ae_jax.data.facts`), but not more than once.
-      host: of the preprocessing.
+      host: host function of the preprocessing.
 
     Raises:
       DataError: a column loses more than twice `facts.SHARE` of the training split's deviation, or

@@ -136,7 +136,7 @@ def standardise(mean: float | Sequence[float], std: float | Sequence[float]) -> 
 
     Args:
       mean: one number, or one a feature of the last axis.
-      std: likewise, above zero.
+      std: one number above zero, or one a feature of the last axis.
 
     Raises:
       ConfigError: a standard deviation that is not above zero.
@@ -181,7 +181,7 @@ def binarise(how: str = "dynamic", threshold: float = 0.5) -> Preprocessing:
         of the data set; "threshold": x > threshold. Log-likelihoods are comparable only between
         models of the same choice. Where nothing may be random (encode, reconstruct) the first two
         leave x as it is, the mean of what they draw.
-      threshold: in [0, 1].
+      threshold: threshold in [0, 1].
 
     Raises:
       ConfigError: another choice, or a threshold outside [0, 1].
@@ -217,7 +217,7 @@ def pad(by: Sequence[int | Sequence[int]]) -> Preprocessing:
     """Zeros around the leading event axes, cut off again by `invert`; they count as observed.
 
     Args:
-      by: for each axis how many before and after, or one number for both, e.g. `(2, 2)` for images
+      by: numbers before and after for each axis, or one number for both, e.g. `(2, 2)` for images
         28 high and 28 wide to 32 by 32.
 
     Raises:
@@ -237,7 +237,7 @@ def crop(by: Sequence[int | Sequence[int]]) -> Preprocessing:
     """Cuts off the ends of the leading event axes; `invert` does not bring them back.
 
     Args:
-      by: for each axis how many before and after, or one number for both.
+      by: numbers before and after for each axis, or one number for both.
 
     Raises:
       ConfigError: a number that is negative or not whole.
@@ -283,7 +283,7 @@ def flip(axis: int = 1) -> Preprocessing:
     """Mirrors every other example at random, in training only.
 
     Args:
-      axis: of the event; 1, the width of images `[h, w, c]`.
+      axis: axis of the event; 1, the width of images `[h, w, c]`.
     """
 
     def turned(x, draws=None, train=False):

@@ -68,7 +68,7 @@ class Arrays:
       extras: labels and other fields, each `[n, …]`.
       observed: bool `[n, *event]`, False where an entry is missing; None: none is.
       valid: bool `[n]`, False for examples to pass over; None: all count.
-      columns: of a table, from left to right; None: they have no names.
+      columns: columns of a table, from left to right; None: they have no names.
 
     Raises:
       DataError: x is a masked array, of which NumPy would drop the mask.
@@ -244,7 +244,7 @@ def check_records(records: Records, name: str, index: np.ndarray | None = None) 
 
     Args:
       records: as read.
-      name: of the data, for the message.
+      name: name of the data, for the message.
       index: integers `[b]`, the records' places in the data set; None: `0 … b-1`.
     """
     x = records.x

@@ -41,7 +41,7 @@ def folders(
       cache: "auto": beside the data, or else in `user_folder`, if decoded they take at most 4 GiB;
         True: so, of any size; a folder: there alone; False: nowhere.
       beside: a folder of the data set's own.
-      size: of all examples, decoded, in bytes.
+      size: size of all examples, decoded, in bytes.
 
     Returns:
       Folders for `cached`.
@@ -79,7 +79,7 @@ def cached(
       source: read in order, once.
       places: folders; the first that holds the cache, or else the first that can be written.
       key: JSON values that say whose examples these are; another key is another cache.
-      name: of the data, for the cache's folder, the progress bar and messages.
+      name: name of the data, for the cache's folder, the progress bar and messages.
 
     Returns:
       A source that reads the files.

@@ -78,10 +78,11 @@ class Cells:
     """A table as it was read.
 
     Attributes:
-      columns: by name, from left to right, all of one length; None stands for a missing value.
-      file: for messages.
-      line: where row i stands in the file, for messages, e.g. "line 3".
-      notation: of its numbers.
+      columns: columns by name, from left to right, all of one length; None stands for a missing
+        value.
+      file: name of the file, for messages.
+      line: place where row i stands in the file, for messages, e.g. "line 3".
+      notation: notation of its numbers.
     """
 
     columns: Mapping[str, Sequence[str | float | None]]

@@ -37,10 +37,10 @@ def csv(
     over if it numbers the rows from 0 or 1, else called "index".
 
     Args:
-      path: of the file, UTF-8.
-      columns: which make up x, always in the file's order: their names, or their kinds by name,
-        "number", "category" or "count" (whole, not negative); None: all but the label. A kind that
-        is not given is "number" if all its values are numbers, "category" if most are not.
+      path: path of the file, UTF-8.
+      columns: columns that make up x, always in the file's order: their names, or their kinds by
+        name, "number", "category" or "count" (whole, not negative); None: all but the label. A kind
+        that is not given is "number" if all its values are numbers, "category" if most are not.
       label: a column kept out of x that becomes the extra "label": whole numbers as they are
         (int32), other numbers as float32, words as codes.
       missing: what stands for a missing value beside the usual: the empty cell, "?" and the words
@@ -55,7 +55,7 @@ def csv(
       thousands: the mark between groups of three digits; None: there is none.
       header: whether the first line names the columns; False: they are called "0", "1", …; None:
         it does, unless it looks like values, which is an error.
-      kinds: of some columns, or of the label, as in `columns`; the other columns stay.
+      kinds: kinds of some columns, or of the label, as in `columns`; the other columns stay.
       drop: columns that are left out.
       default_missing: whether the usual words stand for missing values.
 

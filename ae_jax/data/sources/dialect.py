@@ -147,7 +147,7 @@ def named(
     Args:
       header: the file's first line.
       rows: those below it, None for missing values.
-      wanted: see `Dialect.header`.
+      wanted: columns wanted, see `Dialect.header`.
       where: file and line of the header, for messages.
 
     Raises:

@@ -73,7 +73,7 @@ class Sprites:
 
     Attributes:
       sizes: how many values each of the five factors takes.
-      resolution: of the images.
+      resolution: resolution of the images.
     """
 
     sizes: tuple[int, ...]

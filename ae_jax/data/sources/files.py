@@ -118,7 +118,7 @@ class ArrayFile:
     It pickles as its path: the processes of a streaming run map the file themselves.
 
     Attributes:
-      path: of the file.
+      path: path of the file.
       shape: `[n, …]`.
       stored: its dtype in the file, of either byte order.
       offset: the byte where it begins.

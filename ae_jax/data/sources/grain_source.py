@@ -47,7 +47,7 @@ def from_grain(
       test_fraction: the share held out.
       on_bad: what an element that cannot be had does: "error", or "skip", whereby it becomes zeros
         with `valid` False.
-      name: of the source, for messages.
+      name: name of the source, for messages.
 
     Returns:
       A Dataset.
@@ -91,7 +91,7 @@ def arrayrecord(
     """The records of ArrayRecord files, in the order of the files' names.
 
     Args:
-      path: of a file, or of several by a pattern such as `data/train-*.array_record`.
+      path: path of a file, or of several by a pattern such as `data/train-*.array_record`.
       decode: from a record's bytes to an array or a dict of arrays as in `from_grain`, by its name
         "package.module:function"; None: records are the bytes of `.npy` or `.npz` files.
       test_fraction: the share held out by `ae.data.split_mask`.
@@ -185,8 +185,8 @@ class Elements:
 
     Attributes:
       source: has a length and `source[i]`.
-      name: for messages.
-      decode: see `from_grain`.
+      name: name for messages.
+      decode: decoding of a record, see `from_grain`.
       on_bad: "error" or "skip".
     """
 

@@ -75,7 +75,7 @@ def read(path: pathlib.Path) -> ArrayFile | np.ndarray:
     size of each axis as a big-endian uint32.
 
     Args:
-      path: of the file; `.gz` says that it is compressed.
+      path: path of the file; `.gz` says that it is compressed.
 
     Raises:
       DataError: a wrong magic number, or not the number of bytes that the header promises.

@@ -37,7 +37,7 @@ def listed(folder: pathlib.Path, on_bad: str) -> list[str]:
     image is in the list, and fails when it is read.
 
     Args:
-      folder: which exists.
+      folder: folder that exists.
       on_bad: whether other formats and links to nothing are an error, or, with "skip", a warning.
 
     Raises:
@@ -99,7 +99,7 @@ def by_split(
       names: paths within the folder.
       wanted: whether folders called train, test and so on are splits; False: they are classes;
         None: they are if there are no other folders, or images, beside them.
-      folder: for messages.
+      folder: folder for messages.
 
     Raises:
       DataError: folders that may be either, two of one split, or none to train on.

@@ -112,8 +112,8 @@ class Images:
 
     Attributes:
       folder: the names are relative to it.
-      names: of the files.
-      form: of every example.
+      names: names of the files.
+      form: form of every example.
       label: int32, of each file its place in `classes`.
       classes: the names of the subfolders; empty: there are none, and no extra "label".
       on_bad: "error" or "skip".
@@ -245,7 +245,7 @@ def _parts(
     """The splits of a source whose files lie split after split; a test split is held out by files.
 
     Args:
-      source: of all splits.
+      source: source of all splits.
       file: `[n]`, of each example.
       sizes: how many files each split has.
       test_fraction: held out of training where there is no test split.

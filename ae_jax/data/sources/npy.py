@@ -33,7 +33,7 @@ def npy(path: str | os.PathLike, test_fraction: float = TEST_FRACTION) -> Datase
     """The array `[n, *event]` of a `.npy` file, memory-mapped.
 
     Args:
-      path: of the file.
+      path: path of the file.
       test_fraction: the share held out by `ae.data.split_mask`.
 
     Returns:
@@ -56,7 +56,7 @@ def npz(path: str | os.PathLike, key: str = "x", test_fraction: float = TEST_FRA
     `y_train`, … has its own splits, with extras `y`, …
 
     Args:
-      path: of the file.
+      path: path of the file.
       key: the array's name, without `_train` or `_test`.
       test_fraction: the share held out by `ae.data.split_mask`, where the file has no `_test`.
 
@@ -148,7 +148,7 @@ def mapped(path: pathlib.Path, start: int = 0, member: str = "") -> ArrayFile:
     """The array that a `.npy` file holds, or a file that begins within another.
 
     Args:
-      path: of the file.
+      path: path of the file.
       start: the byte where the `.npy` begins.
       member: its name for messages, where it lies within another file.
 

@@ -37,15 +37,15 @@ def parquet(
     """A Parquet file, read into memory at once: its rows cannot be reached one by one.
 
     Args:
-      path: of the file.
+      path: path of the file.
       x: a column of equally long lists of numbers, which are the data `[n, k]`, null among them
         missing; all columns of plain numbers without null, and without integers beyond 32 bits,
         become extras. None: the file is a table as `ae.data.csv` reads it, with null and NaN for
         missing values and without pandas' index.
-      columns: of a table, see `ae.data.csv`.
-      label: of a table, see `ae.data.csv`.
+      columns: columns of a table, see `ae.data.csv`.
+      label: label of a table, see `ae.data.csv`.
       test_fraction: the share held out by `ae.data.split_mask`.
-      kinds: of some columns of a table, see `ae.data.csv`.
+      kinds: kinds of some columns of a table, see `ae.data.csv`.
       drop: columns of a table that are left out.
       missing: words of a table that stand for missing values too.
 

@@ -21,7 +21,7 @@ class Header(NamedTuple):
     Attributes:
       size: `(h, w)`, upright.
       channels: 1 if it is grey, else 3.
-      dtype: of its values: uint8, uint16, or float32 for integers and floats of 32 bits.
+      dtype: dtype of its values: uint8, uint16, or float32 for integers and floats of 32 bits.
       frames: how many are wanted of it.
     """
 
@@ -36,7 +36,7 @@ class Form(NamedTuple):
 
     Attributes:
       shape: `(h, w, c)`.
-      dtype: of the values.
+      dtype: dtype of the values.
       example: the name of an image that has this dtype, for messages.
       resize: whether images are cut and resized to the shape; else another size is an error.
       frames: "first" or "all"; None: an image of several frames is an error.

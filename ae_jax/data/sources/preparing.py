@@ -24,9 +24,10 @@ def prepare(
 
     Args:
       name: as TFDS spells it, "fashion_mnist", "name/config", "name:1.0.0".
-      data_dir: where TFDS keeps its data; None: `$TFDS_DATA_DIR`, or else ~/tensorflow_datasets.
-      manual_dir: where files lie that would be downloaded otherwise; their checksums are verified.
-      download_dir: where downloads are kept; None: in `data_dir`.
+      data_dir: folder where TFDS keeps its data; None: `$TFDS_DATA_DIR`, or else
+        ~/tensorflow_datasets.
+      manual_dir: folder of files that would be downloaded otherwise; their checksums are verified.
+      download_dir: folder where downloads are kept; None: in `data_dir`.
       overwrite: whether one that is there is removed first, with its caches.
 
     Returns:

@@ -40,18 +40,18 @@ def series(
     that none of the test split overlaps one of training.
 
     Args:
-      path: of a `.npy` file, which is memory-mapped, or of a `.csv` file, read into memory as
+      path: path of a `.npy` file, which is memory-mapped, or of a `.csv` file, read into memory as
         float32 (float64, where that loses digits); or an array. `[time]` is one channel.
       window: steps of time an example.
       stride: steps between the beginnings of windows.
       test_fraction: the share of the time held out, in [0, 1).
       missing: whether NaN (in a `.csv` what `ae.data.csv` takes for a missing value) stands for a
         missing value, whose `observed` is False; else it is an error.
-      columns: of a `.csv`, those that are channels; None: all.
-      delimiter: of a `.csv`, see `ae.data.csv`.
-      decimal: of a `.csv`, see `ae.data.csv`.
-      thousands: of a `.csv`, see `ae.data.csv`.
-      header: of a `.csv`, see `ae.data.csv`.
+      columns: columns of a `.csv` that are channels; None: all.
+      delimiter: delimiter of a `.csv`, see `ae.data.csv`.
+      decimal: decimal mark of a `.csv`, see `ae.data.csv`.
+      thousands: thousands mark of a `.csv`, see `ae.data.csv`.
+      header: header of a `.csv`, see `ae.data.csv`.
 
     Returns:
       A Dataset of kind "series", which is standardised channel by channel.
@@ -101,7 +101,7 @@ class Windows:
       stride: steps from one to the next.
       missing: whether NaN is a missing value.
       channels: their names; empty: none are known.
-      name: of the series, for messages.
+      name: name of the series, for messages.
     """
 
     values: ArrayFile | np.ndarray

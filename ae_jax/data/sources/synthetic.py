@@ -35,12 +35,12 @@ def synthetic(
     no more than a copy, and there is nothing to learn.
 
     Args:
-      shape: of an example, also as text: "synthetic:32x32x3".
+      shape: shape of an example, also as text: "synthetic:32x32x3".
       size: how many there are to learn from.
       test_size: how many to evaluate on.
       dtype: "uint8", "bool", another integer (0 … 127) or a float (standard normal).
       classes: how many labels there are, random ones, in the extra "label"; None: no labels.
-      seed: of the table.
+      seed: seed of the table.
 
     Returns:
       A Dataset.
@@ -86,9 +86,9 @@ class Noise:
     """A source of noise.
 
     Attributes:
-      shape: of an example.
-      dtype: of its values.
-      seed: of the table.
+      shape: shape of an example.
+      dtype: dtype of its values.
+      seed: seed of the table.
       first: the number of example 0.
       count: how many there are.
       classes: how many labels; None: no labels.

@@ -85,11 +85,11 @@ def tables(
     | `wine` | 178 | 13, chemical | cultivar, of 3 (Aeberhard & Forina 1991, UCI) |
 
     Args:
-      name: of the table.
-      columns: which make up x, as for `ae.data.csv`; None: all but the label.
+      name: name of the table.
+      columns: columns that make up x, as for `ae.data.csv`; None: all but the label.
       label: a column kept out of x that becomes the extra "label", e.g. "diagnosis".
       test_fraction: the share held out by `ae.data.split_mask`.
-      kinds: of some columns, see `ae.data.csv`.
+      kinds: kinds of some columns, see `ae.data.csv`.
       drop: columns that are left out.
 
     Returns:

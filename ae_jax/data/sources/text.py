@@ -44,9 +44,9 @@ def text(
     among them. They are held out by `ae.data.split_mask`.
 
     Args:
-      path: of a file, of a folder whose `.txt` and `.rst` files are taken in the order of their
-        relative paths, or "embedded": the descriptions of data sets that scikit-learn carries,
-        43 kB of English.
+      path: path of a file, of a folder whose `.txt` and `.rst` files are taken in the order of
+        their relative paths, or "embedded": the descriptions of data sets that scikit-learn
+        carries, 43 kB of English.
       length: bytes an example.
       stride: bytes between the beginnings of windows; None: `length`, without overlap.
       lines: whether examples are lines rather than windows.
@@ -98,7 +98,7 @@ class Passages:
       start: int64 `[n]`, where each stretch begins.
       size: int32 `[n]`, how many bytes it has, at most `length`; None: all have `length`. A line
         feed ends those that have fewer.
-      length: of an example.
+      length: length of an example.
     """
 
     files: tuple[ArrayFile, ...]

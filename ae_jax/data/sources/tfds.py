@@ -43,11 +43,13 @@ def tfds(
     Args:
       name: as TFDS spells it, "fashion_mnist", "name/config", "name:1.0.0", "name/config:1.*.*".
       train: what is learned from, in TFDS's split syntax: "train", "train[:90%]", "train+extra".
-      test: what is evaluated on, likewise; None: "test" where there is one, else a held-out part.
+      test: what is evaluated on, in the same syntax; None: "test" where there is one, else a
+        held-out part.
       field: the feature that is x, an image or an array of numbers; None: the image.
       size: `s` or `(h, w)`: the largest centred part of that shape is cut out and resized to it;
         needed where images are of several sizes.
-      data_dir: where TFDS keeps its data; None: `$TFDS_DATA_DIR`, or else ~/tensorflow_datasets.
+      data_dir: folder where TFDS keeps its data; None: `$TFDS_DATA_DIR`, or else
+        ~/tensorflow_datasets.
       cache: decode once and memory-map from then on. "auto": in `decoded/` of the data set, or in
         the user's cache where that cannot be written, if both splits take at most 4 GiB; True: of
         any size; a folder: there; False: decode at each reading.

@@ -25,8 +25,8 @@ class Examples:
     """A source of one split of a prepared TFDS data set. It pickles as what it is made of.
 
     Attributes:
-      folder: of one version of one config, which holds dataset_info.json.
-      split: in TFDS's syntax.
+      folder: folder of one version of one config, which holds dataset_info.json.
+      split: split in TFDS's syntax.
       field: the feature that is x; None: the image.
       size: `(h, w)` images are brought to; None: they have one size.
       on_bad: "error" or "skip".

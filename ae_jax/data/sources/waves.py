@@ -42,7 +42,7 @@ def waves(
       noise: mean of σ.
       size: how many series there are to learn from.
       test_size: how many to evaluate on.
-      seed: of all that is random.
+      seed: seed of all that is random.
 
     Returns:
       A Dataset of kind "series".
@@ -74,7 +74,7 @@ class Waves:
       channels: how many there are.
       components: waves that are mixed.
       noise: mean standard deviation.
-      seed: of all that is random.
+      seed: seed of all that is random.
       first: the number of series 0.
       count: how many there are.
     """
