@@ -23,10 +23,10 @@ class Chip(NamedTuple):
       name: as in a topology's name.
       kind: `jax.Device.device_kind`.
       peak_flops: a second, in bfloat16.
-      hbm_bytes: of main memory.
+      hbm_bytes: bytes of main memory.
       hbm_bandwidth: bytes a second.
       link_bandwidth: bytes a second over one link in one direction.
-      axes: of the torus.
+      axes: axes of the torus.
       ring: whether an axis of a slice closes to a ring, `(slice's shape, axis) -> bool`.
     """
 

@@ -48,7 +48,7 @@ def precision(dtype: str, platform: str, asked: str | None) -> str:
     """What products of this dtype are really computed in.
 
     Args:
-      dtype: of the operands.
+      dtype: dtype of the operands.
       platform: "cpu", "gpu" or "tpu".
       asked: `jax_default_matmul_precision`.
 
@@ -69,7 +69,7 @@ def peak(kind: str, used: str) -> Peak | None:
 
     Args:
       kind: `jax.Device.device_kind`.
-      used: see `precision`.
+      used: precision used, see `precision`.
 
     Returns:
       A Peak, or None where the device is in no table or cannot compute so.

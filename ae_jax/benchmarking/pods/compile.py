@@ -38,7 +38,7 @@ def compile_for_pod(
     Args:
       config: nested mappings; see `ae_jax.config`.
       topology: e.g. "v5e:16x16".
-      strategy: in place of the config's `parallel.strategy`.
+      strategy: strategy in place of the config's `parallel.strategy`.
 
     Returns:
       Plain values, those of one step on one chip where nothing else is said:

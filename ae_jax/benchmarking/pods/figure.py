@@ -14,8 +14,8 @@ def draw(path: Any, reports: Sequence[Mapping[str, Any]]) -> None:
     """Writes the figure.
 
     Args:
-      path: of a PNG, local or `gs://`.
-      reports: of `compile_for_pod`; of those that do not fit only memory is shown.
+      path: path of a PNG, local or `gs://`.
+      reports: reports of `compile_for_pod`; of those that do not fit only memory is shown.
     """
     from etils import epath
 

@@ -50,14 +50,14 @@ class Training(NamedTuple):
     """One training program.
 
     Attributes:
-      plan: of the config, whose batch is one chip's.
+      plan: plan of the config, whose batch is one chip's.
       strategy: over the chips.
       share: examples a step on each device.
       engine: "resident" or "streaming".
       block_steps: batches of a streamed block; 0 for resident data.
       state: TrainState of shapes, global ones.
-      arguments: of the program, shapes with shardings.
-      program: to lower with them.
+      arguments: arguments of the program, shapes with shardings.
+      program: program to lower with them.
     """
 
     plan: Plan
@@ -103,7 +103,7 @@ def training(
     Args:
       config: nested mappings; `pod.batch_per_chip` sets the batch.
       devices: abstract or real.
-      strategy: in place of `parallel.strategy`.
+      strategy: strategy in place of `parallel.strategy`.
       cores: devices that each chip has, which share its batch.
 
     Returns:

@@ -26,7 +26,7 @@ class Bound(NamedTuple):
     Attributes:
       compute_seconds: FLOPs / peak.
       memory_seconds: HBM bytes / bandwidth.
-      collective_seconds: of all collectives, one after the other.
+      collective_seconds: seconds of all collectives, one after the other.
     """
 
     compute_seconds: float
@@ -53,9 +53,10 @@ def bound(work: Work, where: Slice, coordinates: Coordinates) -> Bound:
     """The bound of a step.
 
     Args:
-      work: of one chip.
+      work: work of one chip.
       where: the slice it was compiled for.
-      coordinates: of the devices in the torus, by the numbers that collectives know them by.
+      coordinates: coordinates of the devices in the torus, by the numbers that collectives know
+        them by.
 
     Returns:
       A Bound.
@@ -92,9 +93,9 @@ def seconds(
     """The least time of a collective in a step: bytes sent over the links that its group spans.
 
     Args:
-      collective: of the program compiled for `where`.
+      collective: collective of the program compiled for `where`.
       where: that slice.
-      coordinates: see `bound`.
+      coordinates: coordinates, see `bound`.
       part: a smaller slice to which its group is cut; None: none.
 
     Returns:

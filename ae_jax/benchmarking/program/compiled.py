@@ -19,8 +19,8 @@ class Work(NamedTuple):
 
     Attributes:
       flops: operations of matrix products and convolutions, what is computed again included.
-      hbm_bytes: see `ae_jax.benchmarking.program.traffic.traffic`.
-      collectives: in the order of the program; those over a single device left out.
+      hbm_bytes: bytes moved, see `ae_jax.benchmarking.program.traffic.traffic`.
+      collectives: collectives in the order of the program; those over a single device left out.
       unknown_loops: loops whose number of turns the program does not hold, counted once.
     """
 
@@ -34,7 +34,7 @@ def work(text: str) -> Work:
     """Reads a compiled program.
 
     Args:
-      text: of `compiled.as_text()`.
+      text: text of `compiled.as_text()`.
 
     Returns:
       Work.

@@ -20,8 +20,8 @@ class Flops(NamedTuple):
     """Floating-point operations, over all devices.
 
     Attributes:
-      products: of matrix products.
-      convolutions: of convolutions.
+      products: FLOPs of matrix products.
+      convolutions: FLOPs of convolutions.
     """
 
     products: int = 0
@@ -41,10 +41,11 @@ def count(function: Callable[..., Any], *args: Any, platform: str | None = None)
     operations counts. What rematerialisation computes again counts again.
 
     Args:
-      function: of arrays; gradients, jit, vmap, scan, shard_map and pmap inside are all followed.
+      function: function of arrays; gradients, jit, vmap, scan, shard_map and pmap inside are all
+        followed.
       *args: arrays or `jax.ShapeDtypeStruct`s.
-      platform: whose branch of `jax.lax.platform_dependent` counts, e.g. "cpu"; None: the one for
-        platforms that are not named.
+      platform: platform whose branch of `jax.lax.platform_dependent` counts, e.g. "cpu"; None: the
+        one for platforms that are not named.
 
     Returns:
       Flops.
@@ -82,7 +83,7 @@ def equations(jaxpr: Any, platform: str | None = None, times: int = 1) -> Iterat
 
     Args:
       jaxpr: a `jax.extend.core.Jaxpr`.
-      platform: see `count`.
+      platform: platform, see `count`.
       times: how often the jaxpr itself is.
 
     Yields:
@@ -177,7 +178,7 @@ def taps(
       out: output positions.
       kernel: kernel positions.
       size: input positions.
-      stride: of the window.
+      stride: stride of the window.
       low: padding before the first input; negative cuts inputs off.
       input_dilation: distance of the inputs.
       kernel_dilation: distance of the kernel's elements.

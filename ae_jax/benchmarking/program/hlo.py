@@ -28,7 +28,7 @@ class Buffer(NamedTuple):
 
     Attributes:
       dtype: as XLA writes it.
-      shape: of one device's part.
+      shape: shape of one device's part.
       space: memory space; 0 is the device's main memory (HBM), others lie on the chip.
     """
 
@@ -51,7 +51,7 @@ class Instruction:
     Attributes:
       name: unique in its computation.
       opcode: such as "fusion".
-      buffers: of the result, tuples flattened.
+      buffers: buffers of the result, tuples flattened.
       operands: names of instructions of the same computation.
       literal: what stands in the parentheses, e.g. a constant's value.
       attributes: the rest of the line.
@@ -82,7 +82,7 @@ class Computation(NamedTuple):
 
     Attributes:
       name: unique in the program.
-      instructions: by name.
+      instructions: instructions by name.
       root: the name of the result.
     """
 

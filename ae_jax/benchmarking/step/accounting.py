@@ -20,7 +20,7 @@ def step_jaxpr(plan: Plan, share: int, accumulation: int = 1) -> Any:
     """One training step on a device's share of a batch, traced.
 
     Args:
-      plan: of the run.
+      plan: Plan to train.
       share: examples of the batch on the device.
       accumulation: microbatches that they are split into.
 
@@ -66,7 +66,7 @@ def least_bytes(plan: Plan, state: Any, share: int) -> int:
     Activations, gradients and noise are left out: caches may hold them.
 
     Args:
-      plan: of the run.
+      plan: Plan to train.
       state: TrainState on the devices.
       share: examples of the batch on the device.
     """

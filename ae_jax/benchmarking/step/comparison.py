@@ -21,7 +21,7 @@ class Row(NamedTuple):
     """A variant in both reports.
 
     Attributes:
-      overrides: of the variant.
+      overrides: overrides of the variant.
       ratio: how many times as fast it is now, by the medians.
       low: end of the interval of 95%.
       high: the other.
@@ -43,7 +43,7 @@ def read(path: Any) -> dict[str, Any]:
     """Reads a report.
 
     Args:
-      path: of a JSON file, local or `gs://`.
+      path: path of a JSON file, local or `gs://`.
 
     Raises:
       MissingFileError: it is not there.
@@ -67,7 +67,7 @@ def validate(report: Any, name: str = "it") -> None:
 
     Args:
       report: anything that JSON can hold.
-      name: for the message.
+      name: name for the message.
     """
     if not isinstance(report, Mapping) or report.get("version") != VERSION:
         first = report[0] if isinstance(report, list) and report else report  # version 1: a list
@@ -94,8 +94,8 @@ def compare(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[Row]:
     is too narrow.
 
     Args:
-      new: of `sweep`, or `read`.
-      old: likewise.
+      new: report of `sweep`, or of `read`.
+      old: report to compare with.
 
     Returns:
       Rows in the order of the new report, for the variants that both have measured.
@@ -146,8 +146,8 @@ def text(rows: list[Row], found: list[str]) -> str:
     """The comparison in lines.
 
     Args:
-      rows: of `compare`.
-      found: of `warnings`.
+      rows: rows of `compare`.
+      found: lines of `warnings`.
     """
     if not rows:
         lines = ["the two reports have no variant in common"]

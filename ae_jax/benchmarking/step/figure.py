@@ -14,8 +14,8 @@ def draw(path: Any, report: Mapping[str, Any]) -> None:
     limits measured on the spot would allow.
 
     Args:
-      path: of a PNG, local or `gs://`.
-      report: of `sweep`; variants that failed are left out.
+      path: path of a PNG, local or `gs://`.
+      report: report of `sweep`; variants that failed are left out.
     """
     from etils import epath
 

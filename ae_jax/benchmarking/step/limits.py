@@ -41,9 +41,9 @@ class Operation(NamedTuple):
     """A matrix product or convolution of a step.
 
     Attributes:
-      equation: of the jaxpr, one of those that are alike.
+      equation: equation of the jaxpr, one of those that are alike.
       times: how often a step computes its like.
-      flops: of one.
+      flops: FLOPs of one.
     """
 
     equation: Any
@@ -75,7 +75,7 @@ def operations(jaxpr: Any, platform: str | None) -> list[Operation]:
 
     Args:
       jaxpr: a `jax.extend.core.Jaxpr`, e.g. of a training step.
-      platform: see `ae_jax.benchmarking.program.flops.count`.
+      platform: platform, see `ae_jax.benchmarking.program.flops.count`.
 
     Returns:
       Operations in the order in which the first of each kind is met; `Σ times · flops` is what
@@ -113,7 +113,7 @@ class Alone(NamedTuple):
       program: jitted, `(turns, operands) -> results`; each turn computes every operation as often
         as a step does.
       operands: on the devices, a tuple an operation.
-      flops: of one turn on one device.
+      flops: FLOPs of one turn on one device.
     """
 
     program: Any
@@ -131,7 +131,7 @@ def alone(found: Sequence[Operation], devices: Sequence[Any]) -> Alone:
     not alike may run side by side, as they may within the step.
 
     Args:
-      found: of `operations`, at least one.
+      found: operations of `operations`, at least one.
       devices: each computes all of them.
 
     Returns:
@@ -189,8 +189,8 @@ def turn_seconds(made: Alone, seconds: float) -> list[float]:
     """Times the program.
 
     Args:
-      made: of `alone`.
-      seconds: to spend, compilation left out; no less than a few turns.
+      made: program of `alone`.
+      seconds: time to spend, compilation left out; no less than a few turns.
 
     Returns:
       Seconds of one turn, `REPEATS` of them.
@@ -237,9 +237,9 @@ def gemm_peak(dtype: str, devices: Sequence[Any], seconds: float, size: int | No
     """Operations a second of one large square matrix product on each device.
 
     Args:
-      dtype: of its operands.
+      dtype: dtype of its operands.
       devices: at once.
-      seconds: to spend.
+      seconds: time to spend.
       size: rows and columns; None: 2048 on CPU, 8192 elsewhere.
 
     Returns:
@@ -257,8 +257,8 @@ def bandwidth(devices: Sequence[Any], seconds: float, nbytes: int | None = None)
 
     Args:
       devices: at once.
-      seconds: to spend, at least three calls.
-      nbytes: of each of the two arrays; None: 128 MiB on CPU, 512 MiB elsewhere.
+      seconds: time to spend, at least three calls.
+      nbytes: bytes of each of the two arrays; None: 128 MiB on CPU, 512 MiB elsewhere.
 
     Returns:
       Bytes/s of one device, the median: two reads and a write of each element.

@@ -27,7 +27,7 @@ def measure(
 
     Args:
       config: nested mappings; see `ae_jax.config`.
-      seconds: to train for, after compilation and six dispatches, in which their length grows.
+      seconds: time to train for, after compilation and six dispatches, in which their length grows.
       overrides: fields by dotted path, e.g. `{"data.engine": "streaming"}`.
       rounds: how often.
       with_limits: whether to measure the machine's limits too, a quarter of `seconds` for each.
@@ -50,7 +50,7 @@ def measure(
         only had to be read from the compilation cache; "first_dispatch_seconds", one step;
         "first_step_seconds", all of these together;
       - operations over all devices: "flops", of which "model" is counted from the network
-        (`accounting.model_flops`), "step" likewise as this platform computes it, with convolutions
+        (`accounting.model_flops`), "step" from the same as this platform computes it, with convolutions
         that are written as products and with what is computed again, and "xla" and "xla_products"
         are read from the compiled program (`accounting.compiled_work`);
         "flops_per_second" of the model; "mfu", see `ae_jax.benchmarking.step.trial.utilisation`;
@@ -93,9 +93,9 @@ def sweep(
     Args:
       config: nested mappings; see `ae_jax.config`.
       variants: overrides by dotted path, of `ae_jax.benchmarking.step.sweeps`.
-      seconds: see `measure`, for each variant and round.
+      seconds: time, see `measure`, for each variant and round.
       rounds: how often.
-      with_limits: see `measure`.
+      with_limits: whether limits are measured, see `measure`.
       safe: whether a variant that the devices cannot hold or the compiler cannot compile is
         reported rather than raised.
       log: called with a line whenever something begins.

@@ -71,7 +71,7 @@ def text(report: Mapping[str, Any]) -> str:
     """Everything in words, for whoever has not read the documentation.
 
     Args:
-      report: of `ae_jax.benchmarking.sweep`.
+      report: report of `ae_jax.benchmarking.sweep`.
 
     Returns:
       The table and, for each variant, where its step's time goes, which limit binds, and what to

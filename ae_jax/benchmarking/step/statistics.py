@@ -23,10 +23,10 @@ def ratio_interval(
 
     Args:
       ours: seconds, one number a process.
-      theirs: likewise.
-      confidence: of the interval, in (0, 1).
+      theirs: seconds of the other, one number a process.
+      confidence: confidence of the interval, in (0, 1).
       resamples: bootstrap samples.
-      seed: of their draws.
+      seed: seed of their draws.
 
     Returns:
       Ratio, lower end and upper end; above 1 where ours takes less time.

@@ -219,7 +219,7 @@ def utilisation(
     Args:
       rate: model FLOP/s.
       device: a `jax.Device`.
-      dtype: of its products.
+      dtype: dtype of its products.
       measured: FLOP/s of a large product of this dtype on it, for a device in no table.
 
     Returns:
