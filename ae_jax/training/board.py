@@ -17,7 +17,7 @@ class Board:
 
         Args:
           workdir: `etils.epath.Path`.
-          first_step: where this start begins.
+          first_step: step at which this start begins.
         """
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.record_writer import directory_check

@@ -32,9 +32,9 @@ class Restored(NamedTuple):
     """What a checkpoint gives back.
 
     Attributes:
-      tree: see `to_tree`; `from_tree` makes it a TrainState again.
-      examples_seen: since the start of the run.
-      step: of the checkpoint.
+      tree: nested mapping, see `to_tree`; `from_tree` makes it a TrainState again.
+      examples_seen: examples trained on before.
+      step: step of the checkpoint.
       passed_over: steps of newer checkpoints that could not be read.
     """
 
@@ -54,7 +54,7 @@ class Checkpoints:
         the others go on without waiting for it.
 
         Args:
-          workdir: of the run.
+          workdir: folder that holds the checkpoints.
           keep: how many of the last to keep, beside the best.
           read_only: touch nothing: the run may be training in another process.
         """
@@ -112,9 +112,9 @@ class Checkpoints:
 
         Args:
           state: fetched, of NumPy arrays.
-          examples_seen: since the start of the run.
-          metrics: of the split to choose by at this step, by which the best is kept; None if not
-            evaluated.
+          examples_seen: examples trained on before.
+          metrics: metrics of the split to choose by at this step, by which the best is kept; None
+            if not evaluated.
 
         Raises:
           WorkdirError: it, or the one before, cannot be written.

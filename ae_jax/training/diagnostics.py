@@ -71,7 +71,7 @@ def gradients_by_name(
 
     Args:
       losses: `params -> (scalars by name, anything else)`.
-      params: where they are differentiated.
+      params: params where terms are differentiated.
 
     Returns:
       Trees like params by name, and what else `losses` returned.

@@ -37,7 +37,7 @@ class Resident:
 
         Args:
           plan: the run.
-          strategy: of its devices.
+          strategy: strategy of its devices.
           root: the run's key.
           examples_seen: up to here.
           steps: still to take.
@@ -225,9 +225,9 @@ def evaluation_program(
 
     Args:
       parts: model, objective and preprocessing.
-      config: of the run.
+      config: complete config.
       num_train: the size of the training set, for terms that need it.
-      strategy: of its devices.
+      strategy: strategy of its devices.
       engine_name: a key of `ENGINES`.
     """
     streamed = engine_name == "streaming"
@@ -247,8 +247,8 @@ def evaluator(
 
     Args:
       program: an `evaluation_program` of the same config, strategy and engine.
-      config: of the run.
-      strategy: of its devices.
+      config: complete config.
+      strategy: strategy of its devices.
       source: the split.
       engine_name: a key of `ENGINES`.
       host: what is done to it before it goes to the devices; see `Preprocessing.host`.

@@ -36,7 +36,8 @@ class Progress(NamedTuple):
     Attributes:
       state: TrainState, fetched.
       metrics: the last log point of each split.
-      examples_per_second: of training alone, the first dispatch left out; None if there was one.
+      examples_per_second: rate of training alone, the first dispatch left out; None if there was
+        one.
       first_dispatch: `time.time()` at the end of the first dispatch; None if there was none.
     """
 
@@ -52,7 +53,7 @@ def next_length(length: int, steps: int, seconds: float, limit: int | None) -> i
     Args:
       length: what this one might have taken; a log point and the like may have cut it short.
       steps: what it took.
-      seconds: in this time.
+      seconds: time of the steps.
       limit: `training.steps_per_dispatch`; None aims at `DISPATCH_SECONDS`, or `FEW_STEPS`.
     """
     a_few = min(LONGEST_SECONDS, FEW_STEPS * seconds / steps)
@@ -78,10 +79,10 @@ class Loop:
 
         Args:
           plan: the run.
-          state: to start from.
+          state: state to start from.
           examples_seen: up to here.
-          reporter: of this start.
-          profiler: of chosen steps.
+          reporter: reporter of this start.
+          profiler: profiler of chosen steps.
         """
         training = plan.config.training
         self.plan, self.training, self.reporter = plan, training, reporter

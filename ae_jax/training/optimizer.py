@@ -50,8 +50,8 @@ def learning_rate(
     Args:
       peak: the highest value.
       schedule: "constant", "cosine" or "linear".
-      warmup_steps: of the warm-up, below `steps`.
-      steps: of the whole run.
+      warmup_steps: length of the warm-up, below `steps`.
+      steps: steps of the whole run.
       restart: the step from which warm-up and shape begin anew; None: never.
 
     Returns:
@@ -118,8 +118,8 @@ def from_config(section: Optimizer, steps: int, batch_size: int) -> optax.Gradie
     Args:
       section: name, learning_rate, base_batch_size, schedule, warmup_steps, restart, clip_norm,
         arguments.
-      steps: of the whole run.
-      batch_size: of the global batch; where there is a base_batch_size, the learning rate is
+      steps: steps of the whole run.
+      batch_size: size of the global batch; where there is a base_batch_size, the learning rate is
         `learning_rate · batch_size / base_batch_size` (Goyal et al. 2017).
 
     Returns:

@@ -57,7 +57,7 @@ class Preemption:
         """Whether the run is to stop: the same answer in every process, asked once a dispatch.
 
         Args:
-          wanted: by this process, for a reason of its own; all will stop soon.
+          wanted: whether this process stops for a reason of its own; all will stop soon.
         """
         if wanted and not self.several:
             return True

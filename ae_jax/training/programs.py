@@ -30,8 +30,8 @@ def position(examples_seen: int, size: int, steps: int, fresh: bool) -> np.ndarr
     """The one small upload of a dispatch: where in the data it starts and how far it goes.
 
     Args:
-      examples_seen: since the start of the run; any Python int.
-      size: of the training set.
+      examples_seen: examples trained on before, any Python int.
+      size: size of the training set.
       steps: how many to take.
       fresh: whether metric totals restart from zero.
 
@@ -56,13 +56,13 @@ def resident_training(
 
     Args:
       model: the Autoencoder.
-      players: of the game.
+      players: players of the game.
       preprocessing: from the data's units.
       strategy: over which devices.
-      batch_size: of the global batch.
-      size: of the training set.
+      batch_size: size of the global batch.
+      size: size of the training set.
       accumulation: microbatches a step; see `make_step`.
-      average_decay: of the parameters' running average; None: there is none.
+      average_decay: decay of the parameters' running average; None: there is none.
 
     Returns:
       `run(state, totals, (records, order_seed), position) -> (state, totals)`, which donates state
@@ -184,10 +184,10 @@ def resident_evaluation(
 
     Args:
       model: the Autoencoder.
-      objective: whose terms are reported.
+      objective: objective whose terms are reported.
       preprocessing: from the data's units.
       strategy: over which devices.
-      batch_size: of the global batch; the devices divide it.
+      batch_size: size of the global batch; the devices divide it.
       num_train: the size of the training set, for terms that need it.
 
     Returns:

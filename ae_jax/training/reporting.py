@@ -54,8 +54,8 @@ class Reporter:
 
         Args:
           workdir: None writes no file.
-          first_step: where this start begins.
-          steps: where the run ends.
+          first_step: step at which this start begins.
+          steps: step at which the run ends.
           callbacks: called with every LogPoint.
           progress: whether to show the run on the terminal.
         """
@@ -165,8 +165,8 @@ def means(
 
     Args:
       totals: sums over the steps not skipped; "skipped" counts those that were.
-      steps: in the window.
-      examples_per_second: of the window; None if not measured.
+      steps: steps in the window.
+      examples_per_second: rate of the window; None if not measured.
 
     Returns:
       Plain floats; NaN where every step was skipped.

@@ -10,7 +10,7 @@ def say(text: str) -> bool:
     """Prints a line on stderr.
 
     Args:
-      text: of the line, or several.
+      text: text of the line, or of several.
 
     Returns:
       Whether it could be written.

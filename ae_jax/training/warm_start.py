@@ -16,7 +16,7 @@ def warm_start(
 
     Args:
       variables: freshly drawn.
-      workdir: of the other run; its newest checkpoint is read.
+      workdir: workdir of the other run; its newest checkpoint is read.
       parts: which, e.g. `("encoder",)`; none given: all that the two models share.
 
     Returns:

@@ -20,7 +20,7 @@ def split_dimension(shape: Shape, size: int, tile: tuple[int, int] = TILE) -> in
     in the one before `tile[0]`.
 
     Args:
-      shape: of the leaf.
+      shape: shape of the leaf.
       size: how many shards.
       tile: the smallest shard.
 
@@ -36,7 +36,7 @@ def mesh_shape(devices: int, shape: Mapping[str, int | None]) -> dict[str, int]:
     """How many devices each axis of the mesh of `fsdp` has.
 
     Args:
-      devices: to arrange.
+      devices: devices to arrange.
       shape: the sizes that are given.
 
     Returns:

@@ -42,7 +42,7 @@ def join(
     Args:
       coordinator: "HOST:PORT" of process 0.
       num_processes: how many there are.
-      process_id: which this one is, from 0.
+      process_id: number of this process, from 0.
       cluster: one of `CLUSTERS` in place of all three.
 
     Raises:

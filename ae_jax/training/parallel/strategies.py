@@ -203,7 +203,7 @@ def from_config(section: Parallel, devices: Sequence[Device] | None = None) -> S
 
     Args:
       section: the strategy by name, how many devices, the first of them, and the mesh of `fsdp`.
-      devices: to choose from, abstract ones too; None: those present.
+      devices: devices to choose from, abstract ones too; None: those present.
 
     Returns:
       A Strategy.
@@ -227,9 +227,9 @@ def check_batch(
     """Raises ConfigError, with the nearest sizes that do, unless the devices divide the batch.
 
     Args:
-      batch_size: of the global batch.
+      batch_size: size of the global batch.
       devices: over which it is split.
-      field: of the config.
+      field: name of the field of the config.
       accumulation: microbatches it is split into first.
     """
     unit = devices * accumulation

@@ -44,8 +44,8 @@ class Program:
         Args:
           build: number of arguments to jitted or pmapped function.
           first: `abstract -> ` arguments of its own that go before the caller's.
-          options: of the compiler, for whole programs alone: with them what `jax.jit` makes cannot
-            be traced, and `jax.pmap` takes none.
+          options: options of the compiler, for whole programs alone: with them what `jax.jit` makes
+            cannot be traced, and `jax.pmap` takes none.
         """
         self._mapped = functools.cache(build)
         self._first = functools.cache(first or (lambda abstract: ()))
@@ -108,7 +108,7 @@ class Strategy(NamedTuple):
     """How a per-shard function runs on several devices.
 
     Attributes:
-      name: in `parallel.STRATEGIES`.
+      name: name in `parallel.STRATEGIES`.
       mesh: the devices and the names of their axes.
       across: what a per-shard function reduces over devices with; the identity on one device and in
         global view.
@@ -173,7 +173,7 @@ class Strategy(NamedTuple):
         """What `place`, `place_state` or `split` would give, as ShapeDtypeStructs.
 
         Args:
-          tree: of arrays or shapes, global ones: for "rows", `[all devices, …]`.
+          tree: tree of arrays or shapes, global ones: for "rows", `[all devices, …]`.
           how: "same", "state" or "rows".
 
         Returns:
@@ -195,7 +195,7 @@ def put(tree: Tree, shardings: Tree) -> Tree:
     Args:
       tree: NumPy, or arrays of this process alone; in every process the same. `jax.device_put`
         would send all of it around to prove that, and takes no typed keys.
-      shardings: of each leaf.
+      shardings: sharding of each leaf.
 
     Returns:
       The tree as global arrays.
