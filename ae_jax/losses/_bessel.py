@@ -36,7 +36,7 @@ def von_mises_fisher_terms(kappa: jax.Array, dimension: int) -> VonMisesFisherTe
 
     Args:
       kappa: the concentration, a float32 or float64 array.
-      dimension: of the space around the sphere, at least 2.
+      dimension: dimension of the space around the sphere, at least 2.
 
     Returns:
       The three quantities, each of the shape and dtype of `kappa`.

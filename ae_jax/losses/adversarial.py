@@ -190,7 +190,7 @@ def interpolate(real: chex.Array, fake: chex.Array, key: chex.PRNGKey) -> jax.Ar
     Args:
       real: one example, any shape.
       fake: another, of the same shape and dtype.
-      key: for the place on the line.
+      key: key of the place on the line.
 
     Returns:
       real + u (fake − real), one u in [0, 1) for the whole example, in the examples' dtype.
@@ -277,7 +277,7 @@ def permute_dimensions(
 
     Args:
       z: samples of q(z), `[b, d]`.
-      key: for the permutations.
+      key: key of the permutations.
       valid: `bool[b]`, False for padding; None if all rows count.
 
     Returns:

@@ -24,7 +24,7 @@ def log_importance_weights(
     Args:
       log_px: log p(x | z_i), `[k]` (or `[m, k]`), summed over the event.
       log_pz: log p(z_i), of the same shape, summed over latent dimensions.
-      log_qz: log q(z_i | x), of the same shape, likewise.
+      log_qz: log q(z_i | x), of the same shape, summed over latent dimensions.
 
     Returns:
       log w_i in nats, of that shape.

@@ -23,7 +23,7 @@ def continuous_bernoulli_nll(
     its Taylor series near l = 0 (λ = ½): value and gradient are finite for any finite logit.
 
     Args:
-      x: in [0, 1], `[*event]`.
+      x: values in [0, 1], `[*event]`.
       logits: l, `[*event]`.
       observed: bool `[*event]`, entries that count; None: all.
 

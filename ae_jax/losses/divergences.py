@@ -88,7 +88,7 @@ def kl_gaussians(
       mean_q: μ_q, `[d]`.
       scale_q: L_q, `[d, d]`, with a positive diagonal; only its lower triangle is read.
       mean_p: μ_p, `[d]`.
-      scale_p: L_p, `[d, d]`, likewise.
+      scale_p: L_p, `[d, d]`, with a positive diagonal; only its lower triangle is read.
 
     Returns:
       The divergence, a scalar, in nats.

@@ -32,7 +32,7 @@ def discretized_logistic_mixture_nll(
     finite wherever a and b are.
 
     Args:
-      x: in [0, 1], `[*event]`, rounded to the nearest level.
+      x: values in [0, 1], `[*event]`, rounded to the nearest level.
       logits: log πₖ up to a constant, `[*event, K]`.
       locations: μ, `[*event, K]`.
       log_scales: log s, `[*event, K]`, within ±80 in float32.
@@ -94,7 +94,7 @@ def bits_per_dim(log_prob: chex.Array, event_shape: Shape) -> jax.Array:
 
     Args:
       log_prob: nats, any shape.
-      event_shape: of one event.
+      event_shape: shape of one event.
 
     Returns:
       Of the shape of log_prob.

@@ -53,7 +53,7 @@ def hutchinson_jacobian_norm(
     Args:
       fn: a function of one example, array to array, of any shapes.
       x: the example.
-      key: for the probes.
+      key: key of the probes.
       samples: number of probes averaged, at least 1.
 
     Returns:
