@@ -30,7 +30,7 @@ def writing(path: Any) -> Iterator[None]:
     """What the system says of a failed write within it, in one line of our own.
 
     Args:
-      path: of what is written.
+      path: path of what is written.
 
     Raises:
       WorkdirError: the disk is full, read-only, gone.
@@ -205,7 +205,7 @@ def read_metrics(workdir: Any) -> list[dict[str, Any]]:
     """All log points of a run in order of step; where starts overlap, the later start wins.
 
     Args:
-      workdir: of the run.
+      workdir: folder that holds metrics and summary.
 
     Returns:
       Dicts with "step", "split" ("train" or "test") and values. A last line cut short by a kill is

@@ -47,7 +47,7 @@ def options(platform: str) -> dict[str, Any]:
     """What every program for a platform must be compiled with, beyond `XLA_FLAGS`.
 
     Args:
-      platform: of its devices, e.g. "cpu".
+      platform: platform of its devices, e.g. "cpu".
 
     Returns:
       `compiler_options` of `jax.jit`: on a CPU those that hand YNNPACK no reductions where
@@ -74,7 +74,7 @@ def rounding(text: str) -> dict[str, Any]:
     depends on the shapes, so that an example's numbers would change with the number of devices.
 
     Args:
-      text: of the lowered program.
+      text: text of the lowered program.
 
     Returns:
       `compiler_options` of `jax.jit`; none where all numbers are float32 or wider.

@@ -30,7 +30,7 @@ def ancestral(
       apply: `(*, draw=None, target=None) -> (y, activations)`, the parameters of every position.
       sample: `(y, key) -> x`, of all positions, or of any one with a leading axis of 1.
       key: a typed key; the same gives the same x on any number of devices.
-      shape: of x.
+      shape: shape of x.
 
     Returns:
       x, `[*shape]`, float32 unless `sample` draws another type.
@@ -105,8 +105,8 @@ def observation(
       variables: the decoder's and likelihood's suffice.
       z: `[*latent]`.
       key: a typed key.
-      shape: of x.
-      extras: of the example.
+      shape: shape of x.
+      extras: extras of the example.
 
     Returns:
       x, `[*shape]`, in the model's units.

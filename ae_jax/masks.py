@@ -21,10 +21,10 @@ class Hiding(NamedTuple):
     """How a corruption hides entries of an event.
 
     Attributes:
-      shape: of the event, in the model's units.
+      shape: shape of the event, in the model's units.
       value: what stands for a hidden entry.
       grid: patches along each tiled axis, of a corruption that hides whole patches; None: entries.
-      sides: of a patch.
+      sides: sides of a patch.
     """
 
     shape: Shape

@@ -47,7 +47,7 @@ class Term:
       schedule: `step -> multiplier` of the weight, or None.
       batch_coupled: whether its value is one number for the whole batch.
       samples: how many latent samples an example it needs.
-      units: of its value, for `describe`.
+      units: unit of its value, for `describe`.
       node: what rebuilds the function, or None.
     """
 
@@ -111,7 +111,7 @@ class Objective:
         """The objective of a batch.
 
         Args:
-          outputs: of the model's forward pass.
+          outputs: outputs of the model's forward pass.
           context: what else terms need.
 
         Returns:
@@ -197,8 +197,9 @@ def from_config(section: Mapping[str, Any]) -> Objective:
     """The objective of a config section `{term name: {"weight": …, "schedule": …, arguments}}`.
 
     Args:
-      section: by metric name; a bare number is a weight; "name" within names the registered term
-        where it differs; `"detached": True` and `"where": (label, value)` are those combinators.
+      section: nodes by metric name; a bare number is a weight; "name" within names the registered
+        term where it differs; `"detached": True` and `"where": (label, value)` are those
+        combinators.
 
     Returns:
       An Objective.
@@ -277,7 +278,7 @@ def term(
       fn: returns the loss of each example, float `[b]`, summed over event and latent dimensions; if
         batch-coupled, one scalar, made of `context.mean` and `context.gather`.
       batch_coupled: whether the value belongs to the whole batch.
-      units: of its value, for `Objective.describe`.
+      units: unit of its value, for `Objective.describe`.
       check: takes those of the arguments that it names and raises for bad ones, as soon as the term
         is made.
 

@@ -44,7 +44,7 @@ def with_compute_dtype(model: Autoencoder, name: str, spec: Spec) -> Autoencoder
     Args:
       model: the Autoencoder.
       name: "float32", which changes nothing, or "bfloat16".
-      spec: of one example; numbers of tokens and categories are not rounded.
+      spec: spec of one example; numbers of tokens and categories are not rounded.
 
     Returns:
       An Autoencoder with the same parameters, inputs and outputs.

@@ -110,8 +110,10 @@ class Variables(NamedTuple):
     """Everything a model has learned. The top-level names are the checkpoint's.
 
     Attributes:
-      params: by part ("encoder", "decoder", "bottleneck", "likelihood", further players' networks).
-      state: by part; never differentiated (normalisation statistics, codebook averages, counters).
+      params: params by part ("encoder", "decoder", "bottleneck", "likelihood", further players'
+        networks).
+      state: state by part; never differentiated (normalisation statistics, codebook averages,
+        counters).
     """
 
     params: dict[str, Tree]
@@ -342,7 +344,7 @@ class Told(NamedTuple):
       observed: bool `[*event]`.
       extras: lengths, labels, conditions.
       info: what the corruption tells, such as the mask of a masked autoencoder.
-      key: of dropout.
+      key: key of dropout.
       active: the places of the flattened z that may be other than 0, which spares a dense layer the
         others; of the z that it belongs to alone.
     """
@@ -467,8 +469,8 @@ class Context(NamedTuple):
         as a map, at any z: as in evaluation, told no places in use, since they are another's.
 
         Args:
-          fn: of one example; `decode` may be differentiated and mapped in it.
-          outputs: of the forward pass.
+          fn: function of one example; `decode` may be differentiated and mapped in it.
+          outputs: outputs of the forward pass.
           *per_example: what else it takes, leaves `[b, …]`.
 
         Returns:

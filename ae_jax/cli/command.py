@@ -126,7 +126,7 @@ def define_config(**options: Any) -> None:
     that do not exist are refused when the config is completed.
 
     Args:
-      **options: of ml_collections' `DEFINE_config_file`.
+      **options: options of ml_collections' `DEFINE_config_file`.
     """
     text = "A file in configs/, or FILE:variant."
     options |= {"lock_config": False, "accept_new_attributes": True}

@@ -33,7 +33,8 @@ class Job(NamedTuple):
     Attributes:
       config: `FILE` or `FILE:variant`.
       overrides: `--config.path.to.field=value`.
-      name: of the workdir: the file's and a hash of the complete config; None if there is none.
+      name: name of the workdir: the file's and a hash of the complete config; None if there is
+        none.
       problem: why there is none.
     """
 
@@ -53,7 +54,7 @@ def read(lines: Iterable[str], overrides: Sequence[str] = ()) -> list[Job]:
 
     Args:
       lines: each a config, with overrides of its own if any; what follows # is a comment.
-      overrides: of all of them, before their own.
+      overrides: overrides of all of them, before their own.
 
     Returns:
       A Job for each line that is not empty; those of equal configs once.
@@ -94,7 +95,7 @@ class Queue:
         """Reads nothing yet.
 
         Args:
-          jobs: in order.
+          jobs: jobs in order.
           root: the folder of the workdirs, local or `gs://`.
           command: that trains, to which `--config`, overrides and `--workdir` are added.
         """

@@ -39,8 +39,8 @@ def build(
 
     Args:
       name: as TFDS spells it.
-      manual_dir: of files that cannot be downloaded.
-      download_dir: where downloads are kept.
+      manual_dir: folder of files that cannot be downloaded.
+      download_dir: folder where downloads are kept.
     """
     folder = preparing.prepare(
         name, FLAGS.data_dir, manual_dir, download_dir, overwrite=FLAGS.overwrite

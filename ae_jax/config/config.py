@@ -197,7 +197,7 @@ def replaced(config: ConfigLike, overrides: Mapping[str, Any]) -> Config:
 
     Args:
       config: left as it is.
-      overrides: by dotted path, e.g. `{"training.batch_size": 64}`.
+      overrides: values by dotted path, e.g. `{"training.batch_size": 64}`.
 
     Returns:
       A Config.
@@ -243,8 +243,8 @@ def differences(
     """What two configs disagree in, where a resumed run may not: `field: old -> new`.
 
     Args:
-      old: of the run that is there.
-      new: of the one to go on with.
+      old: config that the workdir holds.
+      new: config to go on with.
       free: paths of further fields that may differ.
     """
     old, new = complete(old), complete(new)  # an older config lacks the fields that came later

@@ -44,8 +44,8 @@ def option(
     Args:
       default: its value where none is given; a mutable one is copied for each config.
       doc: a noun phrase that says what it is.
-      least: see `Bounds`.
-      between: see `Bounds`.
+      least: least value, see `Bounds`.
+      between: open interval, see `Bounds`.
       free: whether a resumed run may change it.
 
     Returns:
@@ -226,11 +226,11 @@ class Field(NamedTuple):
 
     Attributes:
       name: as configs spell it.
-      type: of its values; of a nested section, its class.
+      type: type of its values; of a nested section, its class.
       optional: whether None is a value too.
       default: a fresh copy.
       doc: what it is.
-      bounds: of its number.
+      bounds: bounds of its number.
       free: whether a resumed run may change it.
     """
 

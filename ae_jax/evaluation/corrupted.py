@@ -67,10 +67,10 @@ def psnr(x: Any, again: Any, low: float, high: float) -> np.ndarray:
     """Peak signal-to-noise ratio, 10 log₁₀((high - low)² / mean (x - x̂)²), in dB.
 
     Args:
-      x: `[n, *event]`.
-      again: x̂, likewise.
-      low: the least value that x can take.
-      high: the greatest.
+      x: data, `[n, *event]`.
+      again: reconstructions x̂, `[n, *event]`.
+      low: least value that x can take.
+      high: greatest value that x can take.
 
     Returns:
       `[n]`, infinite where both are the same.
@@ -97,8 +97,8 @@ def reconstructed(
     Args:
       run: a Run of a model whose reconstructions have the shape of x.
       records: examples in the data's units, `[n, …]`.
-      corruption: see `corrupt`.
-      seed: see `corrupt`; the same on any number of devices.
+      corruption: corruption, see `corrupt`.
+      seed: seed, see `corrupt`; the same on any number of devices.
 
     Returns:
       A Reconstructed.
@@ -203,8 +203,8 @@ def denoising(run: Any, source: Source, corruption: Any = None, seed: int = 0) -
     Args:
       run: a Run of a model whose reconstructions have the shape of x.
       source: a split, e.g. `run.dataset().test`.
-      corruption: see `corrupt`.
-      seed: see `corrupt`.
+      corruption: corruption, see `corrupt`.
+      seed: seed, see `corrupt`.
 
     Returns:
       Means over the split's observed entries, in dB over the run's display range: "psnr_corrupted"

@@ -12,8 +12,8 @@ def evaluation_metrics(outputs: Outputs, context: Context) -> dict[str, Array]:
     """Per-example metrics beside the objective's own.
 
     Args:
-      outputs: of `forward`.
-      context: of the batch.
+      outputs: outputs of `forward`.
+      context: context of the batch.
 
     Returns:
       Each `[b]`: the likelihood's own scores, averaged over observed entries and latent samples:

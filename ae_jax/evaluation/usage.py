@@ -80,7 +80,7 @@ def latent_usage(posterior: Any, prior: Any, seed: int = 0) -> Usage:
     Args:
       posterior: q(z | x) of n examples, a DiagonalGaussian with leaves `[n, *latent]`.
       prior: p(z), a DiagonalGaussian over `[*latent]`.
-      seed: of the samples.
+      seed: seed of the samples.
 
     Returns:
       A Usage.

@@ -21,8 +21,8 @@ def series_figure(path: epath.Path, sets: Mapping[str, np.ndarray], title: str) 
     single set is laid out in rows, all channels of an example in one panel.
 
     Args:
-      path: of the PNG.
-      sets: by label, each `[n, time, channels]`.
+      path: path of the PNG.
+      sets: arrays by label, each `[n, time, channels]`.
       title: above the picture.
     """
     arrays = {label: np.asarray(values, np.float32) for label, values in sets.items()}
@@ -70,8 +70,8 @@ def table_figure(
     (walks through the latents) as one line each.
 
     Args:
-      path: of the PNG.
-      sets: by label, each `[n, columns]`.
+      path: path of the PNG.
+      sets: arrays by label, each `[n, columns]`.
       columns: what they are, from left to right.
       title: above the picture.
     """

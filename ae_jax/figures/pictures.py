@@ -53,8 +53,9 @@ def examples_figure(
     """Writes a PNG of examples: image grids, or line plots for events that are not images.
 
     Args:
-      path: of the PNG.
-      sets: by label, e.g. {"input": x, "reconstruction": y}, each `[n, *event]` in data units.
+      path: path of the PNG.
+      sets: arrays by label, e.g. {"input": x, "reconstruction": y}, each `[n, *event]` in data
+        units.
       low: shown black.
       high: shown white.
       title: above the picture.
@@ -77,7 +78,7 @@ def curves_figure(path: epath.Path, points: Sequence[Mapping[str, Any]]) -> None
     """Writes a PNG of every metric over steps, all splits in one panel each.
 
     Args:
-      path: of the PNG.
+      path: path of the PNG.
       points: as `ae_jax.read_metrics` gives them.
     """
     skip = {"step", "split", "skipped", "examples_per_second"}
@@ -109,8 +110,8 @@ def text_figure(path: epath.Path, lines: Mapping[str, Sequence[str]], title: str
     """Writes a PNG of lines of text, those of one example under each other.
 
     Args:
-      path: of the PNG.
-      lines: by label, e.g. {"input": …, "reconstruction": …}, as many of each.
+      path: path of the PNG.
+      lines: lines by label, e.g. {"input": …, "reconstruction": …}, as many of each.
       title: above the picture.
     """
     groups = list(zip(*lines.values(), strict=True))
@@ -142,9 +143,9 @@ def histogram_figure(
     """Writes a PNG of how values are spread.
 
     Args:
-      path: of the PNG.
+      path: path of the PNG.
       values: `[n]`.
-      label: of their axis.
+      label: label of their axis.
       marks: values to point out, by label.
     """
     figure, axes = subplots(1, 1, 5.0, 3.2)
@@ -162,7 +163,7 @@ def usage_figure(path: epath.Path, kl: np.ndarray, active: np.ndarray) -> None:
     """Writes a PNG of the KL of each latent dimension, largest first.
 
     Args:
-      path: of the PNG.
+      path: path of the PNG.
       kl: `[d]`, nats.
       active: bool `[d]`, drawn in another colour than the others.
     """

@@ -24,7 +24,7 @@ class Counts(NamedTuple):
     """The options of a likelihood of counts, checked.
 
     Attributes:
-      name: of the likelihood.
+      name: name of the likelihood.
       mean: the counts of which a decoder's 0 is the log-mean: one number, or one a feature.
       numbers: how many the decoder emits for a count; the raw log-means come first.
     """
@@ -84,7 +84,8 @@ def of_counts(
     """A likelihood of counts.
 
     Args:
-      factory: of the likelihood, a function of these options by name; its name is the likelihood's.
+      factory: factory of the likelihood, a function of these options by name; its name is the
+        likelihood's.
       numbers: how many the decoder emits for a count, the raw log-mean first.
       options: mean, view and library.
       functions: from the checked options to log_prob, mean, mode and sample.

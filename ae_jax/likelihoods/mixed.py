@@ -25,7 +25,7 @@ class _Group(NamedTuple):
       part: its Likelihood.
       columns: its slice of x.
       outputs: its slice of y.
-      shape: to which that slice of y is folded.
+      shape: shape to which that slice of y is folded.
     """
 
     name: str

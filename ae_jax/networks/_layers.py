@@ -71,7 +71,7 @@ def condition_vector(
     """The condition of one example as a vector.
 
     Args:
-      extras: of the example.
+      extras: extras of the example.
       condition: the entry's name.
       num_classes: K for a label, which becomes a one-hot vector (zeros for -1, no label, and
         for all outside 0 … K - 1, which `fit` and Run refuse); None for a vector, which is

@@ -16,8 +16,8 @@ class Patches(NamedTuple):
     """How an event falls into patches: its leading axes are tiled, the others are channels.
 
     Attributes:
-      shape: of the event.
-      sides: of a patch.
+      shape: shape of the event.
+      sides: sides of a patch.
       grid: patches along each tiled axis; the last of them may reach beyond the event's edge.
     """
 

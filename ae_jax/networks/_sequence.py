@@ -117,7 +117,7 @@ def next_entry(
 
     Args:
       y: `[n]`, of one position.
-      vocabulary: of tokens.
+      vocabulary: number of tokens.
       per_entry: numbers the likelihood takes for an entry of a series, all locations first.
       feedback: from those to the entries, e.g. a sigmoid for logits.
     """

@@ -79,7 +79,7 @@ def tabular(
     embedding. The decoder of a table is `mlp`, its likelihood `ae.likelihoods.mixed`.
 
     Args:
-      columns: for each column 0 if it holds numbers, standardised before, or the number K of its
+      columns: 0 for each column if it holds numbers, standardised before, or the number K of its
         categories, coded 0 … K - 1.
       hidden: widths of the hidden layers.
       embedding: width of the categories' embeddings; None: ⌈K / 2⌉, at most 50 (the order that Guo

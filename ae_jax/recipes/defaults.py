@@ -36,8 +36,9 @@ class Choice(NamedTuple):
     """The parts for one kind of data, each from its Spec.
 
     Attributes:
-      likelihood: where the code has a density.
-      point: where it is a point: numbers at unit variance, so that terms weigh against ½ Σ(x - x̂)².
+      likelihood: likelihood where the code has a density.
+      point: likelihood where the code is a point: numbers at unit variance, so that terms weigh
+        against ½ Σ(x - x̂)².
       encoder: Network.
       decoder: Network.
     """
@@ -118,8 +119,8 @@ def choose(spec: Spec, bottleneck: Bottleneck | None = None) -> Mapping[str, Any
     their networks have tanh units.
 
     Args:
-      spec: of one example.
-      bottleneck: of the recipe; None: one whose code has a density.
+      spec: spec of one example.
+      bottleneck: bottleneck of the recipe; None: one whose code has a density.
     """
     kinds.require_kind(spec.kind)
     choice = KINDS[spec.kind]
@@ -163,8 +164,8 @@ def start(likelihood: Likelihood, dataset: Dataset, preprocess: Preprocessing) -
     """The likelihood, started at the means of the training split if it has a use for them.
 
     Args:
-      likelihood: of the model.
-      dataset: of which the training split, if that streams a fixed sample of it, is looked at.
+      likelihood: likelihood of the model.
+      dataset: data set whose training split, or a fixed sample of it if it streams, is looked at.
       preprocess: what the model's data are preprocessed by.
 
     Returns:

@@ -36,7 +36,7 @@ def layer(outputs: Outputs, name: str) -> Array:
     """The values of a hidden layer, or of the code, one row an example: `[b, units]`.
 
     Args:
-      outputs: of the forward pass.
+      outputs: outputs of the forward pass.
       name: a key of `outputs.activations`, or "code" for z (averaged over latent samples).
 
     Returns:

@@ -63,7 +63,7 @@ def on_devices(jit: Callable, count: int, per_shard: Callable[..., Tree]) -> Cal
 
     Args:
       jit: compiles.
-      count: of devices.
+      count: number of devices.
       per_shard: `(whole, rows, across) -> tree`, the same on every device.
     """
     strategy = parallel.pmap(jax.devices()[:count])

@@ -43,7 +43,7 @@ class _Found(NamedTuple):
       metrics: "loss" and each unweighted term, scalars.
       gradients: the same names, trees of the parameters.
       each: each term of each example, `[b]`.
-      outputs: of the forward pass.
+      outputs: outputs of the forward pass.
     """
 
     metrics: dict[str, Array]
