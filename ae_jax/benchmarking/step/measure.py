@@ -50,7 +50,7 @@ def measure(
         only had to be read from the compilation cache; "first_dispatch_seconds", one step;
         "first_step_seconds", all of these together;
       - operations over all devices: "flops", of which "model" is counted from the network
-        (`accounting.model_flops`), "step" from the same as this platform computes it, with convolutions
+        (`accounting.model_flops`), "step" from it as this platform computes it, with convolutions
         that are written as products and with what is computed again, and "xla" and "xla_products"
         are read from the compiled program (`accounting.compiled_work`);
         "flops_per_second" of the model; "mfu", see `ae_jax.benchmarking.step.trial.utilisation`;
