@@ -23,20 +23,22 @@ REGISTRIES = {
 FOLDERS = {"recipes": ae.recipes, "terms": ae.terms, "training": ae.training, "testing": ae.testing}
 METHODS = ("recipes", "networks", "bottlenecks", "terms")
 """Folders of named methods, each of which somebody has published."""
-ARITHMETIC = {
+PLAIN = {
     "absolute_error",
     "cosine",
     "detached",
     "l0",
     "l1",
+    "laplace",
     "monte_carlo_kl",
     "orthogonality",
     "reconstruction",
     "squared_error",
+    "student_t",
     "weight_l1",
     "where",
 }
-"""Terms that are what their name says, and no method of anybody's."""
+"""Terms and laws that are what their name says, and no method of anybody's."""
 YEAR = re.compile(r"\b(19|20)\d\d\b")
 ENTRY = re.compile(r"^  (\*{0,2}\w+): +(.*(?:\n    .*)*)", re.M)
 LEANING = re.compile(r"(of|as for|likewise|those|whose|which)\b")
@@ -91,7 +93,7 @@ def test_a_description_stands_alone(name):
 
 @pytest.mark.parametrize("name", [name for name in PUBLIC if name.split(".")[0] in METHODS])
 def test_a_method_names_its_paper(name):
-    if name.split(".")[1] not in ARITHMETIC and name != "recipes.Recipe":
+    if name.split(".")[1] not in PLAIN and name != "recipes.Recipe":
         assert YEAR.search(inspect.getdoc(PUBLIC[name]) or ""), f"{name} names no year of a paper"
 
 

@@ -47,7 +47,7 @@ def student_t(
 
     Args:
       latent_dim: the size d or shape `(…, d)` of z; the encoder must emit `(…, 2 d)`.
-      degrees: of freedom, ν.
+      degrees: degrees of freedom, ν.
       prior: a Prior or its config node.
 
     Example:

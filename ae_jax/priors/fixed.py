@@ -54,9 +54,14 @@ def standard_normal() -> Prior:
 def laplace() -> Prior:
     """Laplace(0, 1) in every entry: sparser codes than the normal's.
 
+    Returns:
+      A Prior without parameters.
+
     Example:
       >>> import ae_jax as ae
-      >>> bottleneck = ae.bottlenecks.gaussian(8, prior="laplace")  # KL by Monte Carlo
+      >>> prior = ae.priors.laplace()
+      >>> prior.apply({}, (2,)).mean.tolist()
+      [0.0, 0.0]
     """
     return _fixed(lambda shape: distributions.Laplace(jnp.zeros(shape), jnp.zeros(shape)))
 
@@ -66,12 +71,16 @@ def student_t(degrees: float = 5.0) -> Prior:
     """Student's t in every entry, whose tails let codes lie far out.
 
     Args:
-      degrees: of freedom, ν.
+      degrees: degrees of freedom, ν.
+
+    Returns:
+      A Prior without parameters.
 
     Example:
       >>> import ae_jax as ae
       >>> prior = ae.priors.student_t(degrees=3.0)
-      >>> bottleneck = ae.bottlenecks.student_t(8, degrees=3.0, prior=prior)
+      >>> prior.apply({}, (2,)).mean.tolist()
+      [0.0, 0.0]
     """
     require_positive(degrees=degrees)
     zeros = jnp.zeros
@@ -82,10 +91,13 @@ def student_t(degrees: float = 5.0) -> Prior:
 def uniform_sphere() -> Prior:
     """The uniform distribution on unit spheres (De Cao & Aziz 2020), for `hyperspherical` codes.
 
+    Returns:
+      A Prior without parameters.
+
     Example:
       >>> import ae_jax as ae
-      >>> ae.bottlenecks.hyperspherical(3, prior="uniform_sphere").prior({}, {}).shape
-      (3,)
+      >>> ae.priors.uniform_sphere().support
+      'unit spheres'
     """
 
     def uniform(shape: Shape) -> distributions.UniformSphere:
@@ -101,6 +113,9 @@ def wrapped_normal(curvature: float = 1.0) -> Prior:
 
     Args:
       curvature: c > 0 of the ball of curvature -c, whose radius is 1/√c.
+
+    Returns:
+      A Prior without parameters.
 
     Example:
       >>> import ae_jax as ae

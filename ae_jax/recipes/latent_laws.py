@@ -18,7 +18,7 @@ def vamp_vae(latent_dim: Latent = 32, *, pseudo_inputs: int = 500, **parts: Any)
     Args:
       latent_dim: the size or shape of z.
       pseudo_inputs: how many learned inputs the prior is the posteriors of.
-      **parts: of the model, see `ae_jax.recipes`.
+      **parts: encoder, decoder, likelihood and corruption, see `ae_jax.recipes`.
 
     Example:
       >>> import ae_jax as ae
@@ -33,8 +33,8 @@ def gaussian_mixture_vae(latent_dim: Latent = 10, *, components: int = 10, **par
 
     Args:
       latent_dim: the size or shape of z.
-      components: of the mixture.
-      **parts: of the model, see `ae_jax.recipes`.
+      components: components of the mixture.
+      **parts: encoder, decoder, likelihood and corruption, see `ae_jax.recipes`.
 
     Example:
       >>> import ae_jax as ae
@@ -49,8 +49,8 @@ def flow_prior_vae(latent_dim: int = 32, *, layers: int = 4, **parts: Any) -> Re
 
     Args:
       latent_dim: the size of z.
-      layers: of the flow.
-      **parts: of the model, see `ae_jax.recipes`.
+      layers: layers of the flow.
+      **parts: encoder, decoder, likelihood and corruption, see `ae_jax.recipes`.
 
     Example:
       >>> import ae_jax as ae
@@ -66,9 +66,9 @@ def iaf_vae(latent_dim: int = 32, *, layers: int = 4, context: int = 32, **parts
 
     Args:
       latent_dim: the size of z.
-      layers: of the flow.
+      layers: layers of the flow.
       context: the size of what the encoder tells the flow beside μ and σ.
-      **parts: of the model, see `ae_jax.recipes`.
+      **parts: encoder, decoder, likelihood and corruption, see `ae_jax.recipes`.
 
     Example:
       >>> import ae_jax as ae
@@ -84,7 +84,7 @@ def hyperspherical_vae(latent_dim: Latent = 3, **parts: Any) -> Recipe:
 
     Args:
       latent_dim: d of the space around the sphere, or `(…, d)` for a product of spheres.
-      **parts: of the model, see `ae_jax.recipes`.
+      **parts: encoder, decoder, likelihood and corruption, see `ae_jax.recipes`.
 
     Example:
       >>> import ae_jax as ae
@@ -98,9 +98,9 @@ def poincare_vae(latent_dim: int = 2, *, curvature: float = 1.0, **parts: Any) -
     """The VAE on the Poincaré ball, for data that branch (Mathieu et al. 2019).
 
     Args:
-      latent_dim: of the ball.
+      latent_dim: dimension of the ball.
       curvature: c of the ball of curvature -c.
-      **parts: of the model, see `ae_jax.recipes`.
+      **parts: encoder, decoder, likelihood and corruption, see `ae_jax.recipes`.
 
     Example:
       >>> import ae_jax as ae
