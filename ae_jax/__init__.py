@@ -6,6 +6,7 @@ function trains any of them on any number of devices.
 
 from ae_jax import (
     bottlenecks,
+    checks,
     compiler,
     config,
     corruptions,
@@ -58,6 +59,7 @@ __all__ = [
     "Variables",
     "autoencoder",
     "bottlenecks",
+    "checks",
     "config",
     "corruptions",
     "critic",

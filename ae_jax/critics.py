@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ae_jax._registry import CRITICS, NETWORKS
-from ae_jax.errors import ConfigError, PartError, nearest, require_positive_ints
+from ae_jax.checks import require_positive_ints
+from ae_jax.errors import ConfigError, PartError, nearest
 from ae_jax.types import Coder, Critic, Network
 
 SOURCES = ("x", "code")

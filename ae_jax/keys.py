@@ -11,7 +11,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from ae_jax.errors import require_seed
+from ae_jax.checks import require_seed
 from ae_jax.ops import random as fused_random
 
 STREAMS = {

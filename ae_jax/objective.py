@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import _registry as registry
-from ae_jax.errors import ConfigError, PartError, require_positive_ints
+from ae_jax.checks import require_positive_ints
+from ae_jax.errors import ConfigError, PartError
 from ae_jax.types import Array, Context, Node, Outputs
 
 Schedule = Callable[[Any], Any]

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import optax
 
 from ae_jax._registry import SCHEDULES
-from ae_jax.errors import ConfigError, require_positive, require_positive_ints
+from ae_jax.checks import require_positive, require_positive_ints
+from ae_jax.errors import ConfigError
 
 __all__ = ["cosine", "cyclical", "exponential", "linear", "piecewise_constant"]
 

@@ -10,7 +10,8 @@ import pytest
 import ae_jax as ae
 from ae_jax import _registry as registry
 from ae_jax import keys
-from ae_jax.errors import ConfigError, require_positive, require_positive_ints
+from ae_jax.checks import require_positive, require_positive_ints
+from ae_jax.errors import ConfigError
 from ae_jax.types import Node
 
 WANTED = {

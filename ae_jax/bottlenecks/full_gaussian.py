@@ -8,8 +8,9 @@ import numpy as np
 from ae_jax import losses
 from ae_jax._registry import BOTTLENECKS
 from ae_jax.bottlenecks._prior import vector_shape, with_density
+from ae_jax.checks import require_positive_ints
 from ae_jax.distributions import FullGaussian, LowRankGaussian
-from ae_jax.errors import ConfigError, require_positive_ints
+from ae_jax.errors import ConfigError
 from ae_jax.losses._precision import at_least_float32
 from ae_jax.types import Array, Bottleneck
 

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from ae_jax._registry import BOTTLENECKS
 from ae_jax.bottlenecks._lattice import SideBySide, together
 from ae_jax.bottlenecks._shapes import latent_shape
-from ae_jax.errors import ConfigError, require_positive_ints
+from ae_jax.checks import require_positive_ints
+from ae_jax.errors import ConfigError
 from ae_jax.networks.adapters import accepted
 from ae_jax.types import Bottleneck, Codes, Shape
 

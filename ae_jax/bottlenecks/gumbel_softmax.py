@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from ae_jax import losses
 from ae_jax._registry import BOTTLENECKS
 from ae_jax.bottlenecks._shapes import latent_shape, no_stats
+from ae_jax.checks import require_positive, require_positive_ints
 from ae_jax.distributions import UniformCodes, kl_divergence
-from ae_jax.errors import ConfigError, require_positive, require_positive_ints
+from ae_jax.errors import ConfigError
 from ae_jax.types import Array, Bottleneck, Codes, Distribution, PRNGKey
 
 

@@ -9,7 +9,7 @@ from ae_jax._registry import BOTTLENECKS
 from ae_jax.bottlenecks._codebook import unit
 from ae_jax.bottlenecks._lattice import Bits, Lattice, UniformLattice, require_numbered
 from ae_jax.bottlenecks._shapes import latent_shape, no_stats, same_state
-from ae_jax.errors import require_positive
+from ae_jax.checks import require_positive
 from ae_jax.types import Bottleneck, Codes, Shape
 
 

@@ -8,8 +8,8 @@ from ae_jax import losses
 from ae_jax._registry import BOTTLENECKS
 from ae_jax.bottlenecks._prior import with_density
 from ae_jax.bottlenecks._shapes import latent_shape
+from ae_jax.checks import require_positive
 from ae_jax.distributions import Laplace, StudentT
-from ae_jax.errors import require_positive
 from ae_jax.types import Array, Bottleneck
 
 

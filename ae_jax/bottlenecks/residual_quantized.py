@@ -11,9 +11,8 @@ from ae_jax.bottlenecks import _codebook
 from ae_jax.bottlenecks._codebook import Averages
 from ae_jax.bottlenecks._lattice import SumOfCodes
 from ae_jax.bottlenecks._shapes import latent_shape, no_stats, same_state
+from ae_jax.checks import require_positive_ints, require_unit_interval
 from ae_jax.distributions import Quantized
-from ae_jax.errors import require_positive_ints
-from ae_jax.losses._arguments import require_unit_interval
 from ae_jax.types import Bottleneck, Codes
 
 

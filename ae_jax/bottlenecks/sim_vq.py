@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from ae_jax import losses
 from ae_jax._registry import BOTTLENECKS
 from ae_jax.bottlenecks._shapes import latent_shape, no_stats, same_state
+from ae_jax.checks import require_positive_ints
 from ae_jax.distributions import Quantized, UniformCodes
-from ae_jax.errors import require_positive_ints
 from ae_jax.types import Bottleneck, Codes
 
 

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 
 from ae_jax._registry import BOTTLENECKS
 from ae_jax.bottlenecks._shapes import latent_shape
+from ae_jax.checks import require_below_one
 from ae_jax.distributions import PointMass
-from ae_jax.errors import ConfigError
 from ae_jax.types import Bottleneck
 
 EPSILON = 1e-6  # keeps constant features finite
@@ -44,8 +44,7 @@ def sparse(
       [0.5, 0.5]
     """
     shape = latent_shape(latent_dim)
-    if not 0 <= decay < 1:
-        raise ConfigError(f"decay must lie in [0, 1), got {decay!r}")
+    require_below_one(decay=decay)
 
     def init(key):
         del key

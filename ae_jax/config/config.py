@@ -14,8 +14,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ae_jax.checks import require_positive_ints
 from ae_jax.config.sections import CUSTOM, SMOKE, Config, ConfigLike, Field, Model, fields_of
-from ae_jax.errors import ConfigError, UnknownNameError, nearest, require_positive_ints
+from ae_jax.errors import ConfigError, UnknownNameError, nearest
 
 PARTS = tuple(name for name in fields_of(Model) if name != "critics")
 

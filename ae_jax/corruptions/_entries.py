@@ -49,21 +49,3 @@ def seen(x: jax.Array, observed: Array | None) -> jax.Array:
     if jnp.shape(observed) != x.shape:
         raise ShapeError(f"observed must have x's shape {x.shape}, got {jnp.shape(observed)}")
     return jnp.asarray(observed, dtype=bool)
-
-
-def require_rate(rate: float, name: str = "rate") -> None:
-    """Raises ConfigError unless it is a probability."""
-    if not 0.0 <= rate <= 1.0:
-        raise ConfigError(f"{name} must lie in [0, 1], got {rate!r}")
-
-
-def require_std(std: float) -> None:
-    """Raises ConfigError unless it is 0 or more."""
-    if not std >= 0.0:
-        raise ConfigError(f"std must not be negative, got {std!r}")
-
-
-def require_order(low: float, high: float) -> None:
-    """Raises ConfigError unless low is at most high."""
-    if not low <= high:
-        raise ConfigError(f"low must not exceed high, got {low!r} and {high!r}")

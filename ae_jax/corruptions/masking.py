@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax._registry import CORRUPTIONS
-from ae_jax.corruptions._entries import Corruption, as_value, replace, require_order, require_rate
-from ae_jax.errors import ConfigError, ShapeError, require_part_hidden
+from ae_jax.checks import require_order, require_part_hidden, require_unit_interval
+from ae_jax.corruptions._entries import Corruption, as_value, replace
+from ae_jax.errors import ConfigError, ShapeError
 from ae_jax.ops import random as fused_random
 from ae_jax.types import Array, PRNGKey
 
@@ -35,7 +36,7 @@ def masking(rate: float, value: float = 0.0) -> Corruption:
       >>> corrupted.tolist(), info["mask"].tolist()
       ([-1.0, -1.0, -1.0], [True, True, True])
     """
-    require_rate(rate)
+    require_unit_interval(rate=rate)
 
     def corrupt(key: PRNGKey, x: Array, observed: Array | None = None):
         return replace(fused_random.bernoulli(key, rate, jnp.shape(x)), x, value, observed)
@@ -68,7 +69,7 @@ def salt_and_pepper(rate: float, low: float = 0.0, high: float = 1.0) -> Corrupt
       >>> sorted(set(corrupted.tolist()))
       [0.0, 0.25, 1.0]
     """
-    require_rate(rate)
+    require_unit_interval(rate=rate)
     require_order(low, high)
 
     def corrupt(key: PRNGKey, x: Array, observed: Array | None = None):
@@ -115,7 +116,7 @@ def block_masking(
     if (size is None) == (fraction is None):
         raise ConfigError(f"give size or fraction, not both, got {size!r} and {fraction!r}")
     if fraction is not None:
-        require_rate(fraction, "fraction")
+        require_unit_interval(fraction=fraction)
     if size is not None:
         _require_sides("size", size)
 
@@ -169,7 +170,7 @@ def patch_masking(patch: int | Sequence[int], rate: float, value: float = 0.0) -
       >>> info["patch_mask"].shape, int(info["patch_mask"].sum())
       ((2, 2), 3)
     """
-    require_rate(rate)
+    require_unit_interval(rate=rate)
     _require_sides("patch", patch)
 
     def corrupt(key: PRNGKey, x: Array, observed: Array | None = None):

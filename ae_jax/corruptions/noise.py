@@ -3,7 +3,8 @@
 import jax.numpy as jnp
 
 from ae_jax._registry import CORRUPTIONS
-from ae_jax.corruptions._entries import Corruption, from_noise, require_order, require_std
+from ae_jax.checks import require_not_negative, require_order
+from ae_jax.corruptions._entries import Corruption, from_noise
 from ae_jax.ops import random as fused_random
 from ae_jax.types import Array, PRNGKey
 
@@ -52,7 +53,7 @@ def gaussian(std: float, mean: float = 0.0) -> Corruption:
       >>> corrupted.tolist()
       [3.0, 3.0]
     """
-    require_std(std)
+    require_not_negative(std=std)
     return from_noise(lambda key, x: x + (mean + std * fused_random.normal(key, x.shape, x.dtype)))
 
 
@@ -103,5 +104,5 @@ def multiplicative(std: float) -> Corruption:
       >>> corrupted.tolist()
       [0.0, 0.0]
     """
-    require_std(std)
+    require_not_negative(std=std)
     return from_noise(lambda key, x: x * (1.0 + std * fused_random.normal(key, x.shape, x.dtype)))

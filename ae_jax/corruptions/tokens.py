@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax._registry import CORRUPTIONS
-from ae_jax.corruptions._entries import Corruption, require_rate, seen
+from ae_jax.checks import require_unit_interval
+from ae_jax.corruptions._entries import Corruption, seen
 from ae_jax.corruptions.masking import masking
 from ae_jax.errors import ConfigError
 from ae_jax.ops import random as fused_random
@@ -72,7 +73,7 @@ def token_swapping(rate: float) -> Corruption:
       >>> sorted(corrupted.tolist()), info["mask"].tolist()
       ([0, 1, 2, 3], [True, True, True, True])
     """
-    require_rate(rate)
+    require_unit_interval(rate=rate)
 
     def corrupt(key: PRNGKey, x: Array, observed: Array | None = None):
         x = jnp.asarray(x)

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from ae_jax.checks import require_positive_ints
 from ae_jax.data.source import Records, Source
-from ae_jax.errors import ConfigError, DataError, UnknownNameError, nearest, require_positive_ints
+from ae_jax.errors import ConfigError, DataError, UnknownNameError, nearest
 
 WHERE = "data.spec"
 

@@ -5,13 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from ae_jax.errors import (
-    ConfigError,
-    DataError,
-    UnknownNameError,
-    nearest,
-    require_positive_ints,
-)
+from ae_jax.checks import require_positive_ints
+from ae_jax.errors import ConfigError, DataError, UnknownNameError, nearest
 from ae_jax.types import Column, Spec
 
 

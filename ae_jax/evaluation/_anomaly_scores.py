@@ -9,7 +9,8 @@ import numpy as np
 
 from ae_jax import _registry as registry
 from ae_jax import generation
-from ae_jax.errors import PartError, require_positive_ints
+from ae_jax.checks import require_positive_ints
+from ae_jax.errors import PartError
 from ae_jax.evaluation import _proximity
 from ae_jax.evaluation._arrays import require_neighbours
 from ae_jax.evaluation._surprise import decoded, nats, residuals

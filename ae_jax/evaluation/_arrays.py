@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from ae_jax.checks import require_positive_ints
 from ae_jax.data import conditions
-from ae_jax.errors import DataError, ShapeError, nearest, require_positive_ints
+from ae_jax.errors import DataError, ShapeError, nearest
 
 
 def rows(name: str, values: Any) -> np.ndarray:

@@ -14,9 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import keys
+from ae_jax.checks import require_positive_ints
 from ae_jax.data.batches import to_batch
 from ae_jax.data.source import Records, pieces, readable
-from ae_jax.errors import ConfigError, DataError, ShapeError, require_positive_ints
+from ae_jax.errors import ConfigError, DataError, ShapeError
 from ae_jax.evaluation._anomaly_scores import (
     SCORES,
     Score,

@@ -8,10 +8,11 @@ import jax
 import numpy as np
 
 from ae_jax import losses
+from ae_jax.checks import require_positive_ints, require_seed
 from ae_jax.data import matching
 from ae_jax.data.dataset import Dataset
 from ae_jax.data.source import Records, Source, readable, sampled
-from ae_jax.errors import ConfigError, DataError, ShapeError, require_positive_ints, require_seed
+from ae_jax.errors import ConfigError, DataError, ShapeError
 from ae_jax.evaluation.classical import applied, best_setting, chosen_methods
 from ae_jax.evaluation.corrupted import psnr, reconstructed
 from ae_jax.figures import is_image

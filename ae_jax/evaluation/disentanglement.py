@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ae_jax.errors import ConfigError, require_positive_ints, require_seed
+from ae_jax.checks import require_positive_ints, require_seed
+from ae_jax.errors import ConfigError
 from ae_jax.evaluation._arrays import with_factors
 
 BINS = 20

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ae_jax.errors import DataError, ShapeError, require_positive_ints
+from ae_jax.checks import require_positive_ints
+from ae_jax.errors import DataError, ShapeError
 from ae_jax.evaluation._arrays import as_many, probe, require_classes, rows, same_width
 
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from ae_jax.errors import DataError, require_positive_ints, require_seed
+from ae_jax.checks import require_positive_ints, require_seed
+from ae_jax.errors import DataError
 from ae_jax.evaluation._arrays import probe, with_factors
 
 VOTES = 800

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 
 from ae_jax import networks
+from ae_jax.checks import require_positive_ints, require_seed
 from ae_jax.data.batches import shuffled_index, to_batch
 from ae_jax.data.dataset import Dataset
 from ae_jax.data.intake import take_in_records
@@ -17,7 +18,6 @@ from ae_jax.data.order import order_seed
 from ae_jax.data.preprocessing import Preprocessing, on_device
 from ae_jax.data.source import Records, Source, readable, sampled
 from ae_jax.data.spec import choose_preprocessing, spec_of
-from ae_jax.errors import require_positive_ints, require_seed
 from ae_jax.evaluation._arrays import labels_of, require_classes
 from ae_jax.figures import is_image
 from ae_jax.recipes.defaults import choose

@@ -6,12 +6,13 @@ from typing import Any
 import jax
 import numpy as np
 
+from ae_jax.checks import require_positive_ints, require_seed
 from ae_jax.data import matching
 from ae_jax.data.dataset import Dataset
 from ae_jax.data.source import Records, Source, pieces, readable, sampled
 from ae_jax.data.spec import choose_preprocessing
 from ae_jax.distributions import DiagonalGaussian
-from ae_jax.errors import DataError, PartError, require_positive_ints, require_seed
+from ae_jax.errors import DataError, PartError
 from ae_jax.evaluation._arrays import chosen_label
 from ae_jax.evaluation.distances import frechet_distance, kernel_distance
 from ae_jax.evaluation.features import Classifier, classifier_features, in_batches

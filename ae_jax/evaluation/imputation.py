@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import generation, keys
+from ae_jax.checks import require_positive_ints
 from ae_jax.data.preprocessing import on_device
-from ae_jax.errors import DataError, PartError, ShapeError, require_positive_ints
+from ae_jax.errors import DataError, PartError, ShapeError
 from ae_jax.evaluation.likelihood import Drawn, Total, no_weight, over_importance_samples
 from ae_jax.evaluation.rates import drawn_batch
 from ae_jax.precision import compiled_in_float32

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import keys
+from ae_jax.checks import require_positive_ints, require_seed
 from ae_jax.data.batches import to_batch
 from ae_jax.data.preprocessing import on_device
 from ae_jax.data.source import Records, pieces, readable
 from ae_jax.distributions import conditioned, kl_divergence
-from ae_jax.errors import DataError, PartError, require_positive_ints, require_seed
+from ae_jax.errors import DataError, PartError
 from ae_jax.evaluation.likelihood import over_importance_samples
 from ae_jax.precision import compiled_in_float32
 from ae_jax.types import Batch

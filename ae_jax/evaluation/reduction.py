@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ae_jax.checks import require_positive_ints, require_seed
 from ae_jax.data import matching
 from ae_jax.data.dataset import Dataset
 from ae_jax.data.source import Records, Source, readable, sampled
-from ae_jax.errors import DataError, PartError, require_positive_ints, require_seed
+from ae_jax.errors import DataError, PartError
 from ae_jax.evaluation._arrays import chosen_label, is_told, labels_of
 from ae_jax.evaluation.embedding import (
     continuity,

@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from ae_jax.checks import require_positive_ints, require_seed
 from ae_jax.data import matching
 from ae_jax.data.batches import to_batch
 from ae_jax.data.dataset import Dataset
 from ae_jax.data.intake import take_in_records
 from ae_jax.data.source import Records, Source, readable, sampled
-from ae_jax.errors import DataError, PartError, require_positive_ints, require_seed
+from ae_jax.errors import DataError, PartError
 from ae_jax.evaluation._arrays import is_told, labels_of, probe, require_classes
 from ae_jax.types import Array, Batch, Tree, Variables
 

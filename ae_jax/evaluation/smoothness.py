@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from ae_jax.errors import ConfigError, require_positive, require_seed
+from ae_jax.checks import require_positive, require_seed
+from ae_jax.errors import ConfigError
 from ae_jax.evaluation._arrays import as_many, rows, same_width
 
 

@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ae_jax.checks import require_seed
 from ae_jax.distributions import DiagonalGaussian
-from ae_jax.errors import PartError, require_seed
+from ae_jax.errors import PartError
 
 ACTIVE = 0.01
 """The variance of a latent's posterior mean above which it is active (Burda et al. 2016)."""

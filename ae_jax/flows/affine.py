@@ -6,7 +6,8 @@ from typing import Any
 import jax.numpy as jnp
 
 from ae_jax._registry import FLOWS
-from ae_jax.errors import ConfigError, require_positive_ints
+from ae_jax.checks import require_positive_ints
+from ae_jax.errors import ConfigError
 from ae_jax.flows._masked import autoregressive, masked
 from ae_jax.flows.chain import inverted, stacked
 from ae_jax.types import Array, Flow

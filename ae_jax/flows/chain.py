@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax._registry import FLOWS
-from ae_jax.errors import PartError, require_positive_ints
+from ae_jax.checks import require_positive_ints
+from ae_jax.errors import PartError
 from ae_jax.types import Flow
 
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax._registry import FLOWS
-from ae_jax.errors import require_positive_ints
+from ae_jax.checks import require_positive_ints
 from ae_jax.flows.chain import chain
 from ae_jax.types import Array, Flow, Tree
 

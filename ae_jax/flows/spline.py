@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax._registry import FLOWS
-from ae_jax.errors import require_positive, require_positive_ints
+from ae_jax.checks import require_positive, require_positive_ints
 from ae_jax.flows._masked import autoregressive, masked
 from ae_jax.flows.affine import halves, require_layers
 from ae_jax.flows.chain import stacked

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import losses
-from ae_jax.errors import ConfigError, ShapeError, nearest, require_positive
+from ae_jax.checks import require_positive
+from ae_jax.errors import ConfigError, ShapeError, nearest
 from ae_jax.likelihoods._checks import require_whole
 from ae_jax.losses._precision import at_least_float32
 from ae_jax.types import Array, Likelihood, PRNGKey, Shape

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import losses
-from ae_jax.errors import ConfigError, nearest, require_positive
+from ae_jax.checks import require_positive
+from ae_jax.errors import ConfigError, nearest
 from ae_jax.likelihoods._checks import anything
 from ae_jax.losses._precision import at_least_float32
 from ae_jax.types import Array, Likelihood, PRNGKey

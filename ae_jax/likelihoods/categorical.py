@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from ae_jax import losses
 from ae_jax._registry import LIKELIHOODS
-from ae_jax.errors import require_positive_ints
+from ae_jax.checks import require_positive_ints
 from ae_jax.likelihoods._checks import require_whole
 from ae_jax.types import Likelihood
 

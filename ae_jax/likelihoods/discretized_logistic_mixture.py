@@ -6,7 +6,8 @@ import numpy as np
 
 from ae_jax import losses
 from ae_jax._registry import LIKELIHOODS
-from ae_jax.errors import ConfigError, require_positive_ints
+from ae_jax.checks import require_positive_ints
+from ae_jax.errors import ConfigError
 from ae_jax.likelihoods._checks import require, require_range
 from ae_jax.losses._absolute import absolute
 from ae_jax.losses._precision import at_least_float32

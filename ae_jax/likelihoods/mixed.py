@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax._registry import LIKELIHOODS
-from ae_jax.errors import ConfigError, DataError, ShapeError, require_positive_ints
+from ae_jax.checks import require_positive_ints
+from ae_jax.errors import ConfigError, DataError, ShapeError
 from ae_jax.likelihoods._checks import OutsideSupport
 from ae_jax.likelihoods.scores import score_of
 from ae_jax.losses._precision import at_least_float32

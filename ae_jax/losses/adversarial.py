@@ -8,9 +8,9 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from ae_jax.checks import require_rank, require_same_shape, require_shapes
 from ae_jax.errors import ConfigError
 from ae_jax.losses import _rows
-from ae_jax.losses._arguments import require_rank, require_same_shape
 from ae_jax.losses._precision import at_least_float32
 
 
@@ -236,7 +236,7 @@ def density_ratio_total_correlation(logits: chex.Array) -> jax.Array:
     >>> float(density_ratio_total_correlation(jnp.array([3.0, 1.0])))
     2.0
     """
-    _rows.require_shapes(logits=(logits, "2"))
+    require_shapes(logits=(logits, "2"))
     (logits,) = at_least_float32(logits)
     return logits[0] - logits[1]
 
@@ -260,7 +260,7 @@ def density_ratio_discriminator(joint_logits: chex.Array, permuted_logits: chex.
     >>> round(float(density_ratio_discriminator(jnp.zeros(2), jnp.zeros(2))), 4)  # log 2
     0.6931
     """
-    _rows.require_shapes(joint_logits=(joint_logits, "2"), permuted_logits=(permuted_logits, "2"))
+    require_shapes(joint_logits=(joint_logits, "2"), permuted_logits=(permuted_logits, "2"))
     joint, permuted = at_least_float32(joint_logits, permuted_logits)
     wrong_joint = jax.nn.softplus(joint[1] - joint[0])
     wrong_permuted = jax.nn.softplus(permuted[0] - permuted[1])

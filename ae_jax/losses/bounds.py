@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 
+from ae_jax.checks import require_rank, require_same_shape, require_unit_interval
 from ae_jax.errors import ShapeError
-from ae_jax.losses._arguments import require_rank, require_same_shape, require_unit_interval
 from ae_jax.losses._precision import at_least_float32
 
 

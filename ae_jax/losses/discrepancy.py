@@ -7,6 +7,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from ae_jax.checks import require_shapes
 from ae_jax.errors import ConfigError, ShapeError, UnknownNameError, nearest
 from ae_jax.losses import _rows
 from ae_jax.losses._precision import at_least_float32
@@ -104,7 +105,7 @@ def mmd(
     True
     """
     require_kernel(kernel, bandwidths)
-    _rows.require_shapes(x=(x, "n d"), y=(y, "m d"))
+    require_shapes(x=(x, "n d"), y=(y, "m d"))
     x, y = at_least_float32(x, y)
     n, m = x.shape[0], y.shape[0]
     if unbiased and min(n, m) < 2:

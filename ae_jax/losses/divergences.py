@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 
+from ae_jax.checks import require_not_negative, require_rank, require_same_shape
 from ae_jax.errors import ConfigError, ShapeError
 from ae_jax.losses._absolute import absolute
-from ae_jax.losses._arguments import require_not_negative, require_rank, require_same_shape
 from ae_jax.losses._bessel import von_mises_fisher_terms
 from ae_jax.losses._precision import at_least_float32
 from ae_jax.losses._saddle_point import deviance

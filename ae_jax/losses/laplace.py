@@ -6,8 +6,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from ae_jax.checks import require_same_shape
 from ae_jax.losses._absolute import absolute
-from ae_jax.losses._arguments import require_same_shape
 from ae_jax.losses._observed import sum_over_observed
 from ae_jax.losses._precision import at_least_float32
 

@@ -4,8 +4,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from ae_jax.checks import require_rank, require_same_shape
 from ae_jax.errors import ShapeError
-from ae_jax.losses._arguments import require_rank, require_same_shape
 from ae_jax.losses._precision import at_least_float32
 
 

@@ -4,7 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from ae_jax.losses._arguments import require_same_shape
+from ae_jax.checks import require_same_shape
 from ae_jax.losses._precision import at_least_float32
 
 

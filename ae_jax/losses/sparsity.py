@@ -6,10 +6,14 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from ae_jax.errors import ConfigError, require_positive
-from ae_jax.losses import _rows
+from ae_jax.checks import (
+    require_positive,
+    require_same_shape,
+    require_shapes,
+    require_within_unit_interval,
+)
+from ae_jax.errors import ConfigError
 from ae_jax.losses._absolute import absolute
-from ae_jax.losses._arguments import require_same_shape, require_within_unit_interval
 from ae_jax.losses._precision import at_least_float32
 
 # Below the spacing of float32 numbers near 1, so that only 0 and 1 themselves lie beyond it there.
@@ -185,7 +189,7 @@ def top_k_of_dead(pre_activations: chex.Array, dead: chex.Array, k: int) -> jax.
     >>> top_k_of_dead(jnp.array([3.0, 1.0, 2.0]), jnp.array([False, True, True]), k=1).tolist()
     [0.0, 0.0, 2.0]
     """
-    _rows.require_shapes(pre_activations=(pre_activations, "h"), dead=(dead, "h"))
+    require_shapes(pre_activations=(pre_activations, "h"), dead=(dead, "h"))
     pre_activations, dead = jnp.asarray(pre_activations), jnp.asarray(dead, dtype=bool)
     places = top_k_places(jnp.where(dead, pre_activations, -jnp.inf), k)
     return jnp.where(dead, kept(pre_activations, places), 0)

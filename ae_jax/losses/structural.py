@@ -17,13 +17,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax.errors import ConfigError, ShapeError, require_positive, require_positive_ints
-from ae_jax.losses._arguments import (
+from ae_jax.checks import (
     require_mask,
     require_not_negative,
+    require_positive,
+    require_positive_ints,
     require_rank,
     require_same_shape,
 )
+from ae_jax.errors import ConfigError, ShapeError
 from ae_jax.losses._precision import at_least_float32
 
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)

@@ -6,10 +6,10 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from ae_jax.errors import ShapeError, require_positive_ints
+from ae_jax.checks import require_positive_ints, require_rank, require_shapes, require_two
+from ae_jax.errors import ShapeError
 from ae_jax.losses import _rows
 from ae_jax.losses._absolute import absolute
-from ae_jax.losses._arguments import require_rank
 from ae_jax.losses._precision import at_least_float32
 
 
@@ -34,7 +34,7 @@ def contractive_sigmoid(weights: chex.Array, hidden: chex.Array) -> jax.Array:
     >>> float(contractive_sigmoid(jnp.ones((3, 1)), jnp.array([0.5])))
     0.1875
     """
-    _rows.require_shapes(weights=(weights, "d_in d_hidden"), hidden=(hidden, "d_hidden"))
+    require_shapes(weights=(weights, "d_in d_hidden"), hidden=(hidden, "d_hidden"))
     weights, hidden = at_least_float32(weights, hidden)
     slopes = hidden * (1.0 - hidden)
     return jnp.sum(jnp.square(slopes) * jnp.sum(jnp.square(weights), axis=0))
@@ -267,7 +267,7 @@ def dip_vae_i(
     0.0
     """
     require_rank(2, mean=mean)
-    _rows.require_two("the covariance of DIP-VAE", jnp.shape(mean)[0])
+    require_two("the covariance of DIP-VAE", jnp.shape(mean)[0])
     mean, lambda_od, lambda_d = at_least_float32(mean, lambda_od, lambda_d)
     counted = _rows.counted_rows(valid, mean.shape[0])
     covariance = _covariance(_rows.blank_padding(mean, counted), counted)
@@ -307,8 +307,8 @@ def dip_vae_ii(
     >>> float(dip_vae_ii(jnp.ones((4, 1)), jnp.zeros((4, 1)), lambda_od=1.0, lambda_d=1.0))
     0.0
     """
-    _rows.require_shapes(mean=(mean, "n d"), log_var=(log_var, "n d"))
-    _rows.require_two("the covariance of DIP-VAE", jnp.shape(mean)[0])
+    require_shapes(mean=(mean, "n d"), log_var=(log_var, "n d"))
+    require_two("the covariance of DIP-VAE", jnp.shape(mean)[0])
     mean, log_var, lambda_od, lambda_d = at_least_float32(mean, log_var, lambda_od, lambda_d)
     counted = _rows.counted_rows(valid, mean.shape[0])
     variance = _rows.blank_padding(jnp.exp(_rows.blank_padding(log_var, counted)), counted)

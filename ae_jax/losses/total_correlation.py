@@ -14,9 +14,9 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from ae_jax.errors import ShapeError, UnknownNameError, nearest, require_positive_ints
+from ae_jax.checks import require_positive_ints, require_same_shape, require_shapes, require_two
+from ae_jax.errors import ShapeError, UnknownNameError, nearest
 from ae_jax.losses import _rows
-from ae_jax.losses._arguments import require_same_shape
 from ae_jax.losses._precision import at_least_float32
 
 # A posterior this many standard deviations away has density zero in any precision; without the
@@ -86,7 +86,7 @@ def pairwise_gaussian_log_prob(z: chex.Array, mean: chex.Array, log_var: chex.Ar
     Raises:
       ShapeError: for wrong shapes.
     """
-    _rows.require_shapes(z=(z, "b d"), mean=(mean, "n d"), log_var=(log_var, "n d"))
+    require_shapes(z=(z, "b d"), mean=(mean, "n d"), log_var=(log_var, "n d"))
     z, mean, log_var = at_least_float32(z, mean, log_var)
     distance = jnp.clip(
         (z[:, None] - mean[None]) * jnp.exp(-0.5 * log_var[None]), -_FARTHEST, _FARTHEST
@@ -159,10 +159,10 @@ def kl_decomposition(
     """
     require_estimator(estimator)
     require_positive_ints(num_train=num_train)
-    _rows.require_shapes(log_q=(log_q, "b n d"), log_p=(log_p, "b"))
+    require_shapes(log_q=(log_q, "b n d"), log_p=(log_p, "b"))
     log_q, log_p = at_least_float32(log_q, log_p)
     b, n, _ = log_q.shape
-    _rows.require_two("the aggregate posterior", n)
+    require_two("the aggregate posterior", n)
 
     own_column = _own_columns(own, b, n)
     columns = _rows.counted_rows(valid_columns, n, "valid_columns")
@@ -227,7 +227,7 @@ def gaussian_kl_decomposition(
     >>> bool(jnp.all(jnp.abs(sum(parts)) < 1e-5))  # q(z|x) = p(z)
     True
     """
-    _rows.require_shapes(z=(z, "b d"), mean=(mean, "n d"), log_var=(log_var, "n d"))
+    require_shapes(z=(z, "b d"), mean=(mean, "n d"), log_var=(log_var, "n d"))
     z, mean, log_var = at_least_float32(z, mean, log_var)
     if own is None:
         require_same_shape(z=z, mean=mean)

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from ae_jax.errors import ConfigError, require_positive_ints
+from ae_jax.checks import require_positive_ints
+from ae_jax.errors import ConfigError
 from ae_jax.networks._dense import Dense
 from ae_jax.networks.common import Common
 from ae_jax.ops.attention import attend

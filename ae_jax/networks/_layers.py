@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from ae_jax.errors import ConfigError, ShapeError, nearest, require_positive_ints
+from ae_jax.checks import require_positive_ints
+from ae_jax.errors import ConfigError, nearest
 from ae_jax.networks._dense import Dense
 from ae_jax.types import BATCH_AXIS, Array, Shape
 
@@ -16,23 +17,6 @@ DTYPES = ("bfloat16", "float16", "float32", "float64")
 MOMENTUM = 0.9  # of batch statistics: those of some tens of steps
 CHANNELS_A_GROUP = 4  # fewer would leave nothing of an image of one position
 GROUPS = 32
-
-
-def require_rate(**values: float) -> None:
-    """Raises ConfigError for the first value outside [0, 1), by its name."""
-    for name, value in values.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not 0 <= value < 1:
-            raise ConfigError(f"{name} must lie in [0, 1), got {value!r}")
-
-
-def require_widths(**values: Any) -> None:
-    """Raises ConfigError for the first value that is not a row of positive whole numbers."""
-    for name, widths in values.items():
-        if not isinstance(widths, list | tuple) or not widths:
-            raise ConfigError(f"{name} must be the widths of the layers, got {widths!r}")
-        for width in widths:
-            require_positive_ints(**{name: width})
 
 
 def require_dtype(dtype: str | None) -> None:
@@ -175,9 +159,3 @@ def unfold(z: Array, positions: Shape, width: int, dtype: Any) -> Array:
         return Dense(width, dtype=dtype, name="input")(z)
     flat = Dense(math.prod(positions) * width, dtype=dtype, name="input")(jnp.ravel(z))
     return flat.reshape(*positions, width)
-
-
-def require_rank(shape: Shape, ranks: tuple[int, ...], what: str, expected: str) -> None:
-    """Raises ShapeError unless a shape has one of these ranks."""
-    if len(shape) not in ranks:
-        raise ShapeError(f"{what} {expected}, got shape {tuple(shape)}")

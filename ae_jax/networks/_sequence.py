@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from ae_jax.errors import ShapeError, require_positive_ints
+from ae_jax.checks import require_below_one, require_event_rank, require_positive_ints
+from ae_jax.errors import ShapeError
 from ae_jax.networks import _layers
 from ae_jax.networks._dense import Dense
 from ae_jax.networks.adapters import from_linen
@@ -28,15 +29,15 @@ def check_event(shape: Shape, vocabulary: int | None, what: str) -> None:
     """Raises ShapeError unless the shape is that of tokens, or of a series without vocabulary."""
     if vocabulary is None:
         expected = "takes series [T, C] unless it is given a vocabulary"
-        _layers.require_rank(shape, (2,), what, expected)
+        require_event_rank(shape, (2,), what, expected)
     else:
         expected = f"with vocabulary={vocabulary} takes tokens [T]"
-        _layers.require_rank(shape, (1,), what, expected)
+        require_event_rank(shape, (1,), what, expected)
 
 
 def check_output(shape: Shape, vocabulary: int | None, per_entry: int, what: str) -> None:
     """Raises ShapeError unless a decoder can emit the shape."""
-    _layers.require_rank(shape, (2,), what, "emits [T, numbers a position]")
+    require_event_rank(shape, (2,), what, "emits [T, numbers a position]")
     if vocabulary is not None and shape[1] != vocabulary:
         raise ShapeError(
             f"{what} with vocabulary={vocabulary} emits (T, {vocabulary}), got shape {shape}"
@@ -143,7 +144,7 @@ def checked(options: Mapping[str, Any]) -> dict[str, Any]:
     if options["vocabulary"] is not None:
         require_positive_ints(vocabulary=options["vocabulary"])
     require_positive_ints(per_entry=options.get("per_entry", 1))
-    _layers.require_rate(word_dropout=options.get("word_dropout", 0.0))
+    require_below_one(word_dropout=options.get("word_dropout", 0.0))
     common = Common.of(options)
     return {k: v for k, v in options.items() if not hasattr(common, k)} | {"common": common}
 

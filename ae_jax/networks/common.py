@@ -6,6 +6,7 @@ from typing import Any
 
 from flax import linen as nn
 
+from ae_jax.checks import require_below_one
 from ae_jax.networks import _layers
 from ae_jax.networks.activations import activation_function
 from ae_jax.types import Array
@@ -54,7 +55,7 @@ class Common:
     def __post_init__(self):
         """Checks every option and looks the activation up."""
         _layers.require_normalisation(self.normalisation)
-        _layers.require_rate(dropout=self.dropout)
+        require_below_one(dropout=self.dropout)
         _layers.require_dtype(self.dtype)
         _layers.require_condition(self.condition, self.num_classes)
         object.__setattr__(self, "activation", activation_function(self.activation))

@@ -10,7 +10,7 @@ from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
 
 from ae_jax._registry import NETWORKS
-from ae_jax.errors import require_positive_ints
+from ae_jax.checks import require_event_rank, require_positive_ints, require_widths
 from ae_jax.networks import _layers
 from ae_jax.networks.adapters import from_linen
 from ae_jax.networks.common import Common
@@ -24,7 +24,7 @@ def as_image(x: Array, what: str) -> Array:
     Raises:
       ShapeError: any other rank.
     """
-    _layers.require_rank(jnp.shape(x), (2, 3), what, "takes images [H, W] or [H, W, C]")
+    require_event_rank(jnp.shape(x), (2, 3), what, "takes images [H, W] or [H, W, C]")
     x = _layers.floating(x)
     return x[..., None] if x.ndim == 2 else x
 
@@ -35,7 +35,7 @@ def image_shape(output_shape: Shape, what: str) -> tuple[tuple[int, int], int]:
     Raises:
       ShapeError: the shape has no two leading axes of positions.
     """
-    _layers.require_rank(output_shape, (2, 3, 4), what, "emits images [H, W, …]")
+    require_event_rank(output_shape, (2, 3, 4), what, "emits images [H, W, …]")
     height, width, *rest = output_shape
     return (height, width), math.prod(rest)
 
@@ -146,7 +146,7 @@ def _network(
     stride: int,
     **options: Any,
 ) -> Network:
-    _layers.require_widths(features=features)
+    require_widths(features=features)
     require_positive_ints(kernel=kernel, stride=stride)
     common = Common.of(options)
 

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from ae_jax._registry import NETWORKS
-from ae_jax.errors import ConfigError, require_positive_ints
+from ae_jax.checks import require_positive_ints
+from ae_jax.errors import ConfigError
 from ae_jax.networks import _layers
 from ae_jax.networks._dense import Dense
 from ae_jax.networks.adapters import from_linen

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from ae_jax._registry import NETWORKS
-from ae_jax.errors import ConfigError, require_positive_ints
+from ae_jax.checks import require_positive_ints, require_widths
+from ae_jax.errors import ConfigError
 from ae_jax.networks import _attention, _layers
 from ae_jax.networks._dense import Dense
 from ae_jax.networks.adapters import from_linen
@@ -134,7 +135,7 @@ def _network(
     heads: int,
     **options: Any,
 ) -> Network:
-    _layers.require_widths(features=features)
+    require_widths(features=features)
     require_positive_ints(depth=depth)
     for width in features:
         _attention.require_heads(width, heads)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from ae_jax._registry import NETWORKS
+from ae_jax.checks import require_widths
 from ae_jax.errors import ConfigError, ShapeError
 from ae_jax.networks import _layers
 from ae_jax.networks.adapters import from_linen
@@ -109,7 +110,7 @@ def tabular(
     common = Common.of(locals())
     _check_columns(columns)
     if embedding is not None:
-        _layers.require_widths(embedding=(embedding,))
+        require_widths(embedding=(embedding,))
     require_hidden(hidden)
 
     def bind(output_shape: Shape):

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from ae_jax._registry import NETWORKS
-from ae_jax.errors import ShapeError, require_part_hidden, require_positive_ints
+from ae_jax.checks import require_below_one, require_part_hidden, require_positive_ints
+from ae_jax.errors import ShapeError
 from ae_jax.networks import _attention, _layers
 from ae_jax.networks._dense import Dense
 from ae_jax.networks._patches import Patches
@@ -179,7 +180,7 @@ def vit(
     """
     common = Common.of(locals())
     _require_options(patch, width, depth, heads)
-    _layers.require_rate(mask_rate=mask_rate)
+    require_below_one(mask_rate=mask_rate)
     require_pool(pool)
     sides = patch if isinstance(patch, int) else tuple(patch)
 

@@ -6,8 +6,9 @@ from typing import Any
 import jax
 
 from ae_jax._registry import PRIORS
+from ae_jax.checks import require_positive_ints
 from ae_jax.distributions import Conditional
-from ae_jax.errors import ConfigError, PartError, require_positive_ints
+from ae_jax.errors import ConfigError, PartError
 from ae_jax.types import Prior
 
 

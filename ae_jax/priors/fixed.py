@@ -4,8 +4,9 @@ import jax.numpy as jnp
 
 from ae_jax import distributions
 from ae_jax._registry import PRIORS
+from ae_jax.checks import require_positive
 from ae_jax.distributions.wrapped_normal import require_room
-from ae_jax.errors import ConfigError, require_positive
+from ae_jax.errors import ConfigError
 from ae_jax.losses.power_spherical import log_sphere_area
 from ae_jax.types import Prior, Shape
 

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax._registry import PRIORS
+from ae_jax.checks import require_positive_ints
 from ae_jax.distributions import DiagonalGaussian, Mixture
-from ae_jax.errors import require_positive_ints
 from ae_jax.losses import bounded_log_var
 from ae_jax.types import Prior
 

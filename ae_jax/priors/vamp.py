@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax._registry import PRIORS
+from ae_jax.checks import require_not_negative, require_positive_ints
 from ae_jax.distributions import Mixture
-from ae_jax.errors import PartError, require_positive_ints
-from ae_jax.losses._arguments import require_not_negative
+from ae_jax.errors import PartError
 from ae_jax.types import Prior
 
 

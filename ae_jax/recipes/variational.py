@@ -3,7 +3,7 @@
 from typing import Any
 
 from ae_jax import bottlenecks, likelihoods, schedules, terms
-from ae_jax.errors import require_positive
+from ae_jax.checks import require_positive
 from ae_jax.recipes._row import Latent, row
 from ae_jax.recipes.recipe import Recipe
 

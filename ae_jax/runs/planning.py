@@ -11,6 +11,7 @@ import optax
 from ae_jax import compiler
 from ae_jax import config as config_lib
 from ae_jax import keys as keys_lib
+from ae_jax.checks import require_seed
 from ae_jax.config.sections import Config, ConfigLike
 from ae_jax.data import conditions, kinds
 from ae_jax.data.batches import to_batch
@@ -22,7 +23,7 @@ from ae_jax.data.preprocessing import Preprocessing
 from ae_jax.data.preprocessing import build as build_preprocessing
 from ae_jax.data.source import in_memory, lies_in_memory, pieces, sampled
 from ae_jax.data.spec import choose_preprocessing, spec_of
-from ae_jax.errors import ConfigError, nearest, require_seed
+from ae_jax.errors import ConfigError, nearest
 from ae_jax.likelihoods._checks import anything
 from ae_jax.model import Autoencoder
 from ae_jax.precision import with_compute_dtype

@@ -11,6 +11,7 @@ from etils import epath
 
 from ae_jax import config as config_lib
 from ae_jax import evaluation, keys
+from ae_jax.checks import require_positive_ints
 from ae_jax.config.sections import Config, Mesh
 from ae_jax.data import conditions, given, matching
 from ae_jax.data.dataset import Dataset, checked_input, of_section
@@ -18,12 +19,7 @@ from ae_jax.data.intake import take_in_records
 from ae_jax.data.preprocessing import Preprocessing
 from ae_jax.data.source import Arrays, Records, Source, readable, sampled
 from ae_jax.data.spec import display_range
-from ae_jax.errors import (
-    ConfigError,
-    PartError,
-    ShapeError,
-    require_positive_ints,
-)
+from ae_jax.errors import ConfigError, PartError, ShapeError
 from ae_jax.evaluation.usage import require_gaussians
 from ae_jax.model import Autoencoder
 from ae_jax.objective import Objective

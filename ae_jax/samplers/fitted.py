@@ -9,7 +9,8 @@ import jax
 import numpy as np
 
 from ae_jax import keys
-from ae_jax.errors import ConfigError, DataError, ShapeError, require_positive_ints
+from ae_jax.checks import require_positive_ints
+from ae_jax.errors import ConfigError, DataError, ShapeError
 from ae_jax.precision import compiled_in_float32
 from ae_jax.samplers.sampler import Sampler, drawn, in_blocks, scored
 from ae_jax.types import Shape, Tree

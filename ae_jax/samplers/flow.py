@@ -10,7 +10,8 @@ import numpy as np
 import optax
 
 from ae_jax._registry import FLOWS
-from ae_jax.errors import DataError, require_positive, require_positive_ints
+from ae_jax.checks import require_positive, require_positive_ints
+from ae_jax.errors import DataError
 from ae_jax.samplers.sampler import SAMPLERS, Sampler, standardise
 from ae_jax.types import Array, PRNGKey, Tree
 

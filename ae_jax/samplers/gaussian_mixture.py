@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax.errors import require_positive_ints
+from ae_jax.checks import require_positive_ints
 from ae_jax.samplers.sampler import SAMPLERS, Sampler, by_class, standardise
 from ae_jax.types import Array, PRNGKey, Tree
 

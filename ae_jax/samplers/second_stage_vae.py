@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import likelihoods, networks, recipes
+from ae_jax.checks import require_positive_ints
 from ae_jax.data import from_arrays
-from ae_jax.errors import require_positive_ints
 from ae_jax.evaluation import log_likelihood
 from ae_jax.runs.fit import fit
 from ae_jax.samplers.sampler import SAMPLERS, Sampler, standardise

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import losses
+from ae_jax.checks import require_not_negative, require_positive_ints
 from ae_jax.distributions import DiagonalGaussian, conditioned, kl_divergence
-from ae_jax.errors import PartError, require_positive_ints
-from ae_jax.losses._arguments import require_not_negative
+from ae_jax.errors import PartError
 from ae_jax.losses.discrepancy import BANDWIDTHS, require_kernel
 from ae_jax.losses.total_correlation import require_estimator
 from ae_jax.terms._registered import registered

@@ -8,7 +8,7 @@ import jax.flatten_util
 import jax.numpy as jnp
 
 from ae_jax import losses
-from ae_jax.losses._arguments import require_not_negative
+from ae_jax.checks import require_not_negative
 from ae_jax.ops.kernels import without_kernels
 from ae_jax.terms._feeds import Feed, feed, require_feeds
 from ae_jax.terms._registered import registered

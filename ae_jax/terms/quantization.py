@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import losses
-from ae_jax.errors import ConfigError, PartError, require_positive_ints
+from ae_jax.checks import require_positive_ints
+from ae_jax.errors import ConfigError, PartError
 from ae_jax.terms._registered import part, registered
 from ae_jax.types import Array, Context, Outputs
 

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import losses
-from ae_jax.errors import PartError, require_positive
+from ae_jax.checks import require_positive
+from ae_jax.errors import PartError
 from ae_jax.losses.structural import require_scales
 from ae_jax.terms._registered import density, likelihood_means, part, registered
 from ae_jax.types import Array, Context, Outputs

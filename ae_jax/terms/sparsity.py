@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import losses
+from ae_jax.checks import require_positive, require_positive_ints, require_within_unit_interval
 from ae_jax.distributions import SparseCode
-from ae_jax.errors import ConfigError, PartError, require_positive, require_positive_ints
-from ae_jax.losses._arguments import require_within_unit_interval
+from ae_jax.errors import ConfigError, PartError
 from ae_jax.networks.activations import ACTIVATIONS, activation_function
 from ae_jax.terms._registered import CODE, layer, part, registered
 from ae_jax.types import Array, Context, Outputs

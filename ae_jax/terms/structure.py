@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import losses
-from ae_jax.errors import PartError, nearest, require_positive_ints
+from ae_jax.checks import require_positive_ints
+from ae_jax.errors import PartError, nearest
 from ae_jax.ops.kernels import without_kernels
 from ae_jax.terms._registered import part, registered
 from ae_jax.types import Array, Context, Outputs

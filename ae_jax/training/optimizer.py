@@ -7,8 +7,9 @@ from typing import Any
 import optax
 
 from ae_jax._registry import OPTIMIZERS, bind_arguments, import_object
+from ae_jax.checks import require_positive
 from ae_jax.config.sections import Optimizer
-from ae_jax.errors import ConfigError, UnknownNameError, nearest, require_positive
+from ae_jax.errors import ConfigError, UnknownNameError, nearest
 
 NAMES = (
     "adabelief",

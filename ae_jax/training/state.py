@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import keys
-from ae_jax.errors import ConfigError, nearest, require_positive_ints, require_whole
+from ae_jax.checks import require_positive_ints, require_whole
+from ae_jax.errors import ConfigError, nearest
 from ae_jax.model import Autoencoder
 from ae_jax.training import averages
 from ae_jax.types import Array, Player, PRNGKey, Tree, Variables

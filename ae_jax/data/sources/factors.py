@@ -10,9 +10,10 @@ import jax
 import numpy as np
 
 from ae_jax._registry import SOURCES
+from ae_jax.checks import require_positive_ints
 from ae_jax.data.dataset import TEST_FRACTION, Dataset, split
 from ae_jax.data.source import Records
-from ae_jax.errors import ConfigError, require_positive_ints
+from ae_jax.errors import ConfigError
 
 HEART = 1.43  # how far the curve (u² + v² - 1)³ = u² v³ is from its origin, at most
 NAMES = ("shape", "scale", "orientation", "x", "y")

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from ae_jax._registry import SOURCES
+from ae_jax.checks import require_positive_ints
 from ae_jax.data.dataset import TEST_FRACTION, Dataset, split_mask
 from ae_jax.data.facts import narrowest
 from ae_jax.data.source import Records
@@ -18,7 +19,7 @@ from ae_jax.data.sources.csv import read as read_csv
 from ae_jax.data.sources.dialect import RECOGNISED, Dialect
 from ae_jax.data.sources.files import ArrayFile, existing
 from ae_jax.data.sources.npy import mapped
-from ae_jax.errors import ConfigError, DataError, require_positive_ints
+from ae_jax.errors import ConfigError, DataError
 
 
 @SOURCES.register

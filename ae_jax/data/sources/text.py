@@ -11,11 +11,12 @@ import jax
 import numpy as np
 
 from ae_jax._registry import SOURCES
+from ae_jax.checks import require_positive_ints
 from ae_jax.data import order
 from ae_jax.data.dataset import TEST_FRACTION, Dataset, split, split_mask
 from ae_jax.data.source import Records
 from ae_jax.data.sources.files import ArrayFile, check_utf8, chunks, existing
-from ae_jax.errors import ConfigError, DataError, MissingFileError, require_positive_ints
+from ae_jax.errors import ConfigError, DataError, MissingFileError
 
 SUFFIXES = (".rst", ".txt")
 LINE_FEED = ord("\n")

@@ -8,10 +8,11 @@ import jax
 import numpy as np
 
 from ae_jax._registry import SOURCES
+from ae_jax.checks import require_positive_ints, require_seed
 from ae_jax.data import order
 from ae_jax.data.dataset import Dataset
 from ae_jax.data.source import Records
-from ae_jax.errors import ConfigError, require_positive_ints, require_seed
+from ae_jax.errors import ConfigError
 
 NOISE = 2**20
 """How many noise values there are; each series takes a stretch of them."""
