@@ -58,8 +58,8 @@ def _of_node(part: str, node: Any) -> list[Condition]:
     arguments = dict(node.kwargs)
     nested = [found for value in arguments.values() for found in _of_node(part, value)]
     name = arguments.get("condition")
-    own = [Condition(part, name, arguments.get("num_classes"))] if isinstance(name, str) else []
-    return own + nested
+    named = [Condition(part, name, arguments.get("num_classes"))] if isinstance(name, str) else []
+    return named + nested
 
 
 def require_names(
@@ -153,9 +153,9 @@ class Guarded:
 
     def read(self, index: np.ndarray) -> Records:
         """See `Source`; raises DataError for a condition that the model does not know."""
-        found = self.whole.read(index)
-        require_values(self.conditions, found.extras, self.what, index, found.valid)
-        return found
+        records = self.whole.read(index)
+        require_values(self.conditions, records.extras, self.what, index, records.valid)
+        return records
 
 
 def guarded(source: Source, conditions: tuple[Condition, ...], what: str) -> Source:

@@ -91,12 +91,12 @@ def declaration(spec: Mapping[str, Any]) -> Declaration:
     extras = spec.get("extras", {})
     if not isinstance(extras, Mapping):
         raise ConfigError(f"{WHERE}.extras is a section, got {extras!r}")
-    made = Declaration(**dict(spec))
-    require_positive_ints(**{f"{WHERE}.num_train": made.num_train})
-    if made.num_test:
-        require_positive_ints(**{f"{WHERE}.num_test": made.num_test})
-    x = _array(WHERE, {"shape": made.shape, "dtype": made.dtype})
-    return made._replace(
+    declared = Declaration(**dict(spec))
+    require_positive_ints(**{f"{WHERE}.num_train": declared.num_train})
+    if declared.num_test:
+        require_positive_ints(**{f"{WHERE}.num_test": declared.num_test})
+    x = _array(WHERE, {"shape": declared.shape, "dtype": declared.dtype})
+    return declared._replace(
         shape=x.shape,
         dtype=x.dtype,
         extras={name: _array(f"{WHERE}.extras.{name}", value) for name, value in extras.items()},
@@ -109,10 +109,10 @@ def check_declared(source: Source, spec: Mapping[str, Any]) -> None:
     Raises:
       DataError: its examples, or a declared extra, have another shape or dtype.
     """
-    wanted, found = declaration(spec), source.spec
-    pairs = {"examples": (jax.ShapeDtypeStruct(wanted.shape, wanted.dtype), found.x)}
+    wanted, read = declaration(spec), source.spec
+    pairs = {"examples": (jax.ShapeDtypeStruct(wanted.shape, wanted.dtype), read.x)}
     for name, extra in wanted.extras.items():
-        pairs[f"'{name}'"] = (extra, found.extras.get(name))
+        pairs[f"'{name}'"] = (extra, read.extras.get(name))
     for name, (expected, got) in pairs.items():
         if got is None or (got.shape, got.dtype) != (expected.shape, expected.dtype):
             said = "none" if got is None else f"{got.dtype} {tuple(got.shape)}"

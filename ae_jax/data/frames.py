@@ -51,11 +51,11 @@ def read(
 
 def reordered(frame: Any, names: Sequence[str]) -> np.ndarray:
     """The columns of these names as an array; raises DataError for one that is not there."""
-    found = {str(key): key for key in frame.columns}
+    by_name = {str(key): key for key in frame.columns}
     for name in names:
-        if name not in found:
-            raise DataError(f"observed has no column '{name}'{nearest(name, found)}")
-    return np.stack([np.asarray(frame[found[name]]) for name in names], axis=1)
+        if name not in by_name:
+            raise DataError(f"observed has no column '{name}'{nearest(name, by_name)}")
+    return np.stack([np.asarray(frame[by_name[name]]) for name in names], axis=1)
 
 
 def _column(

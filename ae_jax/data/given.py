@@ -108,8 +108,8 @@ def check_fields(fields: Mapping[str, Any], count: int, what: str) -> None:
     """Raises DataError unless every field holds as many real numbers as there are examples."""
     for name, value in fields.items():
         if np.ndim(value) == 0 or len(value) != count:
-            found = "a single number" if np.ndim(value) == 0 else len(value)
-            raise DataError(f"the {what} has {count} examples but {found} of '{name}'")
+            size = "a single number" if np.ndim(value) == 0 else len(value)
+            raise DataError(f"the {what} has {count} examples but {size} of '{name}'")
         if np.dtype(value.dtype).kind not in "biuf":
             raise DataError(f"extras['{name}'] must be real numbers, got dtype {value.dtype}")
 
@@ -219,23 +219,23 @@ def _together(seen: np.ndarray, masked: np.ndarray) -> np.ndarray:
 def _extra(name: str, value: Any) -> np.ndarray:
     called = f"extras['{name}']"
     try:
-        found = _stacked(value) if _holds_masked(value) else np.asanyarray(value)
+        array = _stacked(value) if _holds_masked(value) else np.asanyarray(value)
     except (ValueError, TypeError, RuntimeError) as error:
         raise DataError(f"{called} must be an array: {str(error).splitlines()[0]}") from error
-    if isinstance(found, np.ma.MaskedArray):
-        if np.ma.getmaskarray(found).any():
-            place = _first(np.ma.getmaskarray(found))
+    if isinstance(array, np.ma.MaskedArray):
+        if np.ma.getmaskarray(array).any():
+            place = _first(np.ma.getmaskarray(array))
             raise DataError(
                 f"{called} is masked at {place}: fill it; a label of -1 stands for none, "
                 "y.filled(-1)"
             )
-        found = np.ma.getdata(found)
-    items = found.flat if found.dtype.kind in "OUS" else ()
+        array = np.ma.getdata(array)
+    items = array.flat if array.dtype.kind in "OUS" else ()
     word = next((item for item in items if isinstance(item, str | bytes)), None)
     if word is not None:
         raise DataError(WORDS.format(name=called, word=str(word)[:50]))
     try:
-        return as_numbers(found)
+        return as_numbers(array)
     except DataError as error:
         raise DataError(f"{called}: {error}") from error
 

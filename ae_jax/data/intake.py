@@ -68,9 +68,9 @@ class Intake(View):
     @property
     def spec(self) -> Records:
         """See `Source`."""
-        found = self.whole.spec
-        extras = {name: _declared(extra) for name, extra in found.extras.items()}
-        return found._replace(x=jax.ShapeDtypeStruct(found.x.shape, self.dtype), extras=extras)
+        spec = self.whole.spec
+        extras = {name: _declared(extra) for name, extra in spec.extras.items()}
+        return spec._replace(x=jax.ShapeDtypeStruct(spec.x.shape, self.dtype), extras=extras)
 
     def __len__(self) -> int:
         """How many examples there are."""

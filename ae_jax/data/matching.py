@@ -44,18 +44,18 @@ def matched(part: Source, wanted: Sequence[Column] | None, what: str = "data") -
       >>> matched(Arrays(np.array([[1, 2]]), columns=(b, a)), (a, b)).x.tolist()
       [[2, 1]]
     """
-    found = getattr(part, "columns", None)
-    if found is None or not wanted or tuple(found) == tuple(wanted):
+    names = getattr(part, "columns", None)
+    if names is None or not wanted or tuple(names) == tuple(wanted):
         return part
     part = in_memory(part)
-    place = {column.name: i for i, column in enumerate(found)}
+    place = {column.name: i for i, column in enumerate(names)}
     _check_names(list(place), [column.name for column in wanted], what)
     order = [place[column.name] for column in wanted]
     x = np.array(part.x[:, order])
     observed = None if part.observed is None else part.observed[:, order]
     for i, column in enumerate(wanted):
         seen = np.ones(len(x), bool) if observed is None else observed[:, i]
-        x[:, i] = _recoded(x[:, i], seen, found[order[i]], column, what)
+        x[:, i] = _recoded(x[:, i], seen, names[order[i]], column, what)
     return Arrays(x, part.extras, observed, part.valid, tuple(wanted))
 
 
@@ -121,9 +121,9 @@ def check_alike(train: Records, other: Records, name: str) -> None:
         )
     is_float = lambda leaf: bool(np.issubdtype(leaf.dtype, np.floating))
     for key in train.extras.keys() & other.extras.keys():
-        wanted, found = train.extras[key], other.extras[key]
-        if (wanted.shape, is_float(wanted)) != (found.shape, is_float(found)):
+        wanted, given = train.extras[key], other.extras[key]
+        if (wanted.shape, is_float(wanted)) != (given.shape, is_float(given)):
             raise DataError(
                 f"extras['{key}'] is {wanted.dtype} {tuple(wanted.shape)} an example in training, "
-                f"but {found.dtype} {tuple(found.shape)} in {name}"
+                f"but {given.dtype} {tuple(given.shape)} in {name}"
             )

@@ -83,8 +83,8 @@ def spec_of(data: Any, preprocess: Preprocessing | None = None) -> Spec:
     shape = preprocess.event_shape(tuple(dataset.train.spec.x.shape))
     if dataset.kind is not None:
         kinds.require_kind(dataset.kind)
-        own = dataset.kind, dataset.num_classes, dataset.columns, dataset.terminator
-        return Spec(shape, *own)
+        declared = dataset.kind, dataset.num_classes, dataset.columns, dataset.terminator
+        return Spec(shape, *declared)
     binary = _all_binary if preprocess.affine is None else _affine_binary
     kind = "binary" if binary(dataset, preprocess) else "real"
     return Spec(shape, kind, columns=dataset.columns)

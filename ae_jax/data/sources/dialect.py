@@ -51,8 +51,9 @@ class Dialect(NamedTuple):
     @property
     def absent(self) -> set[str]:
         """All that stands for a missing value."""
-        own = [self.missing] if isinstance(self.missing, str) else self.missing
-        return {str(word).strip() for word in own} | set(MISSING if self.default_missing else ())
+        markers = [self.missing] if isinstance(self.missing, str) else self.missing
+        usual = set(MISSING if self.default_missing else ())
+        return {str(word).strip() for word in markers} | usual
 
 
 RECOGNISED = Dialect()

@@ -284,13 +284,13 @@ class Elements:
 
     def _check_alike(self, i: int, element: Mapping[str, np.ndarray]) -> None:
         for key, first in self._first.items():
-            own = element.get(key)
-            if own is None:
+            value = element.get(key)
+            if value is None:
                 raise DataError(f"{self._describe(i)} has no '{key}', which the first one has")
-            if own.shape != first.shape or not np.can_cast(own.dtype, first.dtype, "same_kind"):
+            if value.shape != first.shape or not np.can_cast(value.dtype, first.dtype, "same_kind"):
                 raise DataError(
-                    f"{self._describe(i)}: '{key}' is {own.dtype} of shape {own.shape}, that of "
-                    f"the first one {first.dtype} of shape {first.shape}"
+                    f"{self._describe(i)}: '{key}' is {value.dtype} of shape {value.shape}, that "
+                    f"of the first one {first.dtype} of shape {first.shape}"
                 )
 
     def _describe(self, i: int) -> str:

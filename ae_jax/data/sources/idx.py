@@ -48,9 +48,9 @@ def idx(folder: str | os.PathLike) -> Dataset:
 
 
 def _find(folder: pathlib.Path, split: str, what: str) -> pathlib.Path | None:
-    found = sorted(folder.glob(f"{split}-{what}[-.]idx?-ubyte"))
-    found += sorted(folder.glob(f"{split}-{what}[-.]idx?-ubyte.gz"))
-    return found[0] if found else None
+    files = sorted(folder.glob(f"{split}-{what}[-.]idx?-ubyte"))
+    files += sorted(folder.glob(f"{split}-{what}[-.]idx?-ubyte.gz"))
+    return files[0] if files else None
 
 
 def _load(images: pathlib.Path, labels: pathlib.Path | None) -> Source:

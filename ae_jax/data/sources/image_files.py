@@ -86,8 +86,8 @@ def _files(folder: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
 
 
 def _identity(folder: str | os.PathLike) -> tuple[int, int]:
-    found = os.stat(folder)
-    return found.st_dev, found.st_ino
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
 
 
 def by_split(

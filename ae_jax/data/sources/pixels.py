@@ -135,10 +135,10 @@ def decoded(image: Any, form: Form, frame: int = 0) -> np.ndarray:
     check_frames(image, form.frames)
     if frame:
         image.seek(frame)
-    found = depth(image, form.bits)
-    if found != form.dtype:
-        raise DataError(other_depth(found, form))
-    if form.resize and found == UINT8:
+    kind = depth(image, form.bits)
+    if kind != form.dtype:
+        raise DataError(other_depth(kind, form))
+    if form.resize and kind == UINT8:
         image.draft(None, (2 * width, 2 * height))  # JPEGs may be decoded smaller
     tags = dict(image.tag_v2) if image.format == "TIFF" else {}
     ImageOps.exif_transpose(image, in_place=True)

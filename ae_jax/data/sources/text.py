@@ -126,10 +126,10 @@ class Passages:
         """See `Source`."""
         start, within = self.start[index], np.arange(self.length)
         ends = np.cumsum([len(file) for file in self.files])
-        own = np.searchsorted(ends, start, side="right")
+        number = np.searchsorted(ends, start, side="right")
         x = np.zeros((len(index), self.length), np.uint8)
-        for i in np.unique(own):
-            rows, file = own == i, self.files[i]
+        for i in np.unique(number):
+            rows, file = number == i, self.files[i]
             begin = start[rows] - (ends[i] - len(file))
             x[rows] = file[np.minimum(begin[:, None] + within, len(file) - 1)]
         if self.size is None:
@@ -174,9 +174,9 @@ def _lines(files: Sequence[pathlib.Path], length: int) -> tuple[np.ndarray, np.n
         previous = np.uint8(0)
         for chunk in chunks(file):
             data = np.frombuffer(chunk, np.uint8)
-            found = np.flatnonzero(data == ord("\n"))
-            behind = np.concatenate([[previous], data])[found]
-            ends.append(found + at)
+            breaks = np.flatnonzero(data == ord("\n"))
+            behind = np.concatenate([[previous], data])[breaks]
+            ends.append(breaks + at)
             last.append(behind == ord("\r"))
             at, previous = at + len(data), data[-1]
         end = np.concatenate([*ends, [at]])
@@ -197,8 +197,8 @@ def _windows(
     for file, name in zip(files, names, strict=True):
         begin = np.arange(0, max(0, len(file) - length + 1), stride)
         block = np.arange(len(file) // span + 1, dtype=np.uint32)
-        own = order.hash_index(block ^ np.uint32(zlib.crc32(name.encode())))
-        held_out = own < fraction * 2.0**32
+        salt = order.hash_index(block ^ np.uint32(zlib.crc32(name.encode())))
+        held_out = salt < fraction * 2.0**32
         first, last = held_out[begin // span], held_out[(begin + length - 1) // span]
         starts.append(begin + before)
         splits.append(np.where(first == last, first, 2))

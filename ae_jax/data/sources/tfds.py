@@ -142,12 +142,14 @@ def find(name: str, data_dir: str | os.PathLike | None = None) -> Any:
 def _not_prepared(name: str, place: str) -> Exception:
     base = re.split("[/:]", name)[0]
     known = library().list_builders(with_community_datasets=False)
-    found = sorted(path.parent for path in pathlib.Path(place, base).glob("**/dataset_info.json"))
-    if base not in known and not found:
+    versions = sorted(
+        path.parent for path in pathlib.Path(place, base).glob("**/dataset_info.json")
+    )
+    if base not in known and not versions:
         close = difflib.get_close_matches(base, known, n=1, cutoff=0.5)
         hint = f"; did you mean '{close[0]}'?" if close else ""
         return UnknownNameError(f"TFDS has no data set '{base}', and '{place}' none prepared{hint}")
-    beside = f"; there are {', '.join(map(str, found))}" if found else ""
+    beside = f"; there are {', '.join(map(str, versions))}" if versions else ""
     return MissingFileError(
         f"the TFDS data set '{name}' is not prepared in '{place}'{beside}. To prepare it: "
         f"ae-jax prepare --dataset={name} --data_dir={place}"

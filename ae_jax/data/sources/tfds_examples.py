@@ -95,7 +95,7 @@ class Examples:
         """What is read of which file: TFDS's file instructions."""
         splits = self.builder.info.splits
         try:
-            found = splits[self.split]
+            info = splits[self.split]
         except (ValueError, KeyError) as error:
             for base in re.sub(r"\[[^]]*\]", "", self.split).split("+"):
                 if base not in splits:
@@ -103,9 +103,9 @@ class Examples:
                     hint = nearest(base, splits)
                     raise UnknownNameError(f"{whole} has no split '{base}'{hint}") from error
             raise ConfigError(f"the split '{self.split}' cannot be read: {error}") from error
-        if found.num_examples < 1:
+        if info.num_examples < 1:
             raise ConfigError(f"the split '{self.split}' of {self.name} holds no examples")
-        return found.file_instructions
+        return info.file_instructions
 
     def checked(self) -> "Examples":
         """Returns itself if spec, split and every file are in order; else raises."""
@@ -220,15 +220,15 @@ def rebuilding(builder: Any) -> str:
 
 
 def _image(features: Any, name: str) -> str:
-    found = [k for k, f in features.items() if type(f) is library().features.Image]
-    if len(found) > 1 and "image" in found:
+    images = [k for k, f in features.items() if type(f) is library().features.Image]
+    if len(images) > 1 and "image" in images:
         return "image"
-    if len(found) != 1:
-        which = f"several images, {', '.join(found)}" if found else "no image"
+    if len(images) != 1:
+        which = f"several images, {', '.join(images)}" if images else "no image"
         raise ConfigError(
             f"{name} has {which}: name the feature that is x, field=…{nearest('', features)}"
         )
-    return found[0]
+    return images[0]
 
 
 def _dtype(feature: Any) -> np.dtype:

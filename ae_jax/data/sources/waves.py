@@ -116,8 +116,8 @@ class Waves:
     def read(self, index: np.ndarray) -> Records:
         """See `Source`."""
         number = (np.asarray(index) + self.first).astype(np.uint32)[:, None]
-        own = order.hash_index(order.hash_index(np.array([self.seed % 2**32], np.uint32)))
-        seeded = order.hash_index(number) ^ own
+        salt = order.hash_index(order.hash_index(np.array([self.seed % 2**32], np.uint32)))
+        seeded = order.hash_index(number) ^ salt
         draw = np.arange(3 * self.components + 2, dtype=np.uint32)
         bits = order.hash_index(seeded + draw * np.uint32(0x9E3779B9))
         uniform = bits[:, 1:] / 2.0**32
