@@ -207,9 +207,9 @@ def replaced(config: ConfigLike, overrides: Mapping[str, Any]) -> Config:
       UnknownNameError: it has no such field; the nearest is named.
       ConfigError: a value has the wrong type or lies outside its bounds.
     """
-    made = to_plain(complete(config))
+    completed = to_plain(complete(config))
     for path, value in overrides.items():
-        inner: Any = made
+        inner: Any = completed
         known: Any = Config
         *sections, field = path.split(".")
         for depth, section in enumerate(sections):
@@ -218,7 +218,7 @@ def replaced(config: ConfigLike, overrides: Mapping[str, Any]) -> Config:
         if known is not Any or not isinstance(inner, dict):
             _inner(inner, known, field, ".".join(sections))
         inner[field] = copy.deepcopy(value)
-    return complete(made)
+    return complete(completed)
 
 
 def _inner(inner: Any, known: Any, name: str, where: str) -> Any:

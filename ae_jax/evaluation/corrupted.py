@@ -52,15 +52,15 @@ def corrupt(run: Any, records: Records, corruption: Any = None, seed: int = 0) -
 
     def seen(root, records, places):
         batch = to_batch(records, places, run.preprocessing)
-        own = keys.for_examples(jax.random.wrap_key_data(root), None, places).corruption
-        x = jax.vmap(lambda *one: part(*one)[0])(own, batch.x, batch.observed)
+        noise_keys = keys.for_examples(jax.random.wrap_key_data(root), None, places).corruption
+        x = jax.vmap(lambda *one: part(*one)[0])(noise_keys, batch.x, batch.observed)
         return on_device(run.preprocessing).invert(x)
 
     which = corruption if callable(corruption) else str(corruption)
     places, root = np.arange(len(records.x), dtype=np.uint32), keys.root(seed)
-    own = jax.tree.map(np.asarray, records._replace(extras={}))
+    bare = jax.tree.map(np.asarray, records._replace(extras={}))
     corrupted = run.over_examples(("corrupt", which), seen, in_units=True)
-    return corrupted(jax.random.key_data(root), own, places)
+    return corrupted(jax.random.key_data(root), bare, places)
 
 
 def psnr(x: Any, again: Any, low: float, high: float) -> np.ndarray:
@@ -105,19 +105,19 @@ def reconstructed(
     """
     part = run.model.corruption if corruption is None else registry.CORRUPTIONS.build(corruption)
 
-    def made(shared, records, places):
+    def one_batch(shared, records, places):
         variables, root = shared
         batch = to_batch(records, places, run.preprocessing)
-        own = keys.for_examples(jax.random.wrap_key_data(root), None, places).corruption
-        x, info = jax.vmap(lambda *one: part(*one))(own, batch.x, batch.observed)
+        noise_keys = keys.for_examples(jax.random.wrap_key_data(root), None, places).corruption
+        x, info = jax.vmap(lambda *one: part(*one))(noise_keys, batch.x, batch.observed)
         return _through(run, variables, batch, x, info)
 
     which = corruption if callable(corruption) else str(corruption)
     places, root = np.arange(len(records.x), dtype=np.uint32), keys.root(seed)
     shared = run.variables, jax.random.key_data(root)
-    own = jax.tree.map(np.asarray, records._replace(extras=dict(records.extras)))
-    through = run.over_examples(("reconstructed", which), made)
-    return _host_undone(run, through(shared, own, places))
+    host_records = jax.tree.map(np.asarray, records._replace(extras=dict(records.extras)))
+    through = run.over_examples(("reconstructed", which), one_batch)
+    return _host_undone(run, through(shared, host_records, places))
 
 
 def filled(run: Any, records: Records, mask: Any) -> np.ndarray:
@@ -140,7 +140,7 @@ def filled(run: Any, records: Records, mask: Any) -> np.ndarray:
     """
     hiding = Hiding.of(run.model.corruption, run.spec.event_shape)
     if isinstance(mask, int | np.integer) and not isinstance(mask, bool):
-        made = reconstructed(run, records, seed=int(mask))
+        result = reconstructed(run, records, seed=int(mask))
     else:
 
         def through(variables, records, info):
@@ -149,14 +149,19 @@ def filled(run: Any, records: Records, mask: Any) -> np.ndarray:
             return _through(run, variables, batch, x, told)
 
         info = hiding.info(_in_the_models_shape(run, mask, len(records.x)), len(records.x))
-        own = jax.tree.map(np.asarray, records._replace(extras=dict(records.extras)))
-        made = _host_undone(run, run.over_examples("filled", through)(run.variables, own, info))
-    x, hidden, observed = np.asarray(records.x), np.asarray(made.hidden), records.observed
+        host_records = jax.tree.map(np.asarray, records._replace(extras=dict(records.extras)))
+        result = _host_undone(
+            run, run.over_examples("filled", through)(run.variables, host_records, info)
+        )
+    x, hidden, observed = np.asarray(records.x), np.asarray(result.hidden), records.observed
     if hidden.shape != x.shape:  # what is cropped does not come back
-        x, observed = made.clean, None if observed is None else run.preprocessing.observed(observed)
+        x, observed = (
+            result.clean,
+            None if observed is None else run.preprocessing.observed(observed),
+        )
     if observed is not None:
         hidden = hidden | ~np.asarray(observed)
-    return np.where(hidden, made.again, x).astype(made.again.dtype)
+    return np.where(hidden, result.again, x).astype(result.again.dtype)
 
 
 def _in_the_models_shape(run: Any, mask: Any, num: int) -> np.ndarray:
@@ -186,12 +191,12 @@ def _through(run: Any, variables: Any, batch: Batch, x: Array, info: Any) -> Any
     return Reconstructed(invert(x), run.functions.in_units(again), invert(batch.x), hidden, z)
 
 
-def _host_undone(run: Any, made: Reconstructed) -> Reconstructed:
+def _host_undone(run: Any, result: Reconstructed) -> Reconstructed:
     host = run.preprocessing.host
     if host is None:
-        return made
-    seen, again, clean = (host.invert(x) for x in (made.seen, made.again, made.clean))
-    return made._replace(seen=seen, again=again, clean=clean)
+        return result
+    seen, again, clean = (host.invert(x) for x in (result.seen, result.again, result.clean))
+    return result._replace(seen=seen, again=again, clean=clean)
 
 
 def denoising(run: Any, source: Source, corruption: Any = None, seed: int = 0) -> dict[str, float]:

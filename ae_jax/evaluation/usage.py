@@ -98,8 +98,8 @@ def latent_usage(posterior: Any, prior: Any, seed: int = 0) -> Usage:
     kl = 0.5 * (np.expm1(wider) - wider + (loc - prior_loc) ** 2 * np.exp(-prior_log_var))
     noise = np.random.default_rng(seed).standard_normal(loc.shape)
     z = loc + np.exp(0.5 * log_var) * noise
-    own = -0.5 * (noise**2 + log_var + math.log(2 * math.pi)).sum(axis=1)
-    information = float(np.mean(own - _log_mixture(z, loc, log_var)))
+    log_q = -0.5 * (noise**2 + log_var + math.log(2 * math.pi)).sum(axis=1)
+    information = float(np.mean(log_q - _log_mixture(z, loc, log_var)))
     return Usage(loc.var(axis=0), kl.mean(axis=0), information, len(loc))
 
 
@@ -118,11 +118,11 @@ def _log_mixture(z: np.ndarray, loc: np.ndarray, log_var: np.ndarray) -> np.ndar
     precision = np.exp(-log_var)
     constant = (loc**2 * precision + log_var + math.log(2 * math.pi)).sum(axis=1)
     step = max(1, BLOCK // len(loc))
-    found = []
+    log_densities = []
     for start in range(0, len(z), step):
         part = z[start : start + step]
         square = part**2 @ precision.T - 2 * part @ (loc * precision).T + constant
         least = square.min(axis=1, keepdims=True)
         total = np.exp(-0.5 * (square - least)).mean(axis=1)
-        found.append(np.log(total) - 0.5 * least[:, 0])
-    return np.concatenate(found)
+        log_densities.append(np.log(total) - 0.5 * least[:, 0])
+    return np.concatenate(log_densities)

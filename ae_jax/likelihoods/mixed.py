@@ -73,7 +73,7 @@ def mixed(columns: Sequence[tuple[Any, int]]) -> Likelihood:
 
     def init(key):
         keys = jax.random.split(key, len(groups))
-        drawn = {g.name: g.part.init(own) for g, own in zip(groups, keys, strict=True)}
+        drawn = {g.name: g.part.init(group_key) for g, group_key in zip(groups, keys, strict=True)}
         return {name: params for name, params in drawn.items() if jax.tree.leaves(params)}
 
     def own(group: _Group, params: Any, y: Array) -> tuple[Any, Array]:
@@ -101,8 +101,8 @@ def mixed(columns: Sequence[tuple[Any, int]]) -> Likelihood:
         total: dict[str, tuple[Array, Array]] = {}
         for group in groups:
             seen = None if observed is None else observed[group.columns]
-            found = score_of(group.part)(*own(group, params, y), x[group.columns], seen)
-            for name, (summed, count) in found.items():
+            scores = score_of(group.part)(*own(group, params, y), x[group.columns], seen)
+            for name, (summed, count) in scores.items():
                 before = total.get(name, (0.0, 0.0))
                 total[name] = (before[0] + summed, before[1] + count)
         return total
@@ -110,11 +110,11 @@ def mixed(columns: Sequence[tuple[Any, int]]) -> Likelihood:
     def view(x, observed):
         shown = []
         for group in groups:
-            own = x[group.columns]
+            shown_columns = x[group.columns]
             if group.part.view is not None:
                 seen = None if observed is None else observed[group.columns]
-                own = group.part.view(own, seen)
-            shown.append(own)
+                shown_columns = group.part.view(shown_columns, seen)
+            shown.append(shown_columns)
         return jnp.concatenate(at_least_float32(*shown))
 
     def given(y, x, observed):

@@ -64,14 +64,14 @@ def moved(average: Tree, optimizer: Mapping[str, Tree], params: Tree) -> Tree:
     Returns:
       x; the average as it was if no optimizer is schedule-free.
     """
-    found = [state for state in map(_schedule_free, optimizer.values()) if state is not None]
-    if not found:
+    free = [state for state in map(_schedule_free, optimizer.values()) if state is not None]
+    if not free:
         return average
     average = params
-    for state in found:
-        own = {name: params[name] for name in state.z}
-        point = contrib.schedule_free_eval_params(state, own)
-        average = {**average, **jax.tree.map(lambda x, y: x.astype(y.dtype), point, own)}
+    for state in free:
+        moving = {name: params[name] for name in state.z}
+        point = contrib.schedule_free_eval_params(state, moving)
+        average = {**average, **jax.tree.map(lambda x, y: x.astype(y.dtype), point, moving)}
     return average
 
 

@@ -207,9 +207,11 @@ def _alone() -> ocp.options.MultiprocessingOptions:
     """Lets Orbax wait for no other process."""
     if jax.process_count() == 1:
         return ocp.options.MultiprocessingOptions()
-    own = jax.process_index()
+    process = jax.process_index()
     return ocp.options.MultiprocessingOptions(
-        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process {own}"
+        primary_host=process,
+        active_processes={process},
+        barrier_sync_key_prefix=f"process {process}",
     )
 
 

@@ -168,13 +168,13 @@ class Ahead:
     def __next__(self) -> tuple[Any, int]:
         """The next block on the devices, and how many of its records were skipped."""
         began = time.perf_counter()
-        found = self.coming.result()
+        block = self.coming.result()
         self.waited += time.perf_counter() - began
-        if found is None:
+        if block is None:
             self.close()
             raise StopIteration
         self.coming = self.pool.submit(self._fetch)
-        return found
+        return block
 
     def close(self) -> None:
         """Ends the reading."""

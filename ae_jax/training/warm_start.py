@@ -42,16 +42,16 @@ def warm_start(
                 raise UnknownNameError(f"{whose} has no parameters called '{part}'{known}")
     taken = tuple(parts or shared)
 
-    def merged(own: dict[str, Tree], theirs: dict[str, Tree]) -> dict[str, Tree]:
-        chosen = {part: theirs[part] for part in taken if part in theirs and part in own}
-        _check_shapes({part: own[part] for part in chosen}, chosen, str(path))
-        return {**own, **chosen}
+    def merged(ours: dict[str, Tree], theirs: dict[str, Tree]) -> dict[str, Tree]:
+        chosen = {part: theirs[part] for part in taken if part in theirs and part in ours}
+        _check_shapes({part: ours[part] for part in chosen}, chosen, str(path))
+        return {**ours, **chosen}
 
     return Variables(*map(merged, variables, other)), taken
 
 
-def _check_shapes(own: Tree, theirs: Tree, path: str) -> None:
-    for name, (mine, other) in leaf_shapes(own, theirs).items():
+def _check_shapes(ours: Tree, theirs: Tree, path: str) -> None:
+    for name, (mine, other) in leaf_shapes(ours, theirs).items():
         if mine != other:
             raise ShapeError(
                 f"cannot start from '{path}': {name} has shape {other} there, {mine} here"

@@ -87,8 +87,8 @@ def _flops(computation: Computation, instruction: Instruction) -> int:
 
 def _window(attributes: str, axes: int) -> list[tuple[int, int, int, int]]:
     """Stride, padding before, dilation of input and of kernel, for each spatial axis."""
-    found = re.search(r"window=\{([^}]*)\}", attributes)
-    fields = dict(part.split("=") for part in found.group(1).split()) if found else {}
+    window = re.search(r"window=\{([^}]*)\}", attributes)
+    fields = dict(part.split("=") for part in window.group(1).split()) if window else {}
 
     def values(name: str, default: int) -> list[int]:
         if name not in fields:

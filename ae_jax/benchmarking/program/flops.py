@@ -63,9 +63,9 @@ def count_jaxpr(jaxpr: Any, platform: str | None = None) -> Flops:
     """As `count`, of a jaxpr."""
     totals = [0, 0]
     for equation, times in equations(jaxpr, platform):
-        found = of_equation(equation)
-        totals[0] += times * found.products
-        totals[1] += times * found.convolutions
+        counted = of_equation(equation)
+        totals[0] += times * counted.products
+        totals[1] += times * counted.convolutions
     return Flops(*totals)
 
 

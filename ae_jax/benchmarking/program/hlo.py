@@ -191,9 +191,9 @@ class Program:
         root = inner.instructions[inner.root]
         operands = []
         for operand in root.operands:
-            found = inner.instructions[operand]
-            at_place = found.opcode == "parameter" and found.literal.isdigit()
-            operands.append(outer.operands[int(found.literal)] if at_place else "")
+            instruction = inner.instructions[operand]
+            at_place = instruction.opcode == "parameter" and instruction.literal.isdigit()
+            operands.append(outer.operands[int(instruction.literal)] if at_place else "")
         return root, tuple(operands)
 
     def _place(self, computation: Computation, name: str) -> int | tuple[int] | None:
