@@ -1,7 +1,7 @@
 """The players of a game: as recipes and configs describe them, and as a step takes them."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ae_jax import config as config_lib
@@ -94,12 +94,13 @@ def arranged(
     optimizer: Any,
     section: Optimizer,
     build: Callable[[Optimizer], Any],
+    critics: Collection[str] = (),
 ) -> tuple[Player, ...]:
     """The players of a run, ready for `make_step`.
 
-    The model's own, "model", minimises the run's objective, moves all parameters that no other
-    player moves, and has the first turn, unless it is listed: to move less often or later. Another
-    without `params` moves those of its own name.
+    The model's own, "model", minimises the run's objective, moves all parameters but those of
+    critics that no other player moves, and has the first turn, unless it is listed: to move less
+    often or later. Another without `params` moves those of its own name.
 
     Args:
       further: of the recipe.
@@ -108,6 +109,7 @@ def arranged(
       optimizer: of every player without one of its own.
       section: the config's, which a player's own mapping changes fields of.
       build: from such a section to an optimizer.
+      critics: the names of the model's critics, which only players of their own move.
 
     Returns:
       One player for the ordinary run.
@@ -124,7 +126,7 @@ def arranged(
         listed.insert(0, Player((), None, None, name=MAIN))
     named = lambda player: player.params or (player.name,)
     others = {name for player in listed if player.name != MAIN for name in named(player)}
-    rest = tuple(sorted(set(variables.params) - others))
+    rest = tuple(sorted(set(variables.params) - others - set(critics)))
 
     def complete(player: Player) -> Player:
         if player.name == MAIN:

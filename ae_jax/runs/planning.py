@@ -161,7 +161,7 @@ def resolve(
         plan = plan._replace(learning_rate=optimizers.rate_of(config.optimizer, *sizes))
     build = lambda section: optimizers.from_config(section, training.steps, training.batch_size)
     default = objective, variables, optimizer, config.optimizer, build
-    players = arranged(filled.players, *default)
+    players = arranged(filled.players, *default, critics=tuple(model.critics))
     check_players(players, variables)
     return plan._replace(players=players)
 

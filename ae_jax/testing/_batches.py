@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import bottlenecks, likelihoods, networks
+from ae_jax.errors import PartError
 from ae_jax.model import Autoencoder, autoencoder
 from ae_jax.training.parallel import strategies as parallel
 from ae_jax.types import Batch, Shape, Tree, Variables
@@ -46,7 +47,14 @@ def example_batches(
     own = variables.params.get("likelihood", {})
     y = rng.normal(size=(2 * size, *likelihood.parameter_shape(event_shape))).astype(np.float32)
     keys = jax.random.split(jax.random.key(2), 2 * size)
-    x, other = jnp.split(jit(jax.vmap(likelihood.sample, (None, 0, 0)))(own, y, keys), 2)
+
+    def draw(own, y, key):
+        try:
+            return likelihood.sample(own, y, key)
+        except PartError:  # a game without a likelihood: its examples are what is emitted
+            return likelihood.mean(own, y)
+
+    x, other = jnp.split(jit(jax.vmap(draw, (None, 0, 0)))(own, y, keys), 2)
     observed = jnp.asarray(rng.random(x.shape) < 0.8) if missing else None
     x = x if observed is None else jnp.where(observed, x, 0)
     valid = np.arange(size) < np.ceil(0.6 * size)

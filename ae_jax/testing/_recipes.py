@@ -12,12 +12,14 @@ import numpy as np
 import optax
 
 from ae_jax import config
+from ae_jax.config.sections import Optimizer
 from ae_jax.model import Autoencoder
+from ae_jax.recipes.players import arranged
 from ae_jax.recipes.recipe import Recipe
 from ae_jax.testing._batches import NUM_TRAIN, example_batches, on_devices
 from ae_jax.testing._report import COUNTS, Findings, Report, distance, usable
 from ae_jax.training.state import TrainState, init_state
-from ae_jax.training.step import make_step, single_player
+from ae_jax.training.step import make_step
 from ae_jax.types import ALONE, Array, Batch, Shape, Spec, Variables
 
 
@@ -67,7 +69,9 @@ def check_recipe(
     _check_arguments(found, recipe, inspect.signature(recipe).bind(*arguments, **parts))
     _check_round_trip(found, made)
     model, objective = made.build(Spec(tuple(event_shape), kind))
-    players = single_player(objective, _keeping_gradients(), _shapes_of(model, event_shape))
+    keeping = _keeping_gradients()
+    of = (made.players, objective, _shapes_of(model, event_shape), keeping)
+    players = arranged(*of, Optimizer(), lambda section: keeping)
     step = make_step(model, players, NUM_TRAIN)
     init = lambda: init_state(model, players, jnp.zeros(event_shape), seed=0)
     x = jax.ShapeDtypeStruct((batch_size, *event_shape), jnp.float32)

@@ -10,14 +10,16 @@ import optax
 import pytest
 
 import ae_jax as ae
+from ae_jax.config.sections import Optimizer
 from ae_jax.data.preprocessing import none
 from ae_jax.data.source import Records
-from ae_jax.training import init_state, single_player
+from ae_jax.recipes.players import arranged
+from ae_jax.training import init_state
 from ae_jax.training import programs as engine
 from ae_jax.training.parallel import strategies as parallel
 from ae_jax.training.step import metric_names
 from tests import fast, small
-from tests.recipes.test_recipes import NAMES, OPTIONS
+from tests.recipes.test_recipes import NAMES, OPTIONS, networks_of
 
 BATCH, SIZE, STEPS = 32, 61, 5  # the data end within the second batch
 TOLERANCE = 1e-5
@@ -64,7 +66,8 @@ summands cancel, brings a thousand times their rounding into the loss."""
 def other(name):
     options = dict(OPTIONS.get(name, {})) | MILDER.get(name, {})
     shape, kind = options.pop("event_shape", (6,)), options.pop("kind", "real")
-    return Case(getattr(ae.recipes, name)(4, **PARTS, **options), shape=shape, kind=kind)
+    parts = networks_of(name, NETWORK)
+    return Case(getattr(ae.recipes, name)(4, **parts, **options), shape=shape, kind=kind)
 
 
 @functools.cache
@@ -94,7 +97,8 @@ def setting(name):
     model, objective = case.recipe.build(ae.Spec(case.shape, case.kind))
     example = np.zeros(case.shape, np.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), example)
-    players = single_player(objective, either(), variables)
+    of = (case.recipe.players, objective, variables, either())
+    players = arranged(*of, Optimizer(), lambda section: either())
     state = jax.device_get(fast.jit(lambda: init_state(model, players, example, 0))())
     x = RNG.normal(size=(SIZE, *case.shape)).astype(np.float32)
     x = (x > 0).astype(np.float32) if case.kind == "binary" else x
@@ -123,17 +127,18 @@ def trained(name, strategy, devices, accumulation):
     zeros = made.place({key: np.zeros((), np.float32) for key in metric_names(players)})
 
     def after(steps, adam):
-        (_, *rest) = state.optimizer["model"]
-        optimizer = {"model": (np.float32(adam), *rest)}
+        chosen = np.float32(adam)
+        optimizer = {name: (chosen, *rest) for name, (_, *rest) in state.optimizer.items()}
         placed = made.place_state(state._replace(optimizer=optimizer))
         where = made.place(engine.position(0, SIZE, steps, True))
         new, totals = run(placed, zeros, data, where)
-        return parallel.fetch((new.variables, new.optimizer["model"][1], totals))
+        gradient = {name: kept[1] for name, kept in new.optimizer.items()}
+        return parallel.fetch((new.variables, gradient, totals))
 
     _, gradient, totals = after(1, False)
     assert totals["skipped"] == 0
     return {
-        "loss": {key: totals[key] for key in totals if key not in ("skipped", "grad_norm")},
+        "loss": {key: totals[key] for key in totals if not key.endswith(("skipped", "grad_norm"))},
         "gradient": gradient,
         "sgd": after(STEPS, False)[0],
         "adam": after(STEPS, True)[0],
