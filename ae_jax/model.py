@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+from flax.core import FrozenDict
 
 from ae_jax import _registry as registry
 from ae_jax import keys as keys_lib
@@ -60,7 +61,7 @@ class Autoencoder(NamedTuple):
     likelihood: Likelihood
     corruption: Corruption
     compute_dtype: Any = None
-    critics: Mapping[str, Critic] = {}
+    critics: Mapping[str, Critic] = FrozenDict()
 
     def init(
         self, key: PRNGKey, example: Array, extras: dict[str, Array] | None = None
@@ -549,7 +550,7 @@ def autoencoder(
         decoder = decoder.bind(shape)._replace(node=decoder.node)
     if encoder is None:
         _require_prior(bottleneck)
-    named = {name: bound(name, critic) for name, critic in (critics or {}).items()}
+    named = FrozenDict({name: bound(name, critic) for name, critic in (critics or {}).items()})
     corruption = corruption or none()
     return Autoencoder(encoder, decoder, bottleneck, likelihood, corruption, critics=named)
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax.core import FrozenDict
 
 from ae_jax.config.sections import Config
 from ae_jax.errors import UnknownNameError, nearest
@@ -67,7 +68,8 @@ def with_compute_dtype(model: Autoencoder, name: str, spec: Spec) -> Autoencoder
         name: critic._replace(network=_computing_in(critic.network, dtype, kept))  # pyright: ignore
         for name, critic in model.critics.items()
     }
-    return model._replace(compute_dtype=dtype, encoder=encoder, decoder=decoder, critics=critics)
+    networks: Any = {"encoder": encoder, "decoder": decoder, "critics": FrozenDict(critics)}
+    return model._replace(compute_dtype=dtype, **networks)
 
 
 def cast_networks(params: dict[str, Tree], dtype: Any) -> dict[str, Tree]:

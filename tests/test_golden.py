@@ -51,7 +51,7 @@ CONFIG = {
         "workers",
     ],
     "evaluation": ["batch_size", "images"],
-    "model": ["bottleneck", "decoder", "encoder", "likelihood"],
+    "model": ["bottleneck", "critics", "decoder", "encoder", "likelihood"],
     "objective": [],
     "optimizer": [
         "arguments",
@@ -64,6 +64,7 @@ CONFIG = {
         "warmup_steps",
     ],
     "parallel": ["devices", "mesh", "strategy"],
+    "players": [],
     "pod": ["batch_per_chip", "strategies"],
     "training": [
         "accept_new_data",

@@ -28,6 +28,7 @@ FACTORIES = [(kind, name) for kind, known in REGISTRIES.items() for name in know
 # Values for the arguments without a default, by name; and one of the two that one factory wants.
 ARGUMENTS = {
     "latent_dim": 4,
+    "period": 100,
     "std": 0.5,
     "mean": (0.25, 1.0),
     "low": 0.0,

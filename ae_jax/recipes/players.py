@@ -30,7 +30,8 @@ def to_config(players: Sequence[Player]) -> dict[str, Any]:
 
 
 def _to_config(player: Player) -> dict[str, Any]:
-    section: dict[str, Any] = {"every": player.every, "start": player.start}
+    turns = {"every": player.every, "start": player.start}
+    section: dict[str, Any] = dict(config_lib.to_plain(turns))
     if player.params:
         section["params"] = list(player.params)
     if player.objective is not None:

@@ -137,7 +137,9 @@ def test_a_recipe_becomes_its_sections():
         "decoder": None,
         "bottleneck": {"name": "gaussian", "latent_dim": 4, "prior": "standard_normal"},
         "likelihood": {"name": "gaussian", "variance": "predicted", "scale": 1.0, "least": None},
+        "critics": {},
     }
+    assert sections["players"] == {}
     assert sections["corruption"] == {"name": "masking", "rate": 0.25, "value": 0.0}
     assert sections["objective"] == {"reconstruction": {"weight": 1.0}, "kl": {"weight": 1.0}}
 
