@@ -15,21 +15,26 @@ as --metrics=reduction,generation, and --metrics= leaves them out.
 
 A denoising model is also judged by the PSNR of what it makes of corrupted examples; --corruption
 asks the same of any model, and --probe how well a linear classifier reads a label from the code.
---anomalies=label judges each anomaly score that fits by a label that is 1 for anomalies.
+--anomalies=label judges each anomaly score that fits by a label that is 1 for anomalies, and
+draws where the strangest examples are badly reconstructed, figures/anomalies.png.
 """
 
 import json
+from typing import Any
 
+import numpy as np
 from absl import flags
 
 import ae_jax as ae
 from ae_jax import _workdir as storage
 from ae_jax import config, evaluation, figures
 from ae_jax.cli import command, uses
+from ae_jax.data.source import readable, sampled
 from ae_jax.errors import PartError, WorkdirError
 from ae_jax.training import terminal
 
 FLAGS = flags.FLAGS
+SHOWN = 8  # anomalies
 
 
 def define_flags() -> None:
@@ -74,6 +79,21 @@ def usage(run: ae.Run, test: ae.data.Source) -> ae.evaluation.Usage | None:
         return run.latent_usage(test)
     except PartError:
         return None
+
+
+def draw_anomalies(run: ae.Run, dataset: ae.data.Dataset, path: Any) -> None:
+    """The test examples least like training's, above where each of them is badly reconstructed."""
+    test = readable(sampled(dataset.test).records)
+    scores = evaluation.anomaly.detector(run, dataset.train).scores(test.x, extras=test.extras)
+    order = np.argsort(-scores)[:SHOWN]
+    x, extras = test.x[order], {name: value[order] for name, value in test.extras.items()}
+    heat = evaluation.anomaly.heat_map(run, x, extras=extras)
+    if heat.shape != x.shape:  # padded or cropped: there is nothing to lay beside it
+        return
+    low, high = run.display_range
+    most = heat.reshape(len(heat), -1).max(axis=1).reshape(-1, *[1] * (heat.ndim - 1))
+    where = low + (high - low) * np.clip(heat / np.where(most > 0, most, 1), 0, 1)
+    figures.examples_figure(path, {"test": x, "nats": where}, low, high, "least like training")
 
 
 def main() -> None:
@@ -124,6 +144,8 @@ def main() -> None:
             if latents is not None:
                 picture = workdir / storage.FIGURES / "latents.png"
                 figures.usage_figure(picture, latents.kl, latents.active)
+            if FLAGS.anomalies is not None:
+                draw_anomalies(run, dataset, workdir / storage.FIGURES / "anomalies.png")
             for use in wanted.values():
                 if use.draw is not None:
                     use.draw(run, dataset, workdir / storage.FIGURES)

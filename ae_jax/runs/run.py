@@ -271,6 +271,30 @@ class Run:
         again = self.over_examples("reconstruct", self.functions.reconstruct, in_units=True)
         return again(self.variables, records)
 
+    def denoise(
+        self, x: Any, *, observed: Any = None, extras: Mapping[str, Any] | None = None
+    ) -> np.ndarray:
+        """What the model makes of examples that are noisy already: `reconstruct` by its other name.
+
+        Nothing is corrupted further. A model of `ae.recipes.denoising`, trained on such noise,
+        does best; `ae.evaluation.denoise` measures it beside what one would use otherwise.
+
+        Args:
+          x: noisy examples `[n, *event]`, in the data's units.
+          observed: see `encode`; missing entries are filled in.
+          extras: see `encode`.
+
+        Returns:
+          float32 `[n, *event]`; float64 where the data are centred on the host.
+
+        Example:
+          >>> import ae_jax as ae
+          >>> run = ae.fit(ae.recipes.denoising(8), "digits", steps=2, progress=False)
+          >>> run.denoise(run.dataset().test.x[:3]).shape
+          (3, 8, 8, 1)
+        """
+        return self.reconstruct(x, observed=observed, extras=extras)
+
     @compiled_in_float32()
     def sample(
         self,

@@ -20,3 +20,4 @@ def test_scores_are_judged_by_the_label_of_the_test_split(tmp_path):
     want = ae.evaluation.anomaly.judged(run, data.train, data.test)
     assert want.items() <= metrics.items()
     assert "auroc_nearest" in output
+    assert (tmp_path / "figures" / "anomalies.png").read_bytes()[:4] == b"\x89PNG"
