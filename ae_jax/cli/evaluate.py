@@ -91,8 +91,10 @@ def draw_anomalies(run: ae.Run, dataset: ae.data.Dataset, path: Any) -> None:
     if heat.shape != x.shape:  # padded or cropped: there is nothing to lay beside it
         return
     low, high = run.display_range
-    most = heat.reshape(len(heat), -1).max(axis=1).reshape(-1, *[1] * (heat.ndim - 1))
-    where = low + (high - low) * np.clip(heat / np.where(most > 0, most, 1), 0, 1)
+    rows = heat.reshape(len(heat), -1)
+    of_each = lambda value: value.reshape(-1, *[1] * (heat.ndim - 1))
+    least, most = of_each(rows.min(axis=1)), of_each(rows.max(axis=1))
+    where = low + (high - low) * (heat - least) / np.where(most > least, most - least, 1)
     figures.examples_figure(path, {"test": x, "nats": where}, low, high, "least like training")
 
 
