@@ -8,7 +8,7 @@ from ae_jax.types import Coder, Network, Shape
 
 @NETWORKS.register
 def none() -> Network:
-    """No encoder: z is drawn from the prior and the decoder is a generator, as in a GAN.
+    """No encoder: z comes from the prior and the decoder generates (Goodfellow et al. 2014).
 
     Returns:
       A Network that stands for "none", where None would mean "chosen from the data".

@@ -49,13 +49,17 @@ def gan(
       latent_dim: the size or shape of z.
       loss: "non_saturating", "hinge", "least_squares", "wasserstein" or "relativistic".
       r1: γ of the penalty γ/2 ‖∇D(x)‖² (Mescheder et al. 2018); 0 leaves it out.
-      **parts: of the model, see `ae_jax.recipes`; `critic` is the network that judges.
+      **parts: parts of the model, see `ae_jax.recipes`; `critic` is the network that judges.
 
-    >>> import ae_jax as ae, numpy as np
-    >>> x = np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
-    >>> run = ae.fit(ae.recipes.gan(2), x, steps=2, batch_size=32, progress=False)
-    >>> run.sample(5).shape
-    (5, 2)
+    Returns:
+      A Recipe.
+
+    Example:
+      >>> import ae_jax as ae, numpy as np
+      >>> x = np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
+      >>> run = ae.fit(ae.recipes.gan(2), x, steps=2, batch_size=32, progress=False)
+      >>> run.sample(5).shape
+      (5, 2)
     """
     parts = {"encoder": networks.none(), "likelihood": likelihoods.implicit()} | parts
     rival = terms.discriminator(loss=loss) + 0.0 * terms.critic_accuracy()
@@ -80,9 +84,13 @@ def dcgan(
       r1: as in `gan`.
       **parts: as in `gan`.
 
-    >>> import ae_jax as ae
-    >>> ae.recipes.dcgan(100).decoder.node.name
-    'deconv'
+    Returns:
+      A Recipe.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.recipes.dcgan(100).decoder.node.name
+      'deconv'
     """
     critic = networks.conv(features[::-1], activation="leaky_relu")
     generator = networks.deconv(features, normalisation="batch")
@@ -102,9 +110,13 @@ def wgan_gp(
       every: how many steps the critic takes to one of the generator.
       **parts: as in `gan`.
 
-    >>> import ae_jax as ae
-    >>> [(player.name, player.every) for player in ae.recipes.wgan_gp(64).players]
-    [('critic', 1), ('model', 5)]
+    Returns:
+      A Recipe.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> [(player.name, player.every) for player in ae.recipes.wgan_gp(64).players]
+      [('critic', 1), ('model', 5)]
     """
     parts = {"encoder": networks.none(), "likelihood": likelihoods.implicit()} | parts
     rival = terms.discriminator(loss="wasserstein") + weight * terms.gradient_penalty()
@@ -118,12 +130,16 @@ def adversarial_autoencoder(latent_dim: Latent = 8, *, weight: float = 1.0, **pa
 
     Args:
       latent_dim: the size or shape of the code.
-      weight: of the codes' side of the game.
-      **parts: of the model; `critic` is the network that judges codes.
+      weight: weight of the codes' side of the game.
+      **parts: parts of the model; `critic` is the network that judges codes.
 
-    >>> import ae_jax as ae
-    >>> ae.recipes.adversarial_autoencoder(8).critics["critic"].on
-    ('code',)
+    Returns:
+      A Recipe.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.recipes.adversarial_autoencoder(8).critics["critic"].on
+      ('code',)
     """
     codes = {"real": "prior", "fake": "code"}
     objective = terms.reconstruction() + weight * terms.generator(**codes)
@@ -139,9 +155,13 @@ def wae_gan(latent_dim: Latent = 8, *, weight: float = 10.0, **parts: Any) -> Re
       weight: λ, of the divergence of the codes from the prior.
       **parts: as in `adversarial_autoencoder`.
 
-    >>> import ae_jax as ae
-    >>> ae.recipes.wae_gan(8).objective
-    Objective(1.0 · reconstruction + 10.0 · generator)
+    Returns:
+      A Recipe.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.recipes.wae_gan(8).objective
+      Objective(1.0 · reconstruction + 10.0 · generator)
     """
     parts = {"likelihood": likelihoods.gaussian()} | parts
     return adversarial_autoencoder(latent_dim, weight=weight, **parts)
@@ -152,12 +172,16 @@ def factor_vae(latent_dim: Latent = 10, *, gamma: float = 10.0, **parts: Any) ->
 
     Args:
       latent_dim: the size or shape of z.
-      gamma: γ.
-      **parts: of the model; `critic` is the network that judges codes, with two outputs.
+      gamma: γ, weight of the total correlation.
+      **parts: parts of the model; `critic` is the network that judges codes, with two outputs.
 
-    >>> import ae_jax as ae
-    >>> ae.recipes.factor_vae(10).objective
-    Objective(1.0 · reconstruction + 1.0 · kl + 10.0 · density_ratio)
+    Returns:
+      A Recipe.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.recipes.factor_vae(10).objective
+      Objective(1.0 · reconstruction + 1.0 · kl + 10.0 · density_ratio)
     """
     objective = terms.reconstruction() + terms.kl() + gamma * terms.density_ratio()
     rival = terms.density_ratio_discriminator()
@@ -172,12 +196,16 @@ def vae_gan(
     Args:
       latent_dim: the size or shape of z.
       layer: the critic's, by name.
-      gamma: γ, of that likeness in what the decoder minimises, beside looking real.
+      gamma: γ, weight of that likeness in what the decoder minimises, beside looking real.
       **parts: as in `gan`.
 
-    >>> import ae_jax as ae
-    >>> [player.name for player in ae.recipes.vae_gan(32).players]
-    ['critic', 'decoder']
+    Returns:
+      A Recipe.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> [player.name for player in ae.recipes.vae_gan(32).players]
+      ['critic', 'decoder']
     """
     parts = {"likelihood": likelihoods.gaussian()} | parts
     alike = terms.learned_similarity(layer=layer)
@@ -196,9 +224,13 @@ def bigan(latent_dim: Latent = 64, **parts: Any) -> Recipe:
       latent_dim: the size or shape of z.
       **parts: as in `gan`; the encoder is chosen from the data.
 
-    >>> import ae_jax as ae
-    >>> ae.recipes.bigan(64).critics["critic"].on
-    ('x', 'code')
+    Returns:
+      A Recipe.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.recipes.bigan(64).critics["critic"].on
+      ('x', 'code')
     """
     parts = {"likelihood": likelihoods.implicit()} | parts
     swapped = terms.discriminator(real=MADE_PAIR, fake=PAIR, name="generator")

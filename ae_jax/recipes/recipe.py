@@ -29,8 +29,9 @@ class Recipe(NamedTuple):
       likelihood: Likelihood, or None.
       corruption: corruption of what the encoder sees; None: none.
       critics: further networks by name, see `ae.critic`.
-      players: of a game, beside the model's own: each an `ae.Player`, whose optimizer may be None
-        (the run's), or a mapping of fields of the config's section that it changes.
+      players: further players of a game, beside the model's own: each an `ae.Player`, whose
+        optimizer may be None (the run's), or a mapping of fields of the config's section that it
+        changes.
 
     Example:
       >>> import ae_jax as ae

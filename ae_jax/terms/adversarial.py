@@ -64,9 +64,22 @@ def discriminator(
     `real` and `fake` are "x", "reconstruction", "sample" (decoded from the prior), "code" or
     "prior"; pairs of two for a critic of pairs. Its optimum on two equal distributions is 2 log 2.
 
-    >>> import ae_jax as ae
-    >>> ae.terms.discriminator(real="prior", fake="code", loss="hinge")
-    Objective(1.0 · discriminator)
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      critic: the critic's name.
+      real: what counts as real: "x", "reconstruction", "sample" (decoded from the prior), "code" or
+        "prior"; two of them for a critic of pairs.
+      fake: what counts as made, of the same names.
+      loss: "non_saturating", "hinge", "least_squares", "wasserstein" or "relativistic".
+
+    Returns:
+      `[b]`.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.discriminator(real="prior", fake="code", loss="hinge")
+      Objective(1.0 · discriminator)
     """
     verdicts = _verdicts(outputs, context, critic, real, fake)
     return jax.vmap(GAMES[loss].discriminator)(*verdicts)
@@ -85,9 +98,22 @@ def generator(
 
     Arguments as of `discriminator`; `real` counts for the relativistic loss alone.
 
-    >>> import ae_jax as ae
-    >>> ae.terms.reconstruction() + 0.1 * ae.terms.generator(fake="reconstruction")
-    Objective(1.0 · reconstruction + 0.1 · generator)
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      critic: the critic's name.
+      real: what counts as real: "x", "reconstruction", "sample" (decoded from the prior), "code" or
+        "prior"; two of them for a critic of pairs.
+      fake: what counts as made, of the same names.
+      loss: "non_saturating", "hinge", "least_squares", "wasserstein" or "relativistic".
+
+    Returns:
+      `[b]`.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.reconstruction() + 0.1 * ae.terms.generator(fake="reconstruction")
+      Objective(1.0 · reconstruction + 0.1 · generator)
     """
     verdicts = _verdicts(outputs, context, critic, real, fake)
     return jax.vmap(GAMES[loss].generator)(*verdicts)
@@ -107,10 +133,23 @@ def critic_accuracy(
 ) -> Array:
     """The share of real and fake whose logit has the right sign, ½ [r > 0] + ½ [f < 0].
 
-    To be watched with weight 0: 1 says that the critic has won, ½ that it cannot tell.
+    To be watched with weight 0: 1 says that the critic has won, ½ that it cannot tell
+    (Goodfellow et al. 2014).
 
-    >>> import ae_jax as ae
-    >>> objective = ae.terms.discriminator() + 0.0 * ae.terms.critic_accuracy()
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      critic: the critic's name.
+      real: what counts as real: "x", "reconstruction", "sample" (decoded from the prior), "code" or
+        "prior"; two of them for a critic of pairs.
+      fake: what counts as made, of the same names.
+
+    Returns:
+      `[b]`.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> objective = ae.terms.discriminator() + 0.0 * ae.terms.critic_accuracy()
     """
     real_logits, fake_logits = _verdicts(outputs, context, critic, real, fake)
     right = jax.vmap(lambda r, f: 0.5 * jnp.mean(r > 0) + 0.5 * jnp.mean(f < 0))
@@ -129,8 +168,20 @@ def lecam(
 
     The means are those of the global batch: the paper's moving averages at decay 0.
 
-    >>> import ae_jax as ae
-    >>> objective = ae.terms.discriminator(loss="hinge") + 0.3 * ae.terms.lecam()
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      critic: the critic's name.
+      real: what counts as real: "x", "reconstruction", "sample" (decoded from the prior), "code" or
+        "prior"; two of them for a critic of pairs.
+      fake: what counts as made, of the same names.
+
+    Returns:
+      scalar.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> objective = ae.terms.discriminator(loss="hinge") + 0.3 * ae.terms.lecam()
     """
     verdicts = _verdicts(outputs, context, critic, real, fake)
     anchors = [jax.lax.stop_gradient(context.mean(v)) for v in verdicts]

@@ -19,8 +19,17 @@ def density_ratio(outputs: Outputs, context: Context, critic: str = "critic") ->
     D is the probability of the first of the critic's two classes; its own objective is
     `density_ratio_discriminator`.
 
-    >>> import ae_jax as ae
-    >>> objective = ae.terms.reconstruction() + ae.terms.kl() + 6.0 * ae.terms.density_ratio()
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      critic: the critic's name.
+
+    Returns:
+      `[b]`.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> objective = ae.terms.reconstruction() + ae.terms.kl() + 6.0 * ae.terms.density_ratio()
     """
     logits = _logits(context, critic, *feed(outputs, context, critic, "code"))
     return jax.vmap(losses.density_ratio_total_correlation)(logits)
@@ -34,9 +43,18 @@ def density_ratio_discriminator(
 
     Each dimension is shuffled over the global batch, the same on any number of devices.
 
-    >>> import ae_jax as ae
-    >>> ae.terms.density_ratio_discriminator(critic="critic")
-    Objective(1.0 · density_ratio_discriminator)
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      critic: the critic's name.
+
+    Returns:
+      `[b]`.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.density_ratio_discriminator(critic="critic")
+      Objective(1.0 · density_ratio_discriminator)
     """
     (z,) = feed(outputs, context, critic, "code")
     joint, apart = _logits(context, critic, z), _logits(context, critic, shuffled(z, context))

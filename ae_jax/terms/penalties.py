@@ -35,9 +35,22 @@ def gradient_penalty(
 
     Its weight is λ, 10 in the paper. The critic must not normalise over the batch.
 
-    >>> import ae_jax as ae
-    >>> ae.terms.discriminator(loss="wasserstein") + 10.0 * ae.terms.gradient_penalty()
-    Objective(1.0 · discriminator + 10.0 · gradient_penalty)
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      critic: the critic's name.
+      real: what counts as real: "x", "reconstruction", "sample" (decoded from the prior), "code" or
+        "prior"; two of them for a critic of pairs.
+      fake: what counts as made, of the same names.
+      target: the slope that is asked for; 0 of a penalty on any.
+
+    Returns:
+      `[b]`.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.discriminator(loss="wasserstein") + 10.0 * ae.terms.gradient_penalty()
+      Objective(1.0 · discriminator + 10.0 · gradient_penalty)
     """
     ends = [feed(outputs, context, critic, names) for names in (real, fake)]
 
@@ -53,8 +66,19 @@ def gradient_penalty(
 def r1(outputs: Outputs, context: Context, critic: str = "critic", real: Feed = "x") -> Array:
     """½ ‖∇D(x)‖² at real examples (Mescheder, Geiger & Nowozin 2018); its weight is γ.
 
-    >>> import ae_jax as ae
-    >>> objective = ae.terms.discriminator() + 10.0 * ae.terms.r1()
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      critic: the critic's name.
+      real: what counts as real: "x", "reconstruction", "sample" (decoded from the prior), "code" or
+        "prior"; two of them for a critic of pairs.
+
+    Returns:
+      `[b]`.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> objective = ae.terms.discriminator() + 10.0 * ae.terms.r1()
     """
     points = feed(outputs, context, critic, real)
     return 0.5 * _sloped(context, critic, points, losses.gradient_norm_squared)
@@ -64,8 +88,18 @@ def r1(outputs: Outputs, context: Context, critic: str = "critic", real: Feed = 
 def r2(outputs: Outputs, context: Context, critic: str = "critic", fake: Feed = "sample") -> Array:
     """½ ‖∇D(x)‖² at generated examples (Mescheder, Geiger & Nowozin 2018); its weight is γ.
 
-    >>> import ae_jax as ae
-    >>> objective = ae.terms.discriminator() + 10.0 * (ae.terms.r1() + ae.terms.r2())
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      critic: the critic's name.
+      fake: what counts as made, of the same names.
+
+    Returns:
+      `[b]`.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> objective = ae.terms.discriminator() + 10.0 * (ae.terms.r1() + ae.terms.r2())
     """
     points = feed(outputs, context, critic, fake)
     return 0.5 * _sloped(context, critic, points, losses.gradient_norm_squared)

@@ -30,9 +30,22 @@ def feature_matching(
 
     The means are over the global batch; `real` and `fake` as in `discriminator`.
 
-    >>> import ae_jax as ae
-    >>> ae.terms.feature_matching(layer="hidden_0")
-    Objective(1.0 · feature_matching)
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      layer: a hidden layer of the critic, by name.
+      critic: the critic's name.
+      real: what counts as real: "x", "reconstruction", "sample" (decoded from the prior), "code" or
+        "prior"; two of them for a critic of pairs.
+      fake: what counts as made, of the same names.
+
+    Returns:
+      scalar.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.terms.feature_matching(layer="hidden_0")
+      Objective(1.0 · feature_matching)
     """
     of = lambda names: _layer(outputs, context, critic, names, layer)
     real_mean, fake_mean = context.mean(of(real)), context.mean(of(fake))
@@ -47,8 +60,18 @@ def learned_similarity(
 
     Minus the log-density of f(x) under N(f(x̂), I), less its constant.
 
-    >>> import ae_jax as ae
-    >>> objective = ae.terms.kl() + ae.terms.learned_similarity(layer="hidden_1")
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      layer: a hidden layer of the critic, by name.
+      critic: the critic's name.
+
+    Returns:
+      `[b]`.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> objective = ae.terms.kl() + ae.terms.learned_similarity(layer="hidden_1")
     """
     of = lambda name: _layer(outputs, context, critic, name, layer)
     return 0.5 * jnp.sum(jnp.square(of("x") - of("reconstruction")), axis=1)
@@ -67,9 +90,19 @@ def perceptual(outputs: Outputs, context: Context, features: Callable[[Array], A
     layers of a classifier trained on the same data. `features` takes one example `[*event]`, in the
     model's units, to an array or a tree of them; in configs it is "package.module:function".
 
-    >>> import ae_jax as ae, jax.numpy as jnp
-    >>> ae.terms.perceptual(features=jnp.fft.rfft)
-    Objective(1.0 · perceptual)
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      features: a pure function of one example `[*event]`, in the model's units, to an array or a
+        tree of them, or its "package.module:function".
+
+    Returns:
+      `[b]`.
+
+    Example:
+      >>> import ae_jax as ae, jax.numpy as jnp
+      >>> ae.terms.perceptual(features=jnp.fft.rfft)
+      Objective(1.0 · perceptual)
     """
     fn = _function(features)
     square = lambda leaf: jnp.sum(jnp.square(jnp.abs(leaf)))
