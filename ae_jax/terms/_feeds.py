@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from ae_jax.errors import ConfigError, PartError, nearest
 from ae_jax.terms._registered import likelihood_means, part
@@ -92,7 +93,23 @@ def feed(outputs: Outputs, context: Context, critic: str, names: Feed) -> tuple[
             f"the critic '{critic}' reads {_spoken(on)}, but is given {_spoken(_several(names))}, "
             f"which is {_spoken(kinds)}: build it with ae.critic(on={kinds!r})"
         )
-    return tuple(FEEDS[name][1](outputs, context) for name in _several(names))
+    return tuple(_fed(name, outputs, context) for name in _several(names))
+
+
+def _fed(name: str, outputs: Outputs, context: Context) -> Array:
+    """What a name stands for; of examples with missing entries, 0 there, real or made alike.
+
+    A critic that saw what is missing in the one and not in the other would tell them by that.
+    """
+    kind, source = FEEDS[name]
+    value = source(outputs, context)
+    return observed_alone(value, context) if kind == "x" else value
+
+
+def observed_alone(x: Array, context: Context) -> Array:
+    """Examples `[b, *event]` with 0 for entries that are missing in the batch."""
+    observed = context.batch.observed
+    return x if observed is None else jnp.where(observed, x, 0)
 
 
 def _several(names: Feed) -> tuple[str, ...]:

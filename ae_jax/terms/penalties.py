@@ -56,7 +56,11 @@ def gradient_penalty(
 
     def between(real: Any, fake: Any, key: Array) -> tuple[Array, ...]:
         place = jax.random.fold_in(key, LINE_DRAW)
-        return tuple(losses.interpolate(*pair, place) for pair in zip(real, fake, strict=True))
+        mixed = []
+        for one, other in zip(real, fake, strict=True):
+            dtype = jnp.promote_types(one.dtype, other.dtype)  # what is made is float32
+            mixed.append(losses.interpolate(one.astype(dtype), other.astype(dtype), place))
+        return tuple(mixed)
 
     points = jax.vmap(between)(ends[0], ends[1], context.keys.latent)
     return _sloped(context, critic, points, lambda fn, x: losses.gradient_penalty(fn, x, target))

@@ -87,8 +87,7 @@ def perceptual(outputs: Outputs, context: Context, features: Callable[[Array], A
     """Σ ‖f(x) - f(x̂)‖² over the arrays that f gives, averaged over latent samples.
 
     The distance in the features of any pure function (Johnson, Alahi & Li 2016), such as the hidden
-    layers of a classifier trained on the same data. `features` takes one example `[*event]`, in the
-    model's units, to an array or a tree of them; in configs it is "package.module:function".
+    layers of a classifier trained on the same data. Entries that are missing are 0 in both.
 
     Args:
       outputs: outputs of the forward pass.
@@ -107,13 +106,16 @@ def perceptual(outputs: Outputs, context: Context, features: Callable[[Array], A
     fn = _function(features)
     square = lambda leaf: jnp.sum(jnp.square(jnp.abs(leaf)))
 
-    def one(x, means):
+    def one(x, means, observed):
+        seen = lambda x: x if observed is None else jnp.where(observed, x, 0)
+        x, means = seen(x), seen(means)
         target = fn(x)
         apart = lambda mean: jax.tree.map(jnp.subtract, fn(mean), target)
         each = lambda mean: sum(map(square, jax.tree.leaves(apart(mean))), jnp.zeros(()))
         return jnp.mean(jax.vmap(each)(means))
 
-    return jax.vmap(one)(context.batch.x, likelihood_means(outputs, context))
+    batch = context.batch
+    return jax.vmap(one)(batch.x, likelihood_means(outputs, context), batch.observed)
 
 
 def _function(features: Any) -> Any:

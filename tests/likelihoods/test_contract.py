@@ -34,9 +34,24 @@ def assert_equals_reference(case, actual, y, x, mask, tolerance):
         assert_close(value, expected, magnitude + UNDERFLOW, tolerance)
 
 
+WITHOUT_DENSITY = {"implicit"}
+
+
 def test_every_registered_likelihood_is_in_the_table_and_exported():
     ours = {n for n, f in LIKELIHOODS.factories.items() if f.__module__.startswith("ae_jax.")}
-    assert ours == {case.name for case in CASES} == set(ae.likelihoods.__all__)
+    assert ours == set(ae.likelihoods.__all__)
+    assert ours - WITHOUT_DENSITY == {case.name for case in CASES}
+
+
+def test_a_generator_has_no_density_and_nothing_to_draw():
+    part, y = ae.likelihoods.implicit("tanh"), np.linspace(-2, 2, 6, dtype=np.float32)
+    assert part.log_prob({}, y, y, None) is None
+    np.testing.assert_allclose(part.mean({}, y), np.tanh(y), rtol=1e-6)
+    assert part.parameter_shape((2, 3)) == (2, 3)
+    with pytest.raises(ae.errors.PartError, match="no observations to draw"):
+        part.sample({}, y, jax.random.key(0))
+    with pytest.raises(ae.errors.DataError, match="implicit"):
+        part.validate(np.array([[0.0, 1.5]]))
 
 
 def test_its_node_survives_json(case):
