@@ -10,6 +10,7 @@ import pytest
 from scipy import integrate, special, stats
 
 from ae_jax import losses
+from tests.losses.properties import finite_differences
 
 
 def quadrature(q, p):
@@ -90,3 +91,27 @@ def test_kl_to_the_uniform_is_that_of_quadrature(dimension, kappa):
     expected = mean + losses.log_sphere_area(dimension)
     found = losses.kl_power_spherical_uniform(jnp.float32(kappa), dimension)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dimension", [2, 3, 8])
+@pytest.mark.parametrize("kappa", [0.3, 4.0, 25.0])
+def test_gradients_on_the_sphere_are_finite_differences_of_the_papers(dimension, kappa):
+    """By κ of both, and of the density along the sphere by the point and by the direction."""
+    x, direction = np.random.default_rng(dimension).normal(size=(2, dimension))
+    unit = lambda v: v / (v @ v) ** 0.5
+    nll = lambda x, mu, k: -log_constant(dimension, k) - k * np.log1p(unit(x) @ unit(mu))
+    ours = lambda x, mu, k: losses.power_spherical_nll(unit(x), unit(mu), k)
+
+    def divergence(k):  # E log(1 + μ·x) = log 2 + ψ(β + κ) - ψ(2β + κ)
+        beta = (dimension - 1) / 2
+        share = special.digamma(beta + k) - special.digamma(2 * beta + k)
+        return log_constant(dimension, k) + k * (math.log(2) + share)
+
+    with jax.enable_x64(True):
+        arguments = x, direction, np.array(kappa)
+        found = jax.grad(ours, (0, 1, 2))(*map(jnp.asarray, arguments))
+        for got, wanted in zip(found, finite_differences(nll, arguments), strict=True):
+            np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-8)
+        kl = lambda k: losses.kl_power_spherical_uniform(k, dimension)
+        (wanted,) = finite_differences(divergence, (np.array(kappa),))
+        np.testing.assert_allclose(jax.grad(kl)(jnp.asarray(kappa)), wanted, rtol=1e-6, atol=1e-8)
