@@ -113,3 +113,15 @@ def test_every_package_lists_its_names():
 
 if __name__ == "__main__":
     print("\n".join(public_names()))
+
+
+def test_recipes_and_configs_leave_the_devices_alone():
+    """Several processes are joined once a config has been read, before any device is used."""
+    code = (
+        "import ae_jax as ae\n"
+        "from jax._src import xla_bridge\n"
+        "for name in set(ae.recipes.__all__) - {'Recipe'}:\n"
+        "    ae.config.complete(ae.config.config_dict(getattr(ae.recipes, name)()))\n"
+        "    assert not xla_bridge.backends_are_initialized(), name\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

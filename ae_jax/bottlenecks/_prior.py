@@ -34,7 +34,8 @@ class Held:
                 f"{support}"
             )
         if not accepted(self.prior.init, {"example": None}):
-            jax.eval_shape(self.init, jax.random.key(0))  # whether it can be of this shape
+            # Whether it can be of this shape; traced, as a process may have others to join yet.
+            jax.eval_shape(lambda: self.init(jax.random.key(0)))
 
     def init(self, key: Any, example: Array | None = None) -> Tree:
         """Its parameters."""
