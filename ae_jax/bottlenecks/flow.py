@@ -44,7 +44,7 @@ def flow(
         raise ConfigError(f"context must be a whole number of at least 0, got {context!r}")
     held = Held(prior, shape, "vectors")
     draw = lambda key: built.init(key, size, context)
-    jax.eval_shape(draw, jax.random.key(0))  # whether it can be of this size
+    jax.eval_shape(lambda: draw(jax.random.key(0)))  # whether it can be of this size
 
     def init(key, example=None):
         of_flow, of_prior = jax.random.split(key)
