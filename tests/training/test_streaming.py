@@ -205,9 +205,10 @@ PROCESS = """
     jax.config.update("jax_num_cpu_devices", 2)
     jax.distributed.initialize(f"localhost:{port}", 2, process)
     import numpy as np
-    from ae_jax.data import resident, streaming
+    from ae_jax.data import batches as resident, blocks as streaming
     from ae_jax.data.source import Arrays
-    from ae_jax.training import feeds, parallel
+    from ae_jax.training import feeds
+    from ae_jax.training.parallel import strategies as parallel
     strategy = parallel.pmap(jax.devices())
     size, batch, seed = 61, 12, 7
     source = Arrays(np.arange(size, dtype=np.int32)[:, None])
