@@ -62,11 +62,23 @@ def density_ratio_discriminator(
 
 
 def shuffled(z: Array, context: Context) -> Array:
-    """Codes, `[b, *latent]`, each dimension shuffled over the valid rows of the global batch."""
+    """Codes, `[b, *latent]`, each dimension shuffled over the valid rows of the global batch.
+
+    The rows are put into two random orders for each dimension, by draws from the examples' own
+    keys, and each takes the value of the row in its place of the other order: a uniform permutation
+    that hangs neither on the order of the batch nor on the devices that hold it.
+    """
     rows, size = z.reshape(z.shape[0], -1), z.shape[0]
-    first = context.gather(jax.random.key_data(context.keys.latent[:1]))[0]
-    key = jax.random.fold_in(jax.random.wrap_key_data(first), SHUFFLE_DRAW)
-    mixed = losses.permute_dimensions(context.gather(rows), key, context.all_valid())
+    draw = lambda key: jax.random.bits(
+        jax.random.fold_in(key, SHUFFLE_DRAW), (2, rows.shape[1]), jnp.uint32
+    )
+    every, draws = context.gather((rows, jax.vmap(draw)(context.keys.latent)))
+    padding = jnp.broadcast_to(~context.all_valid()[:, None], every.shape)
+    place = jax.lax.broadcasted_iota(jnp.int32, every.shape, 0)
+    order = lambda bits: jax.lax.sort((padding, bits, place), dimension=0, num_keys=2)[2]
+    takes, gives = order(draws[:, 0]), order(draws[:, 1])
+    source = jnp.take_along_axis(gives, jnp.argsort(takes, axis=0), axis=0)
+    mixed = jnp.take_along_axis(every, source, axis=0)
     start = context.across.number() * size
     return jax.lax.dynamic_slice_in_dim(mixed, start, size).reshape(z.shape)
 

@@ -190,3 +190,19 @@ def test_each_dimension_is_shuffled_among_the_valid_rows():
     assert not np.array_equal(code[VALID], mixed[VALID])
     for column, other in zip(code[VALID].T, mixed[VALID].T, strict=True):
         np.testing.assert_allclose(np.sort(other), np.sort(column), rtol=1e-6)
+
+
+def test_every_permutation_of_three_rows_is_as_likely():
+    context = played()[1]
+    context = context._replace(batch=ae.Batch(jnp.zeros((3, WIDTH))))
+
+    def one(number):
+        latent = jax.random.split(jax.random.fold_in(jax.random.key(5), number), 3)
+        own = context._replace(keys=context.keys._replace(latent=latent))
+        return shuffled(jnp.arange(3.0)[:, None], own)[:, 0]
+
+    drawn = np.asarray(fast.jit(jax.vmap(one))(jnp.arange(6_000))).astype(int)
+    counts = np.bincount(drawn @ np.array([9, 3, 1]))
+    counts = counts[counts > 0]
+    assert len(counts) == 6
+    assert np.sum((counts - 1_000) ** 2 / 1_000) < 20.5  # chi-square, 5 degrees, p = 0.001
