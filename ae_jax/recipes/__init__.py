@@ -11,6 +11,7 @@ from ae_jax.recipes.adversarial import (
     factor_vae,
     gan,
     vae_gan,
+    vq_gan,
     wae_gan,
     wgan_gp,
 )
@@ -101,6 +102,7 @@ __all__ = [
     "vae",
     "vae_gan",
     "vamp_vae",
+    "vq_gan",
     "vq_vae",
     "wae_gan",
     "wae_mmd",

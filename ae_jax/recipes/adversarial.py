@@ -6,11 +6,12 @@ Adam with b1 = 0.5 and a learning rate near 2e-4 is what most of them are publis
 
 from typing import Any
 
-from ae_jax import bottlenecks, likelihoods, networks, terms
+from ae_jax import bottlenecks, likelihoods, networks, schedules, terms
 from ae_jax.critics import critic as a_critic
 from ae_jax.objective import Objective
 from ae_jax.recipes._row import Latent
 from ae_jax.recipes.players import MAIN
+from ae_jax.recipes.quantized import vq_vae
 from ae_jax.recipes.recipe import Recipe
 from ae_jax.types import Bottleneck, Player
 
@@ -64,7 +65,8 @@ def gan(
     parts = {"encoder": networks.none(), "likelihood": likelihoods.implicit()} | parts
     rival = terms.discriminator(loss=loss) + 0.0 * terms.critic_accuracy()
     rival = rival + r1 * terms.r1() if r1 else rival
-    return _game(_with_prior(latent_dim), terms.generator(loss=loss), rival, parts)
+    objective = terms.generator(loss=loss) + 0.0 * terms.spread()
+    return _game(_with_prior(latent_dim), objective, rival, parts)
 
 
 def dcgan(
@@ -121,7 +123,7 @@ def wgan_gp(
     parts = {"encoder": networks.none(), "likelihood": likelihoods.implicit()} | parts
     rival = terms.discriminator(loss="wasserstein") + weight * terms.gradient_penalty()
     slower = (Player((), None, None, every, MAIN),)
-    generator = terms.generator(loss="wasserstein")
+    generator = terms.generator(loss="wasserstein") + 0.0 * terms.spread()
     return _game(_with_prior(latent_dim), generator, rival, parts, players=slower)
 
 
@@ -214,7 +216,8 @@ def vae_gan(
     rival = terms.discriminator() + terms.discriminator(**again) + 0.0 * terms.critic_accuracy()
     decoder = (Player(("decoder",), maker, None, name="decoder"),)
     bottleneck = bottlenecks.gaussian(latent_dim)
-    return _game(bottleneck, terms.kl() + alike, rival, parts, players=decoder)
+    objective = terms.kl() + alike + 0.0 * terms.spread()
+    return _game(bottleneck, objective, rival, parts, players=decoder)
 
 
 def bigan(latent_dim: Latent = 64, **parts: Any) -> Recipe:
@@ -237,3 +240,41 @@ def bigan(latent_dim: Latent = 64, **parts: Any) -> Recipe:
     rival = terms.discriminator(real=PAIR, fake=MADE_PAIR)
     rival = rival + 0.0 * terms.critic_accuracy(real=PAIR, fake=MADE_PAIR)
     return _game(_with_prior(latent_dim), swapped, rival, parts, on=PAIR)
+
+
+def vq_gan(
+    latent_dim: Latent = (8, 8),
+    *,
+    num_codes: int = 512,
+    beta: float = 0.25,
+    weight: float = 0.8,
+    start: int = 1_000,
+    **parts: Any,
+) -> Recipe:
+    """The VQGAN (Esser, Rombach & Ommer 2021): a VQ-VAE whose reconstructions a critic judges.
+
+    A perceptual distance joins it as `ae.terms.perceptual`, in features of your own.
+
+    Args:
+      latent_dim: shape `(*positions, d)`, with codes of size d.
+      num_codes: number of codes in the codebook.
+      beta: β, weight of the commitment.
+      weight: weight of looking real, once its gradient is as long as the reconstruction's.
+      start: step from which the critic plays.
+      **parts: as in `gan`; the encoder is chosen from the data.
+
+    Returns:
+      A Recipe.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.recipes.vq_gan((4, 8), num_codes=64).objective
+      Objective(1.0 · reconstruction + 0.25 · commitment + 0.8 · generator · schedule)
+    """
+    plain = vq_vae(latent_dim, num_codes=num_codes, beta=beta)
+    made: dict[str, Any] = {"fake": "reconstruction", "loss": "hinge"}
+    realism = terms.generator(**made, schedule=schedules.linear(0.0, 1.0, 1, start))
+    objective = plain.objective + weight * terms.balanced(realism, to=terms.reconstruction())
+    rival = terms.discriminator(**made) + 0.0 * terms.critic_accuracy(fake="reconstruction")
+    parts = {"likelihood": plain.likelihood} | parts
+    return _game(plain.bottleneck, objective, rival, parts, start=start)

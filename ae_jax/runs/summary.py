@@ -153,12 +153,40 @@ def hints(summary: Mapping[str, Any], workdir: Any | None) -> list[str]:
     gap = test.get("loss", 0.0) - train.get("loss", 0.0)
     if gap > 0.15 * abs(train.get("loss", math.inf)):
         found.append("the test loss is well above training: a smaller network or fewer steps")
+    found += of_game(train, test)
     if workdir is not None:
         if summary["status"] == "finished":
             found.append(f"figures in {workdir}/figures; more training: raise training.steps")
         else:
             found.append("the same command goes on from here")
         found.append(f"next: ae-jax sample --workdir={workdir} --num=64")
+    return found
+
+
+WON, COLLAPSED = 0.98, 0.1
+"""Accuracy from which on a critic has won, and spread below which samples have collapsed."""
+
+
+def of_game(train: Mapping[str, float], test: Mapping[str, float]) -> list[str]:
+    """What to try where one side of a game has won, or makes one thing alone.
+
+    Args:
+      train: training metrics.
+      test: test metrics.
+    """
+    found = []
+    for name, accuracy in train.items():
+        if name.endswith("critic_accuracy") and accuracy > WON:
+            player = name.partition("/")[0]
+            found.append(
+                f"the {player} has won: it is right in {accuracy:.1%}, so that the other side "
+                f"learns little. Try a penalty (r1), or a lower rate for players.{player}"
+            )
+    if test.get("spread", 1.0) < COLLAPSED:
+        found.append(
+            f"the samples have collapsed: they vary {test['spread']:.1%} as much as the data. Try "
+            "a penalty (r1), the relativistic loss, or a lower learning rate"
+        )
     return found
 
 

@@ -3,7 +3,14 @@
 Each is a factory of an `Objective` of one term: `ae.terms.reconstruction() + 4.0 * ae.terms.kl()`.
 """
 
-from ae_jax.terms.adversarial import critic_accuracy, discriminator, generator, lecam
+from ae_jax.terms.adversarial import (
+    critic_accuracy,
+    discriminator,
+    generator,
+    lecam,
+    spread,
+)
+from ae_jax.terms.balance import balanced
 from ae_jax.terms.bounds import ciwae, iwae, miwae
 from ae_jax.terms.combinators import detached, where
 from ae_jax.terms.density_ratio import density_ratio, density_ratio_discriminator
@@ -44,6 +51,7 @@ from ae_jax.terms.structure import (
 
 __all__ = [
     "absolute_error",
+    "balanced",
     "capacity",
     "ciwae",
     "code_entropy",
@@ -87,6 +95,7 @@ __all__ = [
     "r2",
     "reconstruction",
     "sparsity",
+    "spread",
     "squared_error",
     "ssim",
     "total_correlation",

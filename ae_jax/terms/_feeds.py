@@ -93,10 +93,10 @@ def feed(outputs: Outputs, context: Context, critic: str, names: Feed) -> tuple[
             f"the critic '{critic}' reads {_spoken(on)}, but is given {_spoken(_several(names))}, "
             f"which is {_spoken(kinds)}: build it with ae.critic(on={kinds!r})"
         )
-    return tuple(_fed(name, outputs, context) for name in _several(names))
+    return tuple(fed(name, outputs, context) for name in _several(names))
 
 
-def _fed(name: str, outputs: Outputs, context: Context) -> Array:
+def fed(name: str, outputs: Outputs, context: Context) -> Array:
     """What a name stands for; of examples with missing entries, 0 there, real or made alike.
 
     A critic that saw what is missing in the one and not in the other would tell them by that.

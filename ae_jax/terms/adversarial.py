@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from ae_jax import losses
 from ae_jax.errors import ConfigError, nearest
-from ae_jax.terms._feeds import Feed, feed, require_feeds
+from ae_jax.terms._feeds import Feed, fed, feed, require_feeds
 from ae_jax.terms._registered import registered
 from ae_jax.types import Array, Context, Outputs
 
@@ -154,6 +154,34 @@ def critic_accuracy(
     real_logits, fake_logits = _verdicts(outputs, context, critic, real, fake)
     right = jax.vmap(lambda r, f: 0.5 * jnp.mean(r > 0) + 0.5 * jnp.mean(f < 0))
     return right(real_logits, fake_logits)
+
+
+@registered(units="1", batch_coupled=True, check=_check_feeds)
+def spread(outputs: Outputs, context: Context, real: Feed = "x", fake: Feed = "sample") -> Array:
+    """Σ Var(x') / Σ Var(x), the variance of what is made against the data's: 0 of one image alone.
+
+    Variances are those of the global batch. To be watched with weight 0: far below 1 says that the
+    samples have collapsed (Goodfellow 2016, "NIPS 2016 tutorial: generative adversarial networks").
+
+    Args:
+      outputs: outputs of the forward pass.
+      context: batch, model, variables and devices.
+      real: what counts as real, as in `discriminator`.
+      fake: what counts as made.
+
+    Returns:
+      scalar.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> objective = ae.terms.generator() + 0.0 * ae.terms.spread()
+    """
+
+    def variance(name):
+        made = fed(name, outputs, context)
+        return jnp.sum(context.mean(jnp.square(made - context.mean(made))))
+
+    return variance(fake) / jnp.maximum(variance(real), jnp.finfo(jnp.float32).tiny)
 
 
 @registered(units="squared logits", batch_coupled=True, check=_check_feeds)

@@ -63,7 +63,7 @@ def detached(objective: Objective) -> Objective:
     """
 
     def replace(term: Term) -> Term:
-        node = _with_setting(term.node, "detached", True)
+        node = with_setting(term.node, "detached", True)
         return dataclasses.replace(term, fn=Detached(term.fn), node=node)
 
     return Objective(tuple(map(replace, objective.terms)))
@@ -95,13 +95,13 @@ def where(objective: Objective, label: str, equals: int) -> Objective:
     def replace(term: Term) -> Term:
         if term.batch_coupled:
             raise PartError(f"the term '{term.name}' belongs to the whole batch, not to examples")
-        node = _with_setting(term.node, "where", (label, equals))
+        node = with_setting(term.node, "where", (label, equals))
         return dataclasses.replace(term, fn=Restricted(term.fn, label, equals), node=node)
 
     return Objective(tuple(map(replace, objective.terms)))
 
 
-def _with_setting(node: Node | None, name: str, setting: Any) -> Node | None:
+def with_setting(node: Node | None, name: str, setting: Any) -> Node | None:
     """The node of a term under a combinator; None where it is under the same with another."""
     added = to_node(name, {name: setting})
     if node is None or added is None:

@@ -12,6 +12,7 @@ from scipy import special
 import ae_jax as ae
 from ae_jax import keys as keys_lib
 from ae_jax import terms
+from ae_jax.errors import PartError
 from ae_jax.terms._feeds import samples
 from ae_jax.terms.density_ratio import shuffled
 from tests import fast
@@ -55,6 +56,7 @@ NAMES = {
     "perceptual",
     "r1",
     "r2",
+    "spread",
 }
 """Terms whose reference is here; `test_references` has all others."""
 
@@ -206,3 +208,25 @@ def test_every_permutation_of_three_rows_is_as_likely():
     counts = counts[counts > 0]
     assert len(counts) == 6
     assert np.sum((counts - 1_000) ** 2 / 1_000) < 20.5  # chi-square, 5 degrees, p = 0.001
+
+
+def test_spread_is_a_ratio_of_variances_of_valid_rows():
+    given = {name: rows[VALID] for name, rows in played()[2].items()}
+    expected = given["sample"].var(0).sum() / given["x"].var(0).sum()
+    np.testing.assert_allclose(value(terms.spread()), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("layer", [None, "output"])
+def test_a_balanced_term_pulls_as_hard_as_the_other(layer):
+    """At unit variance the gradient of Σ(x - x̂)² is twice that of -log p(x | z), everywhere."""
+    found = value(terms.balanced(terms.squared_error(), to=terms.reconstruction(), layer=layer))
+    np.testing.assert_allclose(found, value(terms.squared_error()) / 2, rtol=1e-3)
+
+
+def test_what_cannot_be_balanced_is_refused():
+    with pytest.raises(PartError, match="no layer 'outpt'; did you mean 'output'"):
+        value(terms.balanced(terms.squared_error(), terms.reconstruction(), layer="outpt"))
+    with pytest.raises(PartError, match="'lecam' belongs to the batch"):
+        terms.balanced(terms.lecam(), terms.reconstruction())
+    with pytest.raises(PartError, match="got 2 terms"):
+        terms.balanced(terms.generator(), terms.reconstruction() + terms.kl())

@@ -128,6 +128,19 @@ GROUPS = {
             "codes": ae.critic(NETWORK, on="code", outputs=2),
         },
     ),
+    "balances": Group(
+        terms.spread()
+        + terms.balanced(
+            terms.generator(fake="reconstruction", name="at the output"), terms.reconstruction()
+        )
+        + terms.balanced(
+            terms.generator(fake="reconstruction", name="at the last layer"),
+            to=terms.reconstruction(),
+            layer="output",
+        ),
+        ae.bottlenecks.gaussian(3),
+        critics={"critic": ae.critic(NETWORK)},
+    ),
     "images": Group(
         terms.ssim() + terms.ms_ssim(weights=(1.0,)),
         ae.bottlenecks.identity(3),
@@ -140,7 +153,7 @@ def test_every_registered_term_is_in_the_table():
     ours = {name for name, f in TERMS.factories.items() if f.__module__.startswith("ae_jax.")}
     names = {term.name for group in GROUPS.values() for term in group.objective.terms}
     assert ours <= names
-    assert ours | {"detached", "where"} == set(ae.terms.__all__)
+    assert ours | {"balanced", "detached", "where"} == set(ae.terms.__all__)
     assert all(getattr(ae.terms, name) is TERMS.factories[name] for name in ours)
 
 

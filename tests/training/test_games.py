@@ -7,6 +7,7 @@ import pytest
 
 import ae_jax as ae
 from ae_jax.errors import ConfigError, PartError
+from ae_jax.runs import summary
 from ae_jax.runs.pictures import Pictures
 from tests import small
 
@@ -119,6 +120,13 @@ def test_games_that_cannot_be_played_are_refused(change, error, message):
 def test_a_network_that_nobody_moves_is_refused():
     with pytest.raises(ConfigError, match="critic"):
         fit(gan()._replace(players=()))
+
+
+def test_a_run_whose_game_is_lost_says_so():
+    lines = summary.of_game({"critic/critic_accuracy": 0.995}, {"spread": 0.02})
+    assert "the critic has won: it is right in 99.5%" in lines[0]
+    assert "the samples have collapsed: they vary 2.0%" in lines[1]
+    assert not summary.of_game({"critic/critic_accuracy": 0.7}, {"spread": 0.9})
 
 
 @pytest.mark.slow
