@@ -7,6 +7,7 @@ from ae_jax.networks.conv import conv, deconv
 from ae_jax.networks.gru import gru, gru_decoder
 from ae_jax.networks.mlp import linear, mlp
 from ae_jax.networks.resnet import resnet, resnet_decoder
+from ae_jax.networks.spectral import spectral
 from ae_jax.networks.tabular import tabular
 from ae_jax.networks.transformer import transformer, transformer_decoder
 from ae_jax.networks.vit import vit, vit_decoder
@@ -24,6 +25,7 @@ __all__ = [
     "none",
     "resnet",
     "resnet_decoder",
+    "spectral",
     "tabular",
     "transformer",
     "transformer_decoder",
