@@ -30,9 +30,10 @@ from ae_jax import (
     training,
 )
 from ae_jax._workdir import read_metrics
+from ae_jax.building import autoencoder
 from ae_jax.critics import critic
 from ae_jax.data.spec import spec_of
-from ae_jax.model import Autoencoder, autoencoder
+from ae_jax.model import Autoencoder
 from ae_jax.networks import from_linen, from_nnx
 from ae_jax.objective import Objective, Term, term
 from ae_jax.runs import walks

@@ -3,16 +3,17 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ae_jax.bottlenecks._shapes import no_stats, same_state
 from ae_jax.distributions import Quantized, kl_divergence
 from ae_jax.errors import ConfigError
-from ae_jax.types import Array, Distribution, PRNGKey, Shape
+from ae_jax.types import Array, Bottleneck, Codes, Distribution, PRNGKey, Shape
 
 MOST = 2**31 - 1  # codes that int32 can number
 
@@ -214,3 +215,30 @@ def _(posterior: SideBySide, prior: Distribution) -> Array | None:
         return None
     pairs = zip(posterior.parts, prior.parts, strict=True)
     return total([kl_divergence(*pair) for pair in pairs])
+
+
+def on_lattice(
+    shape: Shape, lattice: Lattice, posterior: Callable[[Array], Distribution]
+) -> Bottleneck:
+    """The bottleneck of features rounded to a lattice: nothing is learned, nothing drawn.
+
+    Args:
+      shape: of the latent and of the features, `(*positions, d)`.
+      lattice: of each position.
+      posterior: of the features of one example.
+    """
+    return Bottleneck(
+        latent_shape=shape,
+        feature_shape=shape,
+        init=lambda key: ({}, {}),
+        posterior=lambda params, state, features: posterior(features),
+        latent=lambda params, state, posterior, key: posterior.value,
+        prior=lambda params, state: UniformLattice(lattice, shape[:-1]),
+        stats=no_stats,
+        update=same_state,
+        codes=Codes(
+            shape[:-1],
+            lattice.size,
+            lambda params, state, numbers: lattice.codes(lattice.digits(numbers)),
+        ),
+    )

@@ -5,11 +5,11 @@ import numpy as np
 
 from ae_jax import losses
 from ae_jax._registry import BOTTLENECKS
-from ae_jax.bottlenecks._lattice import Lattice, UniformLattice, require_numbered
-from ae_jax.bottlenecks._shapes import latent_shape, no_stats, same_state
+from ae_jax.bottlenecks._lattice import Lattice, on_lattice, require_numbered
+from ae_jax.bottlenecks._shapes import latent_shape
 from ae_jax.distributions import Quantized
 from ae_jax.errors import ConfigError
-from ae_jax.types import Bottleneck, Codes
+from ae_jax.types import Bottleneck
 
 SLACK = 1e-3  # the share by which the bounds lie beyond the outermost levels
 
@@ -61,8 +61,7 @@ def fsq(
     reach, offset = (size - 1) * (1 + SLACK) / 2, np.where(size % 2 == 0, 0.5, 0.0)
     reach, offset, shift = map(np.float32, (reach, offset, np.arctanh(offset / reach)))
 
-    def posterior(params, state, features):
-        del params, state
+    def posterior(features):
         bounded = reach * jnp.tanh(features.astype(jnp.float32) + shift) - offset
         digits = jnp.clip(jnp.round(bounded) + half, 0, size - 1)
         codes = lattice.codes(digits)
@@ -70,21 +69,7 @@ def fsq(
         value = losses.straight_through(scaled, codes)
         return Quantized(value, scaled, codes, lattice.number(digits))
 
-    return Bottleneck(
-        latent_shape=shape,
-        feature_shape=shape,
-        init=lambda key: ({}, {}),
-        posterior=posterior,
-        latent=lambda params, state, posterior, key: posterior.value,
-        prior=lambda params, state: UniformLattice(lattice, shape[:-1]),
-        stats=no_stats,
-        update=same_state,
-        codes=Codes(
-            shape[:-1],
-            lattice.size,
-            lambda params, state, numbers: lattice.codes(lattice.digits(numbers)),
-        ),
-    )
+    return on_lattice(shape, lattice, posterior)
 
 
 def _levels(levels: int | tuple[int, ...], dimension: int) -> tuple[int, ...]:

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 from ae_jax import losses
 from ae_jax._registry import BOTTLENECKS
 from ae_jax.bottlenecks._codebook import unit
-from ae_jax.bottlenecks._lattice import Bits, Lattice, UniformLattice, require_numbered
-from ae_jax.bottlenecks._shapes import latent_shape, no_stats, same_state
+from ae_jax.bottlenecks._lattice import Bits, Lattice, on_lattice, require_numbered
+from ae_jax.bottlenecks._shapes import latent_shape
 from ae_jax.checks import require_positive
-from ae_jax.types import Bottleneck, Codes, Shape
+from ae_jax.types import Bottleneck, Shape
 
 
 @BOTTLENECKS.register
@@ -82,8 +82,7 @@ def _of_signs(shape: Shape, temperature: float, sphere: bool) -> Bottleneck:
     lattice = Lattice((2,) * bits, (0.5,) * bits, (0.5 / size,) * bits)
     require_numbered(lattice)
 
-    def posterior(params, state, features):
-        del params, state
+    def posterior(features):
         features = unit(features.astype(jnp.float32)) if sphere else features
         upper = features > 0
         codes = lattice.codes(upper)
@@ -91,18 +90,4 @@ def _of_signs(shape: Shape, temperature: float, sphere: bool) -> Bottleneck:
         logits = features * (4 * size / temperature)
         return Bits(value, features, codes, lattice.number(upper), logits)
 
-    return Bottleneck(
-        latent_shape=shape,
-        feature_shape=shape,
-        init=lambda key: ({}, {}),
-        posterior=posterior,
-        latent=lambda params, state, posterior, key: posterior.value,
-        prior=lambda params, state: UniformLattice(lattice, shape[:-1]),
-        stats=no_stats,
-        update=same_state,
-        codes=Codes(
-            shape[:-1],
-            lattice.size,
-            lambda params, state, numbers: lattice.codes(lattice.digits(numbers)),
-        ),
-    )
+    return on_lattice(shape, lattice, posterior)

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ae_jax.distributions import conditioned
 from ae_jax.errors import ConfigError, PartError, nearest
 from ae_jax.terms._registered import likelihood_means, part
 from ae_jax.types import BATCH_AXIS, Array, Context, Outputs, Told
@@ -28,8 +29,11 @@ def prior_codes(outputs: Outputs, context: Context) -> Array:
             "nothing can be drawn from the prior of a bottleneck without one, e.g. "
             "ae.bottlenecks.identity(8, prior='standard_normal')"
         )
-    draw = lambda key: prior.sample(jax.random.fold_in(key, PRIOR_DRAW))
-    return jax.vmap(draw)(context.keys.latent)
+
+    def draw(key, extras):
+        return conditioned(prior, extras).sample(jax.random.fold_in(key, PRIOR_DRAW))
+
+    return jax.vmap(draw)(context.keys.latent, dict(context.batch.extras))
 
 
 def samples(outputs: Outputs, context: Context) -> Array:
