@@ -29,6 +29,7 @@ FACTORIES = [(kind, name) for kind, known in REGISTRIES.items() for name in know
 ARGUMENTS = {
     "latent_dim": 4,
     "period": 100,
+    "network": {"name": "mlp", "hidden": (8,)},
     "std": 0.5,
     "mean": (0.25, 1.0),
     "low": 0.0,
