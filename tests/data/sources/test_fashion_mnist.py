@@ -10,7 +10,7 @@ import pytest
 import ae_jax as ae
 from tests.test_configs import module_of
 
-ROOT = pathlib.Path(__file__).parent.parent.parent
+ROOT = pathlib.Path(__file__).parents[3]
 DATA_DIR = pathlib.Path(os.environ.get("TFDS_DATA_DIR", ""), "fashion_mnist")
 pytestmark = [
     pytest.mark.slow,
