@@ -3,7 +3,6 @@
 import functools
 import json
 import os
-import pathlib
 import subprocess
 import sys
 import types
@@ -19,8 +18,8 @@ from ae_jax import compiler, precision
 from ae_jax.training.parallel import strategies as parallel
 from ae_jax.training.parallel.strategy import Program, compiler_options
 from tests import small
+from tests.scripts import ROOT
 
-ROOT = pathlib.Path(__file__).parents[1]
 WRONG = {"0.10.2": 1, "0.11.2": 0, "0.12.0.1": 0}  # rows of the first program, by jax's version
 PROGRAMS = """
 import json, sys, warnings

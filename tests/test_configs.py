@@ -2,7 +2,6 @@
 
 import importlib.util
 import math
-import pathlib
 
 import jax
 import ml_collections
@@ -15,8 +14,9 @@ from ae_jax.errors import UnknownNameError
 from ae_jax.recipes.recipe import Recipe
 from ae_jax.runs.pictures import Pictures
 from ae_jax.runs.planning import plan_without_data, resolve
+from tests.scripts import ROOT
 
-FILES = sorted((pathlib.Path(__file__).parent.parent / "configs").glob("*.py"))
+FILES = sorted((ROOT / "configs").glob("*.py"))
 
 
 def module_of(path):

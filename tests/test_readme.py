@@ -1,11 +1,11 @@
 """The Python of every README, run as it stands, block after block, each in an empty folder."""
 
-import pathlib
 import re
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parent.parent
+from tests.scripts import ROOT
+
 README = ROOT / "README.md"
 
 

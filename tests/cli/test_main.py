@@ -2,15 +2,13 @@
 
 import importlib
 import os
-import pathlib
 import subprocess
 import sys
 
 import pytest
 
 from ae_jax.cli import __main__ as cli
-
-ROOT = pathlib.Path(__file__).parents[2]
+from tests.scripts import ROOT
 
 
 def run(*arguments):

@@ -13,10 +13,10 @@ import jax
 import numpy as np
 import pytest
 
-import ae_jax as ae
 from ae_jax.data.source import Arrays
 from ae_jax.data.sources import cache
 from ae_jax.errors import CacheError, ConfigError, DataError
+from tests.scripts import ROOT
 
 RNG = np.random.default_rng(0)
 SOURCE = Arrays(
@@ -27,7 +27,6 @@ SOURCE = Arrays(
 )
 KEY = {"name": "numbers", "size": (4, 3)}
 ORDER = np.array([49, 7, 7, 0])
-ROOT = pathlib.Path(ae.__file__).parents[1]
 
 
 class Counted:

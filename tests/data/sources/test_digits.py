@@ -1,7 +1,6 @@
 """The digits source against scikit-learn's own loader, which it does without."""
 
 import importlib.util
-import pathlib
 import subprocess
 import sys
 
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 
 import ae_jax as ae
+from tests.scripts import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +43,7 @@ def test_scikit_learn_is_not_imported_for_it():
         "import sys, ae_jax as ae; assert len(ae.data.digits().train.x) == 1433; "
         "sys.exit(any(name.partition('.')[0] == 'sklearn' for name in sys.modules))"
     )
-    root = pathlib.Path(ae.__file__).parents[1]
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
 def test_without_scikit_learn_the_error_names_the_fix(monkeypatch):

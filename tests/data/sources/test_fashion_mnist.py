@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import ae_jax as ae
+from tests.scripts import ROOT
 from tests.test_configs import module_of
 
-ROOT = pathlib.Path(__file__).parents[3]
 DATA_DIR = pathlib.Path(os.environ.get("TFDS_DATA_DIR", ""), "fashion_mnist")
 pytestmark = [
     pytest.mark.slow,
