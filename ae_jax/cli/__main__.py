@@ -8,6 +8,7 @@ from ae_jax.errors import nearest
 COMMANDS = {
     "train": "trains what a config describes, or goes on with it",
     "evaluate": "evaluates a run; prints a table, writes evaluation.json",
+    "apply": "encodes, denoises, imputes or scores data, into a file",
     "sample": "writes samples, interpolations and traversals of a run",
     "compare": "puts runs of the same data side by side: table and figure",
     "benchmark": "times the training step and names the limit that binds",

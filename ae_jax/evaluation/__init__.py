@@ -8,7 +8,6 @@ from ae_jax.evaluation.code_metrics import (
     unit_usage,
 )
 from ae_jax.evaluation.code_use import CodeUse, code_use
-from ae_jax.evaluation.codes import write_codes
 from ae_jax.evaluation.comparison import comparison, over_seeds
 from ae_jax.evaluation.corrupted import (
     Reconstructed,
@@ -54,6 +53,7 @@ from ae_jax.evaluation.reduction import plane, reduction
 from ae_jax.evaluation.scarce_labels import scarce_labels
 from ae_jax.evaluation.smoothness import path_length
 from ae_jax.evaluation.usage import Usage, latent_usage
+from ae_jax.evaluation.written import write_codes, write_examples
 
 __all__ = [
     "Bound",
@@ -116,4 +116,5 @@ __all__ = [
     "trustworthiness",
     "unit_usage",
     "write_codes",
+    "write_examples",
 ]

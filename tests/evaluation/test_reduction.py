@@ -124,7 +124,7 @@ def test_of_two_dimensions_the_map_is_the_code_and_of_more_its_pca():
     np.testing.assert_array_equal(evaluation.plane(codes[:, 0, :1])[0][:, 0], codes[:, 0, 0])
 
 
-@pytest.mark.parametrize("ending", ["npz", "parquet"])
+@pytest.mark.parametrize("ending", ["npz", "parquet", "csv"])
 def test_codes_are_written_with_their_labels_and_read_again(run, tmp_path, ending, monkeypatch):
     monkeypatch.setattr("ae_jax.data.source.PIECE", 7)  # several pieces
     path = tmp_path / f"codes.{ending}"
@@ -134,6 +134,10 @@ def test_codes_are_written_with_their_labels_and_read_again(run, tmp_path, endin
     want = run.encode(X[valid])
     if ending == "npz":
         got = dict(np.load(path))
+    elif ending == "csv":
+        table = np.genfromtxt(path, delimiter=",", names=True)
+        codes = np.stack([table[f"codes_{i}"] for i in range(want[0].size)], axis=1)
+        got = {"codes": codes.reshape(want.shape), "index": table["index"], "label": table["label"]}
     else:
         read = ae.data.load(f"parquet:{path}", x="codes", test_fraction=0.0).train
         got = {"codes": read.x} | dict(read.extras)
@@ -144,11 +148,13 @@ def test_codes_are_written_with_their_labels_and_read_again(run, tmp_path, endin
 
 def test_codes_that_cannot_be_written_are_refused(run, tmp_path, monkeypatch):
     source = ae.data.Arrays(X, {"index": LABEL})
-    with pytest.raises(ConfigError, match=r"written as .npz, .parquet, got '.*codes.npy'"):
+    with pytest.raises(
+        ConfigError, match=r"cannot end in '.npy', .*codes.npy' does; did you mean '.npz'"
+    ):
         evaluation.write_codes(run, source, tmp_path / "codes.npy")
-    with pytest.raises(DataError, match="an extra of the data is called 'index'"):
+    with pytest.raises(DataError, match="or column of the data is called 'index'"):
         evaluation.write_codes(run, source, tmp_path / "codes.npz")
-    with pytest.raises(DataError, match="no example to encode"):
+    with pytest.raises(DataError, match="no example to write"):
         evaluation.write_codes(run, ae.data.Arrays(X[:0]), tmp_path / "codes.npz")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingFileError, match=r"needs pyarrow: pip install 'ae_jax\[parquet\]'"):
