@@ -34,7 +34,8 @@ seed |
 """
 
 from ae_jax.data import preprocessing
-from ae_jax.data.dataset import Dataset, as_dataset, from_arrays, load, split_mask
+from ae_jax.data.dataset import Dataset, load, split_mask
+from ae_jax.data.inputs import as_dataset, from_arrays
 from ae_jax.data.source import Arrays, Records, Source, Subset
 from ae_jax.data.sources.csv import csv
 from ae_jax.data.sources.digits import digits

@@ -8,8 +8,9 @@ import numpy as np
 
 from ae_jax import compiler, keys
 from ae_jax.data import kinds, preprocessing
-from ae_jax.data.dataset import Dataset, as_dataset
+from ae_jax.data.dataset import Dataset
 from ae_jax.data.facts import Facts, facts_of, loses
+from ae_jax.data.inputs import as_dataset
 from ae_jax.data.intake import take_in
 from ae_jax.data.preprocessing import Preprocessing, on_device
 from ae_jax.data.source import Subset, lies_in_memory, pieces, sampled

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from ae_jax import recipes
-from ae_jax.data.dataset import from_arrays
+from ae_jax.data.inputs import from_arrays
 from ae_jax.errors import ConfigError, DataError, UnknownNameError, nearest
 from ae_jax.evaluation import anomaly
 from ae_jax.recipes import Recipe

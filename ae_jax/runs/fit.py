@@ -8,7 +8,8 @@ import optax
 
 from ae_jax import config as config_lib
 from ae_jax.config.sections import ConfigLike, TrainingOptions
-from ae_jax.data.dataset import Dataset, as_dataset, of_section
+from ae_jax.data.dataset import Dataset, of_section
+from ae_jax.data.inputs import as_dataset
 from ae_jax.data.preprocessing import build as build_preprocessing
 from ae_jax.errors import ConfigError, PartError
 from ae_jax.precision import compiled_in_float32

@@ -14,7 +14,8 @@ from ae_jax import evaluation, keys
 from ae_jax.checks import require_positive_ints
 from ae_jax.config.sections import Config, Mesh
 from ae_jax.data import conditions, given, matching
-from ae_jax.data.dataset import Dataset, checked_input, of_section
+from ae_jax.data.dataset import Dataset, of_section
+from ae_jax.data.inputs import checked_input
 from ae_jax.data.intake import take_in_records
 from ae_jax.data.preprocessing import Preprocessing
 from ae_jax.data.source import Arrays, Records, Source, readable, sampled

@@ -8,7 +8,7 @@ import numpy as np
 
 from ae_jax import keys
 from ae_jax.data import matching
-from ae_jax.data.dataset import checked_input
+from ae_jax.data.inputs import checked_input
 from ae_jax.data.source import Arrays, Source, pieces, readable
 from ae_jax.errors import ConfigError, DataError, UnknownNameError, nearest
 from ae_jax.precision import compiled_in_float32
