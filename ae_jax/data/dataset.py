@@ -14,10 +14,8 @@ from ae_jax.data.declared import check_declared
 from ae_jax.data.facts import look
 from ae_jax.data.source import (
     Arrays,
-    Records,
     Source,
     Subset,
-    check_records,
     lies_in_memory,
 )
 from ae_jax.errors import ConfigError, DataError, UnknownNameError, nearest
@@ -235,6 +233,7 @@ def check(dataset: Dataset) -> Dataset:
 
 
 def check_spec(part: Source, name: str, allow_empty: bool) -> None:
+    """Raises DataError unless the examples are real numbers, `[n, *event]`, and not empty."""
     shape, dtype = (len(part), *part.spec.x.shape), part.spec.x.dtype
     if not (np.issubdtype(dtype, np.number) or dtype == np.bool_) or dtype.kind == "c":
         raise DataError(f"the {name} data must be real numbers, got dtype {dtype}")
@@ -245,9 +244,3 @@ def check_spec(part: Source, name: str, allow_empty: bool) -> None:
         )
     if 0 in shape[1:] or (len(part) == 0 and not allow_empty):
         raise DataError(f"the {name} data are empty: shape {shape}")
-
-
-def check_array(x: np.ndarray, name: str = "input") -> None:
-    """Raises DataError unless x is a non-empty, finite, numeric `[n, *event]`."""
-    check_spec(Arrays(x), name, allow_empty=False)
-    check_records(Records(x), name)

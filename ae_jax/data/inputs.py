@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ae_jax.data import given, matching
-from ae_jax.data.dataset import TEST_FRACTION, Dataset, check_spec, check, load, split
+from ae_jax.data.dataset import TEST_FRACTION, Dataset, check, check_spec, load, split
 from ae_jax.data.parts import arrays_of, columns_of, source_of
 from ae_jax.data.source import (
     Arrays,

@@ -5,8 +5,6 @@ dimensions. Nothing here knows of models, terms or axis names.
 """
 
 from ae_jax.losses.adversarial import (
-    density_ratio_discriminator,
-    density_ratio_total_correlation,
     hinge_discriminator,
     hinge_generator,
     interpolate,
@@ -14,7 +12,6 @@ from ae_jax.losses.adversarial import (
     least_squares_generator,
     non_saturating_discriminator,
     non_saturating_generator,
-    permute_dimensions,
     wasserstein_critic,
     wasserstein_generator,
 )
@@ -40,6 +37,12 @@ from ae_jax.losses.counts import (
     negative_binomial_nll,
     poisson_nll,
     zero_inflated_negative_binomial,
+)
+from ae_jax.losses.covariance import dip_vae_i, dip_vae_ii
+from ae_jax.losses.density_ratio import (
+    density_ratio_discriminator,
+    density_ratio_total_correlation,
+    permute_dimensions,
 )
 from ae_jax.losses.discrepancy import mmd
 from ae_jax.losses.divergences import (
@@ -90,8 +93,6 @@ from ae_jax.losses.sparsity import (
 from ae_jax.losses.structural import ms_ssim, ms_ssim_loss, ssim, ssim_loss
 from ae_jax.losses.structure import (
     contractive_sigmoid,
-    dip_vae_i,
-    dip_vae_ii,
     gradient_norm_squared,
     gradient_penalty,
     hutchinson_jacobian_norm,

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ae_jax.losses import adversarial
+from ae_jax import losses
+from ae_jax.losses import adversarial, density_ratio
 from tests.losses.properties import Case, LossProperties
 from tests.reference import adversarial as reference
 
@@ -27,7 +28,7 @@ def extreme_classes(count):
 
 def case(name, inputs, extremes, oracle=None):
     oracle = oracle or getattr(reference, name)
-    return Case(name, getattr(adversarial, name), oracle, inputs, extremes)
+    return Case(name, getattr(losses, name), oracle, inputs, extremes)
 
 
 class TestProperties(LossProperties):
@@ -72,7 +73,7 @@ def test_the_best_discriminator_gives_the_total_correlation():
     log_joint = -0.5 * np.einsum("bi,ij,bj->b", z, inverse, z) - 0.5 * np.log(1 - correlation**2)
     log_product = -0.5 * np.sum(z**2, axis=1)
     best = jnp.asarray(np.stack([log_joint, log_product], axis=1), jnp.float32)
-    estimates = np.float64(jax.vmap(adversarial.density_ratio_total_correlation)(best))
+    estimates = np.float64(jax.vmap(density_ratio.density_ratio_total_correlation)(best))
     exact = -0.5 * np.log(1 - correlation**2)
     assert abs(estimates.mean() - exact) < 4 * estimates.std() / np.sqrt(draws)
 
@@ -101,7 +102,7 @@ def test_interpolations_keep_their_dtype_and_refuse_others():
         adversarial.interpolate(jnp.ones(2), jnp.ones(3), jax.random.key(0))
 
 
-permute = jax.jit(adversarial.permute_dimensions)
+permute = jax.jit(density_ratio.permute_dimensions)
 
 
 def test_permutations_keep_each_dimension_and_break_the_rows():
@@ -160,8 +161,8 @@ def test_the_gradient_of_a_permutation_is_its_inverse():
 
 def test_bad_shapes_are_refused():
     with pytest.raises(ValueError, match=r"logits must have shape \[2\], got logits \(3,\)"):
-        adversarial.density_ratio_total_correlation(jnp.ones(3))
+        density_ratio.density_ratio_total_correlation(jnp.ones(3))
     with pytest.raises(ValueError, match=r"z must have rank 2, got shape \(3,\)"):
-        adversarial.permute_dimensions(jnp.ones(3), jax.random.key(0))
+        density_ratio.permute_dimensions(jnp.ones(3), jax.random.key(0))
     with pytest.raises(ValueError, match=r"valid must have shape \(3,\).*got \(2,\)"):
-        adversarial.permute_dimensions(jnp.ones((3, 1)), jax.random.key(0), jnp.ones(2, bool))
+        density_ratio.permute_dimensions(jnp.ones((3, 1)), jax.random.key(0), jnp.ones(2, bool))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ae_jax.losses import structure
+from ae_jax.losses import covariance, structure
 from tests.losses.properties import Case
 from tests.losses.row_properties import BatchCoupledProperties, FusedProperties
 from tests.reference import structure as reference
@@ -121,14 +121,14 @@ class TestBatchCoupledProperties(BatchCoupledProperties):
     cases = (
         Case(
             "dip_vae_i",
-            functools.partial(structure.dip_vae_i, **LAMBDAS),
+            functools.partial(covariance.dip_vae_i, **LAMBDAS),
             functools.partial(reference.dip_vae_i, **LAMBDAS),
             lambda rng: moments(rng)[:1],
             lambda: [arrays[:1] for arrays in extreme_moments()],
         ),
         Case(
             "dip_vae_ii",
-            functools.partial(structure.dip_vae_ii, **LAMBDAS),
+            functools.partial(covariance.dip_vae_ii, **LAMBDAS),
             functools.partial(reference.dip_vae_ii, **LAMBDAS),
             moments,
             extreme_moments,
@@ -223,7 +223,7 @@ def test_weights_of_zero_have_no_gradient_under_l1():
 def test_weights_of_the_dip_penalty_may_be_traced():
     mean = np.random.default_rng(0).normal(size=(6, 3))
     expected, _ = reference.dip_vae_i(mean, **LAMBDAS)
-    traced = jax.jit(structure.dip_vae_i)(mean, **LAMBDAS)
+    traced = jax.jit(covariance.dip_vae_i)(mean, **LAMBDAS)
     np.testing.assert_allclose(traced, expected, rtol=1e-5)
 
 
@@ -232,13 +232,13 @@ def test_weights_of_the_dip_penalty_may_be_traced():
     [
         (lambda: structure.contractive_sigmoid(jnp.ones((2, 3)), jnp.ones(2)), r"hidden \(2,\)"),
         (lambda: structure.orthogonality(jnp.ones(3)), r"weights must have rank 2, got .*\(3,\)"),
-        (lambda: structure.dip_vae_i(jnp.ones(3), **LAMBDAS), r"mean must have rank 2"),
+        (lambda: covariance.dip_vae_i(jnp.ones(3), **LAMBDAS), r"mean must have rank 2"),
         (
-            lambda: structure.dip_vae_i(jnp.ones((1, 3)), **LAMBDAS),
+            lambda: covariance.dip_vae_i(jnp.ones((1, 3)), **LAMBDAS),
             "covariance of DIP-VAE needs a batch of 2 examples or more, got 1",
         ),
         (
-            lambda: structure.dip_vae_ii(jnp.ones((1, 3)), jnp.ones((1, 3)), **LAMBDAS),
+            lambda: covariance.dip_vae_ii(jnp.ones((1, 3)), jnp.ones((1, 3)), **LAMBDAS),
             "covariance of DIP-VAE needs a batch of 2 examples or more, got 1",
         ),
         (
