@@ -41,6 +41,7 @@ from ae_jax.evaluation.generation import generation, nearest_training
 from ae_jax.evaluation.imputation import Imputed, imputation_error, impute
 from ae_jax.evaluation.likelihood import log_likelihood
 from ae_jax.evaluation.metrics import evaluation_metrics
+from ae_jax.evaluation.modes import mode_coverage
 from ae_jax.evaluation.neighbours import density_coverage, nearest_neighbours, precision_recall
 from ae_jax.evaluation.rates import (
     Bound,
@@ -96,6 +97,7 @@ __all__ = [
     "linear_probe",
     "log_likelihood",
     "mig",
+    "mode_coverage",
     "modularity",
     "moments",
     "mutual_information",

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -16,6 +17,7 @@ from ae_jax.data.dataset import Dataset
 from ae_jax.data.intake import take_in_records
 from ae_jax.data.order import order_seed
 from ae_jax.data.preprocessing import Preprocessing, on_device
+from ae_jax.data.preprocessing import build as build_preprocessing
 from ae_jax.data.source import Records, Source, readable, sampled
 from ae_jax.data.spec import choose_preprocessing, spec_of
 from ae_jax.evaluation._arrays import labels_of, require_classes
@@ -64,6 +66,38 @@ class Classifier:
     def logits(self, x: Any) -> Array:
         """The score of each class, `[n, c]`, whose softmax is p(label | x)."""
         return _logits(self.params, self(x))
+
+    def likeliest(self, features: Any) -> np.ndarray:
+        """The class of each row of features `[n, d]`, `[n]`, of `classes`."""
+        return self.classes[np.argmax(_logits(self.params, jnp.asarray(features)), axis=1)]
+
+    def of_example(self, preprocessing: Any = None) -> Callable[[Array], Array]:
+        """The features as a pure function of one example in a model's units.
+
+        It is what `ae_jax.terms.perceptual` takes.
+
+        Args:
+          preprocessing: the run's, a part or its config node; None: what `ae_jax.fit` chooses for
+            these data.
+
+        Returns:
+          From `[*event]` to float32 `[d]`; differentiable where the data are not so large that they
+          are centred on the host.
+
+        Example:
+          >>> import ae_jax as ae
+          >>> features = classifier_features(ae.data.load("digits"), width=8, steps=2)
+          >>> alike = ae.terms.perceptual(features=features.of_example())
+          >>> recipe = ae.recipes.vae(4)
+          >>> recipe = recipe._replace(objective=recipe.objective + 10.0 * alike)
+          >>> run = ae.fit(recipe, "digits", steps=2, progress=False)
+          >>> "perceptual" in run.summary["metrics"]["test"]
+          True
+        """
+        if preprocessing is None:
+            return lambda x: self._apply(self.params, x[None])[0]
+        back = build_preprocessing(preprocessing).invert
+        return lambda x: self(back(x[None]))[0]
 
     def of_records(self, records: Records) -> Array:
         """The features of examples as a source reads them, missing entries at the mean."""
@@ -200,8 +234,7 @@ def _accuracy(classifier: Classifier, test: Source, label: str) -> float:
     records, labels = labelled(test, label, len(test))
     if not len(labels):
         return float("nan")
-    logits = _logits(classifier.params, jnp.asarray(in_batches(classifier.of_records, records)))
-    guess = classifier.classes[np.argmax(logits, axis=1)]
+    guess = classifier.likeliest(in_batches(classifier.of_records, records))
     return float(np.mean(guess == labels))
 
 

@@ -16,6 +16,7 @@ from ae_jax.errors import DataError, PartError
 from ae_jax.evaluation._arrays import chosen_label
 from ae_jax.evaluation.distances import frechet_distance, kernel_distance
 from ae_jax.evaluation.features import Classifier, classifier_features, in_batches
+from ae_jax.evaluation.modes import mode_coverage
 from ae_jax.evaluation.neighbours import density_coverage, nearest_neighbours, precision_recall
 from ae_jax.evaluation.smoothness import path_length
 
@@ -53,7 +54,8 @@ def generation(
     Returns:
       "features", what they are; "classifier_accuracy" of the classifier, if it is one; "examples",
       how many of each; and under "samples" and "training" each "frechet_distance",
-      "kernel_distance", "precision", "recall", "density", "coverage"; under "samples" also
+      "kernel_distance", "precision", "recall", "density", "coverage", and of a classifier's
+      classes "modes" and "mode_distance" (see `mode_coverage`); under "samples" also
       "nearest_training", the median distance from a sample to the training example nearest in the
       features, over that from a test example: copies are below 1; and, of a Gaussian prior,
       "path_length" along spherical steps between its draws.
@@ -78,7 +80,8 @@ def generation(
     samples = samples if given else run.sample(len(test.x), seed, extras=test.extras)
     seen, held = _of_records(fixed, train), _of_records(fixed, test)
     made = in_batches(fixed, np.asarray(samples)[:num])
-    table: dict[str, Any] = {"samples": _scores(held, made), "training": _scores(held, seen)}
+    score = lambda rows: _scores(held, rows) | _modes(fixed, held, rows)
+    table: dict[str, Any] = {"samples": score(made), "training": score(seen)}
     near = [_nearest(fixed, rows[:NEAREST], splits[0])[1] for rows in (made, held)]
     table["samples"]["nearest_training"] = float(np.median(near[0]) / np.median(near[1]))
     if not given and isinstance(run.model.prior(run.variables), DiagonalGaussian):
@@ -166,6 +169,15 @@ def _scores(real: np.ndarray, generated: np.ndarray) -> dict[str, float]:
         **precision_recall(real, generated),
         **density_coverage(real, generated),
     }
+
+
+def _modes(features: Features, real: np.ndarray, generated: np.ndarray) -> dict[str, float]:
+    """Of the classes that a classifier sees; nothing where the features are no classifier's."""
+    if not isinstance(features, Classifier):
+        return {}
+    classes = features.likeliest(real)
+    guesses = features.likeliest(generated)
+    return mode_coverage(classes, guesses)
 
 
 def _path_length(run: Any, features: Features, test: Records, seed: int) -> float:

@@ -71,6 +71,26 @@ def test_examples_without_label_are_left_out():
     assert np.isnan(evaluation.classifier_features(odd, width=4, steps=2).accuracy)
 
 
+@pytest.mark.parametrize("node", [None, {"name": "scale", "low": -3.0, "high": 5.0}])
+def test_features_of_an_example_are_those_of_its_row_in_any_models_units(node):
+    features, x = classifier(), X[:5]
+    part = features.preprocessing if node is None else ae.data.preprocessing.build(node)
+    one = features.of_example(node)
+    found = jax.vmap(one)(part.apply(x))
+    np.testing.assert_allclose(found, features(x), rtol=1e-4, atol=1e-5)
+    assert np.abs(jax.grad(lambda x: one(x).sum())(part.apply(x)[0])).max() > 0
+
+
+def test_the_classes_of_samples_are_counted_beside_those_of_the_data(run):
+    table = evaluation.generation(run, DATA, samples=X[LABEL > 0], features=classifier())
+    likeliest = classifier().likeliest(classifier()(X))
+    assert (likeliest == LABEL).mean() > 0.99
+    assert table["training"]["modes"] == 1.0
+    assert table["samples"]["modes"] == pytest.approx(2 / 3)
+    share = np.mean(DATA.test.extras["label"] == 0)
+    assert table["samples"]["mode_distance"] == pytest.approx(share, abs=0.1)
+
+
 def test_labels_that_cannot_be_learned_are_refused():
     with pytest.raises(DataError, match="no label 'lable'; did you mean 'label'"):
         evaluation.classifier_features(DATA, label="lable")
