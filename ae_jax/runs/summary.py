@@ -52,15 +52,19 @@ def of_loop(
       starts: this start and those before it.
       started: `time.time()` at its beginning.
       logged: the last metrics of each split.
+
+    Returns:
+      Plain values; "hints" are lines on what ails the run, none for a healthy one.
     """
-    plan, first = loop.plan, loop.first_dispatch
+    plan, first, metrics = loop.plan, loop.first_dispatch, _finite_or_none(logged)
     rate = loop.timed_examples / loop.timed_seconds if loop.timed_seconds else None
     return {
         "version": VERSION,
         "status": status,
         "steps": loop.step,
         "wanted_steps": plan.config.training.steps,
-        "metrics": _finite_or_none(logged),
+        "metrics": metrics,
+        "hints": ailments(metrics),
         "examples_seen": loop.examples_seen,
         "examples_per_second": rate,
         "engine": loop.engine,
@@ -122,7 +126,7 @@ def text(summary: Mapping[str, Any], workdir: Any | None) -> str:
       Several lines.
     """
     lines = [f"{summary['status']} at step {summary['steps']:,} of {summary['wanted_steps']:,}"]
-    for split, metrics in _numbers(summary).items():
+    for split, metrics in _numbers(summary["metrics"]).items():
         shown = (f"{k} {v:.4g}" for k, v in metrics.items() if k not in HIDDEN)
         lines.append(f"  {split:<5} {', '.join(shown)}")
     rate = summary["examples_per_second"]
@@ -138,29 +142,38 @@ def text(summary: Mapping[str, Any], workdir: Any | None) -> str:
         share = "" if goodput is None else f", {goodput:.0%} of the time in steps that count"
         redone = f"{summary['restarts']} restart(s), {summary['lost_steps']} step(s) redone"
         lines.append(f"  {redone}{share}")
-    lines += [f"  {line}" for line in hints(summary, workdir)]
+    lines += [f"  {line}" for line in (*summary.get("hints", ()), *_next(summary, workdir))]
     return "\n".join(lines)
 
 
-def hints(summary: Mapping[str, Any], workdir: Any | None) -> list[str]:
-    """What to look at and to try next."""
+def _next(summary: Mapping[str, Any], workdir: Any | None) -> list[str]:
+    """What to look at and to do next."""
+    if workdir is None:
+        return []
+    finished = f"figures in {workdir}/figures; more training: raise training.steps"
+    goes_on = "the same command goes on from here"
+    first = finished if summary["status"] == "finished" else goes_on
+    return [first, f"next: ae-jax sample --workdir={workdir} --num=64"]
+
+
+def ailments(metrics: Mapping[str, Mapping[str, float | None]]) -> list[str]:
+    """What ails a run, and what to try.
+
+    Args:
+      metrics: the last of each split, as in summary.json.
+    """
     found = []
-    test, train = (_numbers(summary).get(split, {}) for split in ("test", "train"))
-    if math.isnan(train.get("loss", 0.0)):
+    numbers = _numbers(metrics)
+    test, train = numbers.get("test", {}), numbers.get("train", {})
+    losses = [value for name, value in train.items() if name.rpartition("/")[2] == "loss"]
+    if any(map(math.isnan, losses)):
         found.append("the loss is not finite: lower optimizer.learning_rate or set clip_norm")
     if 0 <= test.get("kl", math.inf) < 0.1:
         found.append("the KL is near zero, the code is not used: give kl a smaller weight")
     gap = test.get("loss", 0.0) - train.get("loss", 0.0)
     if gap > 0.15 * abs(train.get("loss", math.inf)):
         found.append("the test loss is well above training: a smaller network or fewer steps")
-    found += of_game(train, test)
-    if workdir is not None:
-        if summary["status"] == "finished":
-            found.append(f"figures in {workdir}/figures; more training: raise training.steps")
-        else:
-            found.append("the same command goes on from here")
-        found.append(f"next: ae-jax sample --workdir={workdir} --num=64")
-    return found
+    return found + of_game(train, test)
 
 
 WON, COLLAPSED = 0.98, 0.1
@@ -190,11 +203,10 @@ def of_game(train: Mapping[str, float], test: Mapping[str, float]) -> list[str]:
     return found
 
 
-def _numbers(summary: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+def _numbers(metrics: Mapping[str, Mapping[str, float | None]]) -> dict[str, dict[str, float]]:
     """The metrics with NaN for what JSON had to store as null."""
     number = lambda value: math.nan if value is None else value
-    metrics = summary["metrics"].items()
-    return {split: {k: number(v) for k, v in own.items()} for split, own in metrics}
+    return {split: {k: number(v) for k, v in own.items()} for split, own in metrics.items()}
 
 
 def _version(package: str) -> str | None:

@@ -1,5 +1,7 @@
 """Games through `fit`: players take turns, are resumed bit for bit, and are refused in one line."""
 
+import json
+
 import jax
 import numpy as np
 import optax
@@ -127,6 +129,23 @@ def test_a_run_whose_game_is_lost_says_so():
     assert "the critic has won: it is right in 99.5%" in lines[0]
     assert "the samples have collapsed: they vary 2.0%" in lines[1]
     assert not summary.of_game({"critic/critic_accuracy": 0.7}, {"spread": 0.9})
+
+
+def test_the_summary_holds_what_ails_a_run_and_what_to_try(tmp_path):
+    lost = {
+        "train": {"critic/critic_accuracy": 0.995, "critic/loss": None},
+        "test": {"spread": 0.02},
+    }
+    hints = summary.ailments(lost)
+    assert [hint.split(":")[0] for hint in hints] == [
+        "the loss is not finite",
+        "the critic has won",
+        "the samples have collapsed",
+    ]
+    found = fit(gan(), workdir=tmp_path).summary
+    assert found["hints"] == summary.ailments(found["metrics"])
+    assert json.loads((tmp_path / "summary.json").read_text())["hints"] == found["hints"]
+    assert summary.text({**found, "hints": hints}, None).count("Try a penalty (r1)") == 2
 
 
 @pytest.mark.slow
