@@ -4,6 +4,7 @@ import importlib.util
 import json
 import math
 import pathlib
+import runpy
 
 import jax
 import numpy as np
@@ -77,6 +78,27 @@ def test_fsdp_holds_an_even_share_of_the_state_and_gathers_parameters_at_use():
     total = sum(row["times"] * row["payload_bytes"] for row in gathered)
     assert 0.95 * params < total <= params
     assert report["collective_bytes"]["unexpected"] == 0
+
+
+GAMES = [
+    *(("dcgan_fashion_mnist", strategy) for strategy in ("pmap", "shard_map", "fsdp")),
+    ("vae_gan_fashion_mnist", "pmap"),
+]
+
+
+@pytest.mark.parametrize(("name", "strategy"), GAMES)
+def test_games_compile_and_send_each_players_gradients_once(name, strategy):
+    config = runpy.run_path(str(scripts.ROOT / "configs" / f"{name}.py"))["get_config"]()
+    report = benchmarking.compile_for_pod(config, POD, strategy)
+    assert report["fits"]
+    assert report["chips"] == 256
+    moved = report["collective_bytes"]
+    assert moved["unexpected"] == 0
+    # Adam's two moments and the parameters themselves, of both sides of the game.
+    assert report["state"]["bytes"] == pytest.approx(3 * moved["declared"]["gradients"], rel=0.01)
+    payload = sum(row["times"] * row["payload_bytes"] for row in report["collectives"])
+    declared = moved["declared"]
+    assert 0.95 * declared["gradients"] < payload <= declared.get("all-reduce", math.inf)
 
 
 def test_what_does_not_fit_says_how_much_is_missing_and_what_to_turn_on():
