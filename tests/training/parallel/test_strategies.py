@@ -19,7 +19,7 @@ from ae_jax.training import programs as engine
 from ae_jax.training.parallel import strategies as parallel
 from ae_jax.training.step import metric_names
 from tests import fast, small
-from tests.recipes.test_recipes import NAMES, OPTIONS, networks_of
+from tests.recipes.test_recipes import GAMES, NAMES, OPTIONS, networks_of
 
 BATCH, SIZE, STEPS = 32, 61, 5  # the data end within the second batch
 TOLERANCE = 1e-5
@@ -61,10 +61,12 @@ moving averages, and a corruption mask with missing entries."""
 MILDER = {"capacity_vae": {"gamma": 1.0}, "info_vae": {"scale": 10.0}}
 """With weights of 1,000 five steps of SGD diverge, and an unbiased discrepancy near zero, whose
 summands cancel, brings a thousand times their rounding into the loss."""
+EARLIER = {"vq_gan": {"start": 2}}
+"""A critic that waits for longer than these steps would not be looked at."""
 
 
 def other(name):
-    options = dict(OPTIONS.get(name, {})) | MILDER.get(name, {})
+    options = dict(OPTIONS.get(name, {})) | MILDER.get(name, {}) | EARLIER.get(name, {})
     shape, kind = options.pop("event_shape", (6,)), options.pop("kind", "real")
     parts = networks_of(name, NETWORK)
     return Case(getattr(ae.recipes, name)(4, **parts, **options), shape=shape, kind=kind)
@@ -137,7 +139,8 @@ def trained(name, strategy, devices, accumulation):
 
     _, gradient, totals = after(1, False)
     assert totals["skipped"] == 0
-    return {
+    longer = {"sgd, 20 steps": after(20, False)[0]} if name in GAMES else {}
+    return longer | {
         "loss": {key: totals[key] for key in totals if not key.endswith(("skipped", "grad_norm"))},
         "gradient": gradient,
         "sgd": after(STEPS, False)[0],
@@ -193,6 +196,13 @@ def test_five_steps_move_the_parameters(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_recipe_trains_on_four_devices_as_on_one(name, strategy):
     assert_equal(trained(name, strategy, 4, 1), trained(name, "pmap", 1, 1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("strategy", "devices"), [("shard_map", 2), ("fsdp", 8)])
+@pytest.mark.parametrize("name", GAMES)
+def test_every_game_trains_on_two_and_eight_devices_as_on_one(name, strategy, devices):
+    assert_equal(trained(name, strategy, devices, 1), trained(name, "pmap", 1, 1))
 
 
 @pytest.mark.devices(8)
