@@ -19,6 +19,11 @@ def critic(
 ) -> Critic:
     """A network that judges each example, code, or pair of both: a discriminator.
 
+    A batch normalisation in it sees real and made examples apart from each other while training, as
+    in DCGAN (Radford et al. 2016); the statistics it keeps, by which evaluation judges both, are
+    those of the data and their codes alone. Penalties on its gradient are of single examples, and
+    want a layer normalisation (Gulrajani et al. 2017) or none.
+
     Args:
       network: a Coder or Network, its name or config node; None: chosen from the data.
       on: "x" for examples, real or made; "code" for latents; ("x", "code") for pairs, which it

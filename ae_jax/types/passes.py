@@ -253,7 +253,8 @@ class Player(NamedTuple):
       params: the top-level names of the parameters it moves.
       objective: what it minimises.
       optimizer: an optax GradientTransformation.
-      every: it moves once in so many steps.
+      every: it moves once in so many steps; its metrics, and the norm of the gradient it would have
+        moved by, are those of all steps.
       name: under which its optimizer state and metrics are stored.
       start: the step before which it does not move.
     """

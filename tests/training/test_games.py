@@ -1,6 +1,7 @@
 """Games through `fit`: players take turns, are resumed bit for bit, and are refused in one line."""
 
 import json
+from typing import Any
 
 import jax
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 import ae_jax as ae
 from ae_jax.errors import ConfigError, PartError
+from ae_jax.networks._layers import MOMENTUM
 from ae_jax.runs import summary
 from ae_jax.runs.pictures import Pictures
 from tests import small
@@ -117,6 +119,24 @@ def test_games_that_cannot_be_played_are_refused(change, error, message):
     (critic,) = recipe.players
     with pytest.raises(error, match=message):
         fit(recipe._replace(players=(critic._replace(**change),)))
+
+
+def test_a_critics_kept_statistics_are_those_of_the_data_alone():
+    x = small.arrays()[:16]
+    normalised = ae.networks.mlp((8,), "tanh", normalisation="batch")
+    recipe = ae.recipes.gan(2, decoder=NETWORK, critic=normalised)
+    model, objective = recipe.build(ae.spec_of(x))
+    sgd = optax.sgd(0.1)
+    (rival,) = recipe.players
+    rival = rival._replace(params=("critic",), optimizer=sgd)
+    players = (ae.Player(("decoder",), objective, sgd), rival)
+    state = ae.training.init_state(model, players, x[0], seed=0)
+    first: Any = jax.device_get(state.variables.params["critic"])["dense_0"]
+    state, _ = jax.jit(ae.training.make_step(model, players, num_train=len(x)))(state, ae.Batch(x))
+    kept: Any = state.variables.state["critic"]
+    seen = x @ first["kernel"] + first["bias"]
+    moved = np.asarray(kept["batch_stats"]["norm_0"]["mean"]) / (1 - MOMENTUM)
+    np.testing.assert_allclose(moved, seen.mean(0), rtol=1e-4, atol=1e-5)
 
 
 def test_a_network_that_nobody_moves_is_refused():
