@@ -1,9 +1,11 @@
 """Figures of runs: examples, samples, curves, series, tables, text; PNG files.
 
 Pictures and curves are in `ae_jax.figures.pictures`, panels of series and tables in
-`ae_jax.figures.panels`, maps of codes in `ae_jax.figures.maps`.
+`ae_jax.figures.panels`, maps of codes in `ae_jax.figures.maps`, members of a population in
+`ae_jax.figures.populations` and `ae_jax.figures.coordinates`.
 """
 
+from ae_jax.figures.coordinates import parallel_coordinates_figure
 from ae_jax.figures.maps import map_figure
 from ae_jax.figures.panels import series_figure, table_figure
 from ae_jax.figures.pictures import (
@@ -20,8 +22,10 @@ from ae_jax.figures.pictures import (
     to_pictures,
     usage_figure,
 )
+from ae_jax.figures.populations import bands_figure, rate_distortion_figure
 
 __all__ = [
+    "bands_figure",
     "curves_figure",
     "examples_figure",
     "figure_class",
@@ -30,6 +34,8 @@ __all__ = [
     "interleave",
     "is_image",
     "map_figure",
+    "parallel_coordinates_figure",
+    "rate_distortion_figure",
     "save",
     "series_figure",
     "subplots",
