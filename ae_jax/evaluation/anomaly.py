@@ -96,7 +96,7 @@ class Detector:
         Returns:
           float64 `[n]`: the higher, the more anomalous.
         """
-        return self.compare(self.run._checked(x, observed, extras))
+        return self.compare(self.run.records(x, observed=observed, extras=extras))
 
     def compare(self, records: Records) -> np.ndarray:
         """`scores` of records as they were read, in the data's units."""
@@ -150,7 +150,7 @@ def detector(
     require_positive_ints(kept=kept)
     row = SCORES.build(score)
     require_fit(run.model, run.variables, run.spec, row)
-    source = run._split(train)
+    source = run.split(train)
     order = np.random.default_rng(seed).permutation(len(source))
     chosen = readable(source.read(np.sort(order[:kept])))
     reference = row.reference(_views(run, row, chosen, seed))
@@ -177,7 +177,7 @@ def judged(run: Any, train: Any, test: Any, label: str = "label") -> dict[str, f
     Raises:
       DataError: there is no such entry, it holds something else, or one class alone.
     """
-    split = run._split(test)
+    split = run.split(test)
     records = [readable(piece) for piece in pieces(split)]
     labels = np.concatenate([labels_of(piece.extras, label, "the data") for piece in records])
     ranking(np.zeros(len(labels)), labels)
@@ -281,7 +281,7 @@ def heat_map(
     Raises:
       PartError: the model fills in what a mask hides, and reconstructs nothing else.
     """
-    records = run._checked(x, observed, extras)
+    records = run.records(x, observed=observed, extras=extras)
     log_prob = run.model.likelihood.log_prob
 
     def maps(variables, records):

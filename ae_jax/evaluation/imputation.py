@@ -101,7 +101,7 @@ def impute(
     require_positive_ints(samples=samples)
     if draws != 0:
         require_positive_ints(draws=draws)
-    records = run._checked(x, observed, extras)
+    records = run.records(x, observed=observed, extras=extras)
     seen = records.observed
     if seen is None or np.all(seen):
         raise DataError(

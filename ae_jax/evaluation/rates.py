@@ -121,7 +121,7 @@ def examples(run: Any, data: Any = None) -> Iterator[tuple[Records, np.ndarray]]
       data: as for `Run.evaluate`.
     """
     first = 0
-    for piece in pieces(run._split(data)):
+    for piece in pieces(run.split(data)):
         piece = jax.tree.map(np.asarray, readable(piece)._replace(extras=dict(piece.extras)))
         yield piece, np.arange(first, first + len(piece.x), dtype=np.uint32)
         first += len(piece.x)

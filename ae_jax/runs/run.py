@@ -129,7 +129,7 @@ class Run:
           ShapeError: the examples have another shape than the training data's.
           DataError: they are empty or not finite, columns are missing, or a label is no class.
         """
-        records = self._checked(x, observed, extras)
+        records = self.records(x, observed=observed, extras=extras)
         if key is None:
             return self.over_examples("encode", self.functions.encode)(self.variables, records)
         shared = (self.variables, jax.random.key_data(key))
@@ -191,7 +191,7 @@ class Run:
           64
         """
         integers.codes_of(self)
-        records = self._checked(x, observed, extras)
+        records = self.records(x, observed=observed, extras=extras)
         numbers = functools.partial(integers.numbers, self.functions)
         return self.over_examples("codes", numbers)(self.variables, records)
 
@@ -234,7 +234,7 @@ class Run:
           ConfigError: the data came from memory.
         """
         integers.codes_of(self)
-        return integers.use(self, self._split(data, parts=("encoder",)))
+        return integers.use(self, self.split(data, parts=("encoder",)))
 
     @compiled_in_float32()
     def reconstruct(
@@ -266,7 +266,7 @@ class Run:
           ShapeError: examples, or a mask, of another shape.
           DataError: a mask that is not bool, hides all of an example, or part of a patch.
         """
-        records = self._checked(x, observed, extras)
+        records = self.records(x, observed=observed, extras=extras)
         if mask is not None:
             return evaluation.filled(self, records, mask)
         again = self.over_examples("reconstruct", self.functions.reconstruct, in_units=True)
@@ -368,7 +368,7 @@ class Run:
           float32 `[n]`, nats, of the preprocessed x.
         """
         require_positive_ints(samples=samples)
-        records = self._checked(x, observed, extras)
+        records = self.records(x, observed=observed, extras=extras)
         key = keys.stream(keys.root(seed), "evaluation")
         shared = (self.variables, jax.random.key_data(key))
         bound = functools.partial(self.functions.log_likelihood, samples)
@@ -392,7 +392,7 @@ class Run:
         """
         if self.objective is None:
             raise ConfigError("this run's objective came as Python objects; pass it to ae.load")
-        split = self._split(data)
+        split = self.split(data)
         strategy, section = self._strategy(jax.devices()), self.config.data
         engine = choose_engine(section.engine, {"": split}, section.resident_mib * 2**20)
         name = "evaluate", engine, strategy.name, strategy.mesh
@@ -425,7 +425,7 @@ class Run:
         prior = self.model.prior(self.variables)
         # Before any is computed: a flow's posterior holds the flow, for every example.
         require_gaussians(self.functions.shape_of_posterior(self.variables), prior)
-        split = self._split(data, parts=("encoder",))
+        split = self.split(data, parts=("encoder",))
         records = readable(sampled(split).records)
         posterior = self.over_examples("posterior", self.functions.posterior)(
             self.variables, records
@@ -484,6 +484,63 @@ class Run:
         in_order = {n: matching.matched(s, self.spec.columns) for n, s in dataset.splits.items()}
         return dataset._replace(**in_order)
 
+    def records(
+        self, x: Any, *, observed: Any = None, extras: Mapping[str, Any] | None = None
+    ) -> Records:
+        """Examples as `over_examples` takes them: looked at, columns in the order of training.
+
+        Args:
+          x: `[n, *event]`, in the data's units, as for `encode`.
+          observed: see `encode`.
+          extras: see `encode`.
+
+        Returns:
+          Records of NumPy arrays `[n, …]`, still in the data's units.
+
+        Raises:
+          ShapeError: the examples have another shape than the training data's.
+          DataError: they are empty or not finite, columns are missing, or a label is no class.
+
+        Example:
+          >>> import ae_jax as ae
+          >>> run = ae.fit(ae.recipes.autoencoder(2), "digits", steps=2, progress=False)
+          >>> run.records(run.dataset().test.x[:3]).x.shape
+          (3, 8, 8, 1)
+        """
+        records = checked_input(x, observed, extras, self.spec.columns, self.data_shape)
+        conditions.require_values(conditions.of_model(self.model), records.extras, "the input")
+        return records
+
+    def split(self, data: Any = None, parts: tuple[str, ...] = conditions.EVERY) -> Source:
+        """A split to be evaluated, columns in the order and conditions in the range of training's.
+
+        Args:
+          data: `[n, *event]`, a pair `(x, extras)`, a source such as `ae.data.load(…).test`, or
+            None: the test split of the run's own data source.
+          parts: names of the parts that will see it, whose conditions it must hold.
+
+        Returns:
+          A Source; `ae.data.source.pieces` reads it some thousands of examples at a time.
+
+        Raises:
+          ConfigError: the data came from memory.
+          ShapeError: the examples have another shape than the training data's.
+          DataError: they are empty or not finite, or columns or conditions are missing.
+
+        Example:
+          >>> import ae_jax as ae
+          >>> run = ae.fit(ae.recipes.autoencoder(2), "digits", steps=2, progress=False)
+          >>> len(run.split())
+          364
+        """
+        data = self.dataset().test if data is None else data
+        if not hasattr(data, "read"):
+            return Arrays(*self.records(data))
+        data = matching.matched(data, self.spec.columns)
+        matching.require_shape((len(data), *data.spec.x.shape), self.data_shape)
+        wanted = conditions.of_model(self.model)
+        return conditions.guarded(data, tuple(c for c in wanted if c.part in parts), "the data")
+
     def _strategy(self, devices: Sequence[Any]) -> Strategy:
         """That of the run on these devices, which may be fewer than trained it."""
         section = self.config.parallel
@@ -491,32 +548,10 @@ class Run:
         section = dataclasses.replace(section, mesh=Mesh(), devices=wanted)
         return parallel.from_config(section, devices)
 
-    def _checked(
-        self, x: Any, observed: Any = None, extras: Mapping[str, Any] | None = None
-    ) -> Records:
-        records = checked_input(x, observed, extras, self.spec.columns, self.data_shape)
-        conditions.require_values(conditions.of_model(self.model), records.extras, "the input")
-        return records
-
     def _fields(self, extras: Mapping[str, Any] | None, num: int) -> dict[str, np.ndarray]:
         fields = given.extras(extras, num, "input")
         conditions.require_values(conditions.of_model(self.model), fields, "the input")
         return fields
-
-    def _split(self, data: Any, parts: tuple[str, ...] = conditions.EVERY) -> Source:
-        """What is evaluated, its columns in the order and its conditions in the range of the run's.
-
-        Args:
-          data: see `evaluate`.
-          parts: that will see it, whose conditions it must hold.
-        """
-        data = self.dataset().test if data is None else data
-        if not hasattr(data, "read"):
-            return Arrays(*self._checked(data))
-        data = matching.matched(data, self.spec.columns)
-        matching.require_shape((len(data), *data.spec.x.shape), self.data_shape)
-        wanted = conditions.of_model(self.model)
-        return conditions.guarded(data, tuple(c for c in wanted if c.part in parts), "the data")
 
 
 def _places(x: np.ndarray) -> np.ndarray:
