@@ -75,6 +75,8 @@ def under_corruption(run: ae.Run, dataset: ae.data.Dataset) -> dict[str, float]:
 
 def usage(run: ae.Run, test: ae.data.Source) -> ae.evaluation.Usage | None:
     """The use of the latents; None for codes without a density, which have none to collapse."""
+    if not run.has_encoder:
+        return None
     try:
         return run.latent_usage(test)
     except PartError:
@@ -106,13 +108,14 @@ def main() -> None:
     dataset = run.dataset()
     wanted = uses.chosen(run, dataset, FLAGS.metrics)
     test = dataset.test
-    metrics = (
-        run.evaluate(test) | under_corruption(run, dataset) | evaluation.code_metrics(run, test)
-    )
+    metrics = run.evaluate(test)
+    if run.has_encoder:
+        metrics |= under_corruption(run, dataset) | evaluation.code_metrics(run, test)
     if FLAGS.anomalies is not None:
         metrics |= evaluation.anomaly.judged(run, dataset.train, test, FLAGS.anomalies)
-    bound = evaluation.likelihood_bound(run, test, FLAGS.samples) if run.has_prior else None
-    if bound is not None:
+    bound = None
+    if run.has_bound:
+        bound = evaluation.likelihood_bound(run, test, FLAGS.samples)
         metrics |= bound.to_dict() | evaluation.rate_distortion(run, test).to_dict()
     workdir = storage.existing_workdir(FLAGS.workdir)
     latents = usage(run, test)

@@ -90,21 +90,29 @@ def reach(run: ae.Run, test: ae.data.Source) -> dict[str, Any]:
     return {"loc": codes.mean(axis=0), "scale": codes.std(axis=0)}
 
 
+def walks(run: ae.Run, test: ae.data.Source) -> dict[str, np.ndarray]:
+    """Interpolations and traversals: of test examples, or of codes of the prior without encoder."""
+    shown = np.resize(gallery.spread(len(test), 2 * WALKS), 2 * WALKS)
+    first, last, one = (test.read(index) for index in (shown[::2], shown[1::2], shown[:1]))
+    extras = {name: value[0] for name, value in one.extras.items()}
+    if not run.has_encoder:
+        told = {name: np.concatenate([first.extras[name], last.extras[name]]) for name in extras}
+        z = run.sample_codes(2 * WALKS, FLAGS.seed, extras=told)
+        along = latents.between(run, z[:WALKS], z[WALKS:], extras=first.extras, path=FLAGS.path)
+        return {"interpolations": along, "traversals": latents.around(run, z[0], extras=extras)}
+    ends = (first.extras, last.extras)
+    along = latents.interpolations(run, masked(first), masked(last), extras=ends, path=FLAGS.path)
+    moved = latents.traversals(run, masked(one)[0], extras=extras, **reach(run, test))
+    return {"interpolations": along, "traversals": moved}
+
+
 def main() -> None:
     """Runs the command."""
     run = ae.load(FLAGS.workdir)
     sampler = sampler_of(run)
     test = run.dataset().test
-    shown = np.resize(gallery.spread(len(test), 2 * WALKS), 2 * WALKS)
-    first, last, one = (test.read(index) for index in (shown[::2], shown[1::2], shown[:1]))
-    ends = (first.extras, last.extras)
-    own = {name: value[0] for name, value in one.extras.items()}
-    sets = {
-        "interpolations": latents.interpolations(
-            run, masked(first), masked(last), extras=ends, path=FLAGS.path
-        ),
-        "traversals": latents.traversals(run, masked(one)[0], extras=own, **reach(run, test)),
-    }
+    sets = walks(run, test)
+    one = test.read(np.zeros(1, int))
     titles, drawn = gallery.captions(run, one.extras), FLAGS.observations
     if drawn is None:
         drawn = gallery.is_autoregressive(run, one.extras)

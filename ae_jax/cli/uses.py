@@ -27,11 +27,19 @@ class Use(NamedTuple):
       unfit: from run and data to why it cannot be measured; None: it can.
       measure: from run and data to plain numbers by name, nested.
       draw: `(run, dataset, folder)`, writes its figures.
+      encodes: whether it takes codes of examples, and so an encoder.
     """
 
     unfit: Callable[[ae.Run, Dataset], str | None]
     measure: Callable[[ae.Run, Dataset], Mapping[str, Any]]
     draw: Callable[[ae.Run, Dataset, epath.Path], None] | None = None
+    encodes: bool = True
+
+    def reason_against(self, run: ae.Run, dataset: Dataset) -> str | None:
+        """Why it cannot be measured of this run and its data; None: it can."""
+        if self.encodes and not run.has_encoder:
+            return "it has no encoder, and so no codes of examples"
+        return self.unfit(run, dataset)
 
 
 def chosen(run: ae.Run, dataset: Dataset, names: Sequence[str] | None) -> dict[str, Use]:
@@ -42,11 +50,11 @@ def chosen(run: ae.Run, dataset: Dataset, names: Sequence[str] | None) -> dict[s
       ConfigError: one that does not fit; says why.
     """
     if names is None:
-        return {name: use for name, use in USES.items() if use.unfit(run, dataset) is None}
+        return {name: use for name, use in USES.items() if use.reason_against(run, dataset) is None}
     for name in names:
         if name not in USES:
             raise UnknownNameError(f"--metrics has no '{name}'{nearest(name, USES)}")
-        reason = USES[name].unfit(run, dataset)
+        reason = USES[name].reason_against(run, dataset)
         if reason is not None:
             raise ConfigError(f"--metrics={name} does not fit this run: {reason}")
     return {name: USES[name] for name in names}
@@ -171,7 +179,7 @@ USES: dict[str, Use] = {
     "reduction": Use(
         _unfit_reduction, lambda run, data: dict(evaluation.reduction(run, data)), _map
     ),
-    "generation": Use(_unfit_generation, evaluation.generation, _copies),
+    "generation": Use(_unfit_generation, evaluation.generation, _copies, encodes=False),
     "denoising": Use(_unfit_denoising, _denoising, _before_and_after),
     "scarce_labels": Use(_unfit_scarce_labels, evaluation.scarce_labels),
     "disentanglement": Use(_unfit_disentanglement, _disentanglement),

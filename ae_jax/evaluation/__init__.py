@@ -39,7 +39,7 @@ from ae_jax.evaluation.factor_votes import beta_vae_score, factor_vae_score
 from ae_jax.evaluation.features import Classifier, classifier_features
 from ae_jax.evaluation.generation import generation, nearest_training
 from ae_jax.evaluation.imputation import Imputed, imputation_error, impute
-from ae_jax.evaluation.likelihood import log_likelihood
+from ae_jax.evaluation.likelihood import has_bound, log_likelihood
 from ae_jax.evaluation.metrics import evaluation_metrics
 from ae_jax.evaluation.modes import mode_coverage
 from ae_jax.evaluation.neighbours import density_coverage, nearest_neighbours, precision_recall
@@ -88,6 +88,7 @@ __all__ = [
     "fraction_of_variance_unexplained",
     "frechet_distance",
     "generation",
+    "has_bound",
     "imputation_error",
     "impute",
     "kernel_distance",

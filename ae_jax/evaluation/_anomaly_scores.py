@@ -14,7 +14,7 @@ from ae_jax.errors import PartError
 from ae_jax.evaluation import _proximity
 from ae_jax.evaluation._arrays import require_neighbours
 from ae_jax.evaluation._surprise import decoded, nats, residuals
-from ae_jax.evaluation.likelihood import log_likelihood
+from ae_jax.evaluation.likelihood import has_bound, log_likelihood
 from ae_jax.keys import ExampleKeys
 from ae_jax.model import Autoencoder
 from ae_jax.types import Array, Batch, Node, Spec, Tree, Variables
@@ -281,10 +281,10 @@ def require_fit(model: Autoencoder, variables: Tree, spec: Spec, score: Score) -
       score: a Score.
     """
     name = score.node.name if score.node is not None else "this score"
-    if score.needs_density and not _has_density(model, variables):
+    if score.needs_density and not has_bound(model, variables, spec):
         raise PartError(
-            f"'{name}' needs a prior and a posterior with a density (ae.recipes.vae), and this "
-            "model's code is a point; the nearest score that fits it is 'reconstruction'"
+            f"'{name}' needs densities of codes and examples (ae.recipes.vae), and this model has "
+            "none; the nearest score that fits it is 'reconstruction'"
         )
     if score.needs_corruption and not _corrupts(model, spec):
         raise PartError(
@@ -298,24 +298,10 @@ def fitting(run: Any) -> list[str]:
     """The names of the scores of `SCORES` that fit a run, the default first."""
     rows = {name: factory() for name, factory in SCORES.factories.items()}
     lacks = lambda row: (
-        (row.needs_density and not _has_density(run.model, run.variables))
+        (row.needs_density and not has_bound(run.model, run.variables, run.spec))
         or (row.needs_corruption and not _corrupts(run.model, run.spec))
     )
     return [name for name, row in rows.items() if not lacks(row)]
-
-
-def _has_density(model: Autoencoder, variables: Tree) -> bool:
-    if jax.eval_shape(model.prior, variables) is None:
-        return False
-    bottleneck = model.bottleneck
-
-    def log_prob(variables, features):
-        params, state = (tree.get("bottleneck", {}) for tree in variables)
-        posterior = bottleneck.posterior(params, state, features)
-        return posterior.log_prob(bottleneck.latent(params, state, posterior, None))
-
-    features = jax.ShapeDtypeStruct(bottleneck.feature_shape, "f4")
-    return jax.eval_shape(log_prob, variables, features) is not None
 
 
 def _corrupts(model: Autoencoder, spec: Spec) -> bool:

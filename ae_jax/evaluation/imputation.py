@@ -95,7 +95,7 @@ def impute(
 
     Raises:
       DataError: nothing is missing.
-      PartError: the model has no prior, its decoder reads x, or x cannot be brought back to the
+      PartError: the model has no densities, its decoder reads x, or x cannot be brought back to the
         data's units.
     """
     require_positive_ints(samples=samples)
@@ -228,9 +228,9 @@ def imputation_error(imputed: Any, x: Any, hidden: Any, scale: Any = 1.0) -> flo
 
 def _require_fit(run: Any) -> None:
     """Raises PartError unless the model can tell what is missing."""
-    if not run.has_prior:
+    if not run.has_bound:
         raise PartError(
-            "imputation by importance weights needs a model with a prior, such as ae.recipes.iwae; "
+            "imputation by importance weights needs densities, such as those of ae.recipes.iwae; "
             "run.reconstruct(x, observed=…) fills in by the code alone"
         )
     shape = run.spec.event_shape

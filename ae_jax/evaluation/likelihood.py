@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from ae_jax.distributions import conditioned
 from ae_jax.model import Autoencoder
-from ae_jax.types import BATCH_AXIS, Array, Batch, PRNGKey, Told, Variables
+from ae_jax.types import BATCH_AXIS, Array, Batch, PRNGKey, Spec, Told, Variables
 
 CHUNK = 16
 T = TypeVar("T")
@@ -114,6 +114,42 @@ def over_importance_samples(
 
     rows = batch.x, batch.observed, dict(batch.extras), keys
     return jax.vmap(one, axis_name=BATCH_AXIS)(*rows)
+
+
+def has_bound(model: Autoencoder, variables: Variables, spec: Spec) -> bool:
+    """Whether p(x | z), p(z) and q(z | x) have densities, and log p(x) a bound made of them.
+
+    A code that is a point has none, whatever prior its aggregate was fitted to: those of plain and
+    Wasserstein autoencoders and of adversarial ones. Nor has what a generator emits.
+
+    Args:
+      model: the Autoencoder.
+      variables: its Variables, or their shapes.
+      spec: of one example.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> runs = [
+      ...     ae.fit(r(2), "digits", steps=1, progress=False)
+      ...     for r in (ae.recipes.vae, ae.recipes.wae_mmd)
+      ... ]
+      >>> [ae.evaluation.has_bound(run.model, run.variables, run.spec) for run in runs]
+      [True, False]
+    """
+    if model.encoder is None or jax.eval_shape(model.prior, variables) is None:
+        return False
+    bottleneck, likelihood = model.bottleneck, model.likelihood
+
+    def densities(variables, features, x):
+        params, state = variables.part("bottleneck")
+        posterior = bottleneck.posterior(params, state, features)
+        log_q = posterior.log_prob(bottleneck.latent(params, state, posterior, None))
+        y = jnp.zeros(likelihood.parameter_shape(x.shape))
+        return log_q, likelihood.log_prob(variables.part("likelihood")[0], y, x, None)
+
+    shaped = lambda shape: jax.ShapeDtypeStruct(shape, jnp.float32)
+    given = variables, shaped(bottleneck.feature_shape), shaped(spec.event_shape)
+    return None not in jax.eval_shape(densities, *given)
 
 
 def log_likelihood(

@@ -146,10 +146,10 @@ def rate_distortion(run: Any, data: Any = None, samples: int = 1, seed: int = 0)
       A Rates.
 
     Raises:
-      PartError: the model has no prior.
+      PartError: the model has no such densities.
     """
     require_positive_ints(samples=samples)
-    _require_prior(run)
+    require_bound(run)
 
     def cost(shared, records, places):
         variables, batch, own = drawn_batch(run, shared, records, places)
@@ -203,11 +203,11 @@ def likelihood_bound(run: Any, data: Any = None, samples: int = 64, seed: int = 
       integers are outside its support.
 
     Raises:
-      PartError: the model has no prior.
+      PartError: the model has no such densities.
     """
     require_positive_ints(samples=samples)
     require_seed(seed=seed)
-    _require_prior(run)
+    require_bound(run)
     measure = _Bits.of(run)
     found = []
     for i, (piece, _) in enumerate(examples(run, data)):
@@ -288,11 +288,12 @@ class _Bits(NamedTuple):
         return noisy, self._replace(what="dequantised")
 
 
-def _require_prior(run: Any) -> None:
-    if not run.has_prior:
+def require_bound(run: Any) -> None:
+    """Raises PartError unless log p(x) has a bound; see `has_bound`."""
+    if not run.has_bound:
         raise PartError(
-            "rates and bounds on log p(x) need a model with a prior, such as ae.recipes.vae; for "
-            "the error of a plain autoencoder see run.evaluate()"
+            "rates and bounds on log p(x) need densities of prior, posterior and likelihood, as "
+            "those of ae.recipes.vae; for the error of another autoencoder see run.evaluate()"
         )
 
 

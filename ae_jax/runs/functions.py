@@ -70,6 +70,10 @@ class Functions(NamedTuple):
         known = self.batch(records)
         return self.decode(variables, z, dict(records.extras), known.x, known.observed)
 
+    def sample_codes(self, shared: Any, places: Array, extras: dict[str, Array]) -> Array:
+        """A sample of the prior, `[n, *latent]`: that which `sample` decodes."""
+        return self._drawn(shared, places, extras)[0]
+
     def sample(self, shared: Any, places: Array, extras: dict[str, Array]) -> Array:
         """The mean of p(x | z) at a sample of the prior, `[n, *event]`."""
         z, _ = self._drawn(shared, places, extras)

@@ -21,6 +21,7 @@ from ae_jax.data.preprocessing import Preprocessing
 from ae_jax.data.source import Arrays, Records, Source, readable, sampled
 from ae_jax.data.spec import display_range
 from ae_jax.errors import ConfigError, PartError, ShapeError
+from ae_jax.evaluation.rates import require_bound
 from ae_jax.evaluation.usage import require_gaussians
 from ae_jax.model import Autoencoder
 from ae_jax.objective import Objective
@@ -335,15 +336,49 @@ class Run:
                 return self.decode(z, extras=extras)
             observe = self.over_examples("observe", self.functions.observe_at, in_units=True)
             return observe(shared, _places(z), z, self._fields(extras, num))
-        if not self.has_prior:
-            raise PartError(
-                "this model has no prior to sample from: fit a sampler of its codes, "
-                "run.sample(num, sampler=ae.samplers.fit(run, data, 'gaussian_mixture'))"
-            )
+        self._require_prior()
         draw = self.functions.observe if observations else self.functions.sample
         sample = self.over_examples(f"sample {observations}", draw, in_units=True)
         places = np.arange(num, dtype=np.uint32)
         return sample(shared, places, self._fields(extras, num))
+
+    @compiled_in_float32()
+    def sample_codes(
+        self,
+        num: int,
+        seed: int = 0,
+        *,
+        extras: Mapping[str, Any] | None = None,
+        sampler: Any = None,
+    ) -> np.ndarray:
+        """New codes, from the prior or a sampler: those that `sample` of the same seed decodes.
+
+        Args:
+          num: how many.
+          seed: below 2³².
+          extras: conditions, each `[num, …]`, for a prior or sampler that takes them.
+          sampler: what `ae.samplers.fit` or `load` returned; None: the prior.
+
+        Returns:
+          float32 `[num, *latent]`.
+
+        Raises:
+          PartError: the model has no prior and there is no sampler, or it is none.
+
+        Example:
+          >>> import ae_jax as ae
+          >>> run = ae.fit(ae.recipes.vae(2), "digits", steps=2, progress=False)
+          >>> z = run.sample_codes(5, seed=1)
+          >>> z.shape, bool((run.decode(z) == run.sample(5, seed=1)).all())
+          ((5, 2), True)
+        """
+        require_positive_ints(num=num)
+        if sampler is not None:
+            return _codes(sampler, num, seed, extras)
+        self._require_prior()
+        shared = (self.variables, jax.random.key_data(keys.stream(keys.root(seed), "sample")))
+        draw = self.over_examples("sample codes", self.functions.sample_codes)
+        return draw(shared, np.arange(num, dtype=np.uint32), self._fields(extras, num))
 
     @compiled_in_float32()
     def log_likelihood(
@@ -366,8 +401,12 @@ class Run:
 
         Returns:
           float32 `[n]`, nats, of the preprocessed x.
+
+        Raises:
+          PartError: log p(x) has no bound; see `ae.evaluation.has_bound`.
         """
         require_positive_ints(samples=samples)
+        require_bound(self)
         records = self.records(x, observed=observed, extras=extras)
         key = keys.stream(keys.root(seed), "evaluation")
         shared = (self.variables, jax.random.key_data(key))
@@ -467,8 +506,18 @@ class Run:
         return call
 
     @property
+    def has_encoder(self) -> bool:
+        """Whether examples have codes: a GAN only makes new ones, by `sample`."""
+        return self.model.encoder is not None
+
+    @property
+    def has_bound(self) -> bool:
+        """Whether bounds on log p(x) are to be had; see `ae.evaluation.has_bound`."""
+        return evaluation.has_bound(self.model, self.variables, self.spec)
+
+    @property
     def has_prior(self) -> bool:
-        """Whether `sample` and bounds on log p(x) are to be had."""
+        """Whether `sample` has codes to draw without a sampler."""
         return jax.eval_shape(self.model.prior, self.variables) is not None
 
     def dataset(self) -> Dataset:
@@ -540,6 +589,13 @@ class Run:
         matching.require_shape((len(data), *data.spec.x.shape), self.data_shape)
         wanted = conditions.of_model(self.model)
         return conditions.guarded(data, tuple(c for c in wanted if c.part in parts), "the data")
+
+    def _require_prior(self) -> None:
+        if not self.has_prior:
+            raise PartError(
+                "this model has no prior to sample from: fit a sampler of its codes, "
+                "run.sample(num, sampler=ae.samplers.fit(run, data, 'gaussian_mixture'))"
+            )
 
     def _strategy(self, devices: Sequence[Any]) -> Strategy:
         """That of the run on these devices, which may be fewer than trained it."""

@@ -11,7 +11,7 @@ from ae_jax.data import conditions
 from ae_jax.errors import ConfigError, UnknownNameError, nearest
 from ae_jax.types import Array
 
-__all__ = ["interpolations", "linear", "relabelled", "spherical", "traversals"]
+__all__ = ["around", "between", "interpolations", "linear", "relabelled", "spherical", "traversals"]
 
 STEPS = 8
 EXTENT = 2.5
@@ -97,13 +97,47 @@ def interpolations(
     Raises:
       UnknownNameError: a path of another name.
     """
+    first, last = run.encode(starts, extras=extras[0]), run.encode(ends, extras=extras[1])
+    return between(run, first, last, steps, extras[0], path)
+
+
+def between(
+    run: Any,
+    first: Any,
+    last: Any,
+    steps: int = STEPS,
+    extras: Mapping[str, Any] | None = None,
+    path: str = "linear",
+) -> np.ndarray:
+    """What lies between pairs of codes, decoded; of a run without encoder, those of its prior, say.
+
+    Args:
+      run: an `ae.Run`.
+      first: codes `[n, *latent]`.
+      last: codes `[n, *latent]`.
+      steps: points a walk, both ends included.
+      extras: that each walk is decoded under, `[n, …]`.
+      path: "linear" or "spherical".
+
+    Returns:
+      float32 `[n * steps, *event]`, walk after walk.
+
+    Raises:
+      UnknownNameError: a path of another name.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> run = ae.fit(ae.recipes.vae(2), "digits", steps=2, progress=False)
+      >>> z = run.sample_codes(4, seed=0)
+      >>> ae.walks.between(run, z[:2], z[2:], steps=3).shape
+      (6, 8, 8, 1)
+    """
     if path not in PATHS:
         raise UnknownNameError(f"path cannot be {path!r}{nearest(path, PATHS)}")
-    first, last = run.encode(starts, extras=extras[0]), run.encode(ends, extras=extras[1])
     n = min(len(first), len(last))
-    along = {name: np.repeat(np.asarray(v)[:n], steps, axis=0) for name, v in extras[0].items()}
-    between = jax.vmap(lambda a, b: PATHS[path](a, b, steps))(first[:n], last[:n])
-    return run.decode(np.asarray(between).reshape(n * steps, *first.shape[1:]), extras=along)
+    along = {k: np.repeat(np.asarray(v)[:n], steps, axis=0) for k, v in (extras or {}).items()}
+    walks = jax.vmap(lambda a, b: PATHS[path](a, b, steps))(first[:n], last[:n])
+    return run.decode(np.asarray(walks).reshape(n * steps, *first.shape[1:]), extras=along)
 
 
 def traversals(
@@ -132,6 +166,40 @@ def traversals(
     """
     own = {name: np.asarray(value)[None] for name, value in (extras or {}).items()}
     code = run.encode(np.asanyarray(x)[None], extras=own)[0]
+    return around(run, code, extent, steps, extras, loc, scale)
+
+
+def around(
+    run: Any,
+    code: Any,
+    extent: float = EXTENT,
+    steps: int = STEPS,
+    extras: Mapping[str, Any] | None = None,
+    loc: Any = 0.0,
+    scale: Any = 1.0,
+) -> np.ndarray:
+    """A code with each of its entries in turn moved through its range, decoded; see `traversals`.
+
+    Args:
+      run: an `ae.Run`.
+      code: `[*latent]`.
+      extent: see `traversals`.
+      steps: points an entry.
+      extras: that the code is decoded under.
+      loc: see `traversals`.
+      scale: see `traversals`.
+
+    Returns:
+      float32 `[entries * steps, *event]`, at most 16 entries.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> run = ae.fit(ae.recipes.vae(2), "digits", steps=2, progress=False)
+      >>> ae.walks.around(run, run.sample_codes(1)[0], steps=3).shape
+      (6, 8, 8, 1)
+    """
+    own = {name: np.asarray(value)[None] for name, value in (extras or {}).items()}
+    code = np.asarray(code)
     middle, unit = (np.broadcast_to(v, code.shape).reshape(-1) for v in (loc, scale))
     flat = code.reshape(-1)
     entries = min(flat.size, 16)

@@ -136,7 +136,7 @@ def test_bad_input_is_refused_in_one_line():
     refused(errors.ConfigError, "draws must be a positive whole number, got -1", draws=-1)
     refused(errors.ConfigError, "seed must be a whole number", seed=-1)
     plain = untrained(ae.recipes.autoencoder(2))
-    refused(errors.PartError, "needs a model with a prior, such as ae.recipes.iwae", plain)
+    refused(errors.PartError, "needs densities, such as those of ae.recipes.iwae", plain)
     cropped = as_run(
         *decodes(np.zeros(4), ae.likelihoods.gaussian(), (4,)), preprocessing.crop([1])
     )

@@ -13,7 +13,7 @@ from ae_jax import keys
 from ae_jax.data.preprocessing import none
 from ae_jax.evaluation.likelihood import no_weight
 from ae_jax.runs.run import Run
-from tests import small
+from tests import small, untrained
 
 SIGMA, LATENTS, WIDTH = 0.7, 2, small.WIDTH
 X = small.arrays()[:40]
@@ -150,3 +150,24 @@ def test_weights_of_zero_count_for_nothing_and_may_come_first():
     for row in log_weights:
         none = none.add(row)[0]
     assert float(none.log) == pytest.approx(logsumexp(log_weights), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "bound"),
+    [
+        ("vae", True),
+        ("hyperspherical_vae", True),
+        ("vq_vae", True),
+        ("autoencoder", False),
+        ("wae_mmd", False),
+        ("adversarial_autoencoder", False),
+        ("bigan", False),
+        ("gan", False),
+    ],
+)
+def test_there_is_a_bound_where_codes_and_examples_have_densities(name, bound):
+    run = untrained.run_of(getattr(ae.recipes, name)((4, 2) if name == "vq_vae" else 2), X)
+    assert run.has_bound == bound
+    if not bound:
+        with pytest.raises(ae.errors.PartError, match="bounds on log p.x. need densities"):
+            run.log_likelihood(X[:2], samples=1)

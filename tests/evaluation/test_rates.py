@@ -178,7 +178,9 @@ def nothing_to_count(run, x):
 def test_what_has_no_meaning_is_refused():
     plain = untrained(ae.recipes.autoencoder(2))
     for measured in (RATES, ae.evaluation.likelihood_bound):
-        with pytest.raises(ae.errors.PartError, match=r"need a model with a prior, such as .*vae"):
+        with pytest.raises(
+            ae.errors.PartError, match=r"need densities of .*, as those of ae.recipes.vae"
+        ):
             measured(plain, DATA)
         with pytest.raises(ae.errors.ConfigError, match="samples must be a positive whole number"):
             measured(standardised(), DATA, samples=0)

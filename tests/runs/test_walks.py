@@ -99,3 +99,19 @@ def test_codes_are_decoded_under_every_label():
     assert len(np.unique(found[:3], axis=0)) == 3
     with pytest.raises(ae.errors.ConfigError, match="told no 'lable'; did you mean 'label'"):
         latents.relabelled(run, x[:2], "lable")
+
+
+def test_codes_of_the_prior_are_those_that_samples_are_decoded_from():
+    x = np.random.default_rng(0).normal(50, 1, (100, 3)).astype(np.float32)
+    for recipe in (ae.recipes.vae(2), ae.recipes.gan(2)):
+        run = untrained.run_of(recipe, x)
+        z = run.sample_codes(4, seed=3)
+        np.testing.assert_allclose(run.decode(z), run.sample(4, seed=3), rtol=1e-6)
+        between = latents.between(run, z[:2], z[2:], steps=3)
+        middle = np.stack([z[i] + t * (z[i + 2] - z[i]) for i in (0, 1) for t in (0, 0.5, 1)])
+        np.testing.assert_allclose(between, run.decode(middle), rtol=1e-5)
+        around = latents.around(run, z[0], extent=2.0, steps=2)
+        moved = [[-2, z[0, 1]], [2, z[0, 1]], [z[0, 0], -2], [z[0, 0], 2]]
+        np.testing.assert_allclose(around, run.decode(moved), rtol=1e-6)
+    with pytest.raises(ae.errors.PartError, match="has no prior to sample from"):
+        untrained.run_of(ae.recipes.autoencoder(2), x).sample_codes(4)
