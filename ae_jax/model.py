@@ -22,6 +22,7 @@ from ae_jax.types import (
     Coder,
     Critic,
     Distribution,
+    Draw,
     Likelihood,
     Outputs,
     PRNGKey,
@@ -81,18 +82,19 @@ class Autoencoder(NamedTuple):
         bottleneck, likelihood = self.bottleneck, self.likelihood
         z = jnp.zeros(bottleneck.latent_shape)
         emitted, example = likelihood.parameter_shape(jnp.shape(example)), self.seen(example)
+        own = accepted(bottleneck.init, {"example": example})
+        params, state = bottleneck.init(keys["bottleneck"], **own)
+        shown = self._shown(Variables({"bottleneck": params}, {"bottleneck": state}), z)
         inits = {
             "encoder": _init(self.encoder, keys["encoder"], example, extras),
             **self._critics(key, example, z, extras),
-            "decoder": _init(self.decoder, keys["decoder"], z, extras),
-            "bottleneck": bottleneck.init(
-                keys["bottleneck"], **accepted(bottleneck.init, {"example": example})
-            ),
+            "decoder": _init(self.decoder, keys["decoder"], shown, extras),
+            "bottleneck": (params, state),
             "likelihood": (likelihood.init(keys["likelihood"]), {}),
         }
         for name, coder, x, expected in (
             ("encoder", self.encoder, example, bottleneck.feature_shape),
-            ("decoder", self.decoder, z, emitted),
+            ("decoder", self.decoder, shown, emitted),
         ):
             if coder is not None:
                 part = "bottleneck" if name == "encoder" else "likelihood"
@@ -226,18 +228,19 @@ class Autoencoder(NamedTuple):
 
             def sampled(i):
                 key = fused_random.fold_in(keys.latent, i)
-                z, log_qz = self.draw(variables, posterior, key, train)
+                z, log_qz, level_kl, shown = self.draw(variables, posterior, key, train)
                 own = told._replace(key=fused_random.fold_in(keys.dropout, i + 1))
-                y, hidden, dec_state = self.decode_one(variables, z, own, train=train)
+                how: dict[str, Any] = {"train": train, "shown": shown}
+                y, hidden, dec_state = self.decode_one(variables, z, own, **how)
                 y = self.given(y, x, observed)
                 log_px = self.likelihood.log_prob(likelihood_params, y, x, observed)
                 pz = None if log_qz is None else conditioned(prior, extras)
                 log_pz = None if pz is None else pz.log_prob(z)
-                return (z, y, log_px, log_qz, log_pz), hidden, dec_state
+                return (z, y, log_px, log_qz, log_pz), level_kl, hidden, dec_state
 
-            drawn, hidden, dec_state = _each(sampled, samples)
+            drawn, level_kl, hidden, dec_state = _each(sampled, samples)
             activations |= {f"decoder/{name}": value for name, value in hidden.items()}
-            outputs = Outputs(corrupted, info, posterior, *drawn, activations)
+            outputs = Outputs(corrupted, info, posterior, *drawn, activations, level_kl)
             dec_state = jax.tree.map(lambda s: jnp.mean(s, axis=0, dtype=s.dtype), dec_state)
             stats = self.bottleneck.stats(state, posterior, drawn[0])
             return outputs, {"encoder": enc_state, "decoder": dec_state}, stats
@@ -285,17 +288,19 @@ class Autoencoder(NamedTuple):
         *,
         train: bool = False,
         draw: Callable[[Array, Array], Array] | None = None,
+        shown: Array | None = None,
     ) -> tuple[Array, dict[str, Array], Tree]:
         """The decoder's output for one z: everything that decodes, decodes here.
 
         Args:
-          variables: the decoder's suffice.
+          variables: the decoder's suffice, beside the bottleneck's where that has a `shown`.
           z: `[*latent]`.
           told: what else the decoder may read.
           train: whether dropout and batch statistics are those of training; statistics need a map
             over the batch, as in `forward` and `Context.decoding`.
           draw: what an autoregressive decoder without target makes of each position's parameters;
             None: its guess, the most probable token or the location. See `ae_jax.generation`.
+          shown: what the bottleneck shows the decoder of z, where that is known already.
 
         Returns:
           y `[*parameter_shape]`, named activations, and the decoder's new state. A known example's
@@ -309,7 +314,13 @@ class Autoencoder(NamedTuple):
             some["target"] = self.seen(told.target, told.observed)
         always["extras"] = {} if told.extras is None else told.extras
         options = always | accepted(self.decoder.apply, some)
-        return self.decoder.apply(*_part(variables, "decoder"), z, train=train, **options)
+        x = self._shown(variables, z) if shown is None else shown
+        return self.decoder.apply(*_part(variables, "decoder"), x, train=train, **options)
+
+    def _shown(self, variables: Variables, z: Array) -> Array:
+        """What the decoder is given of z."""
+        shown = self.bottleneck.shown
+        return z if shown is None else shown(*_part(variables, "bottleneck"), z)
 
     def seen(self, x: Array, observed: Array | None = None) -> Array:
         """What the networks read of x, `[*event]`: of counts their logarithms, of all else x."""
@@ -323,7 +334,7 @@ class Autoencoder(NamedTuple):
 
     def draw(
         self, variables: Variables, posterior: Distribution, key: PRNGKey, train: bool = False
-    ) -> tuple[Array, Array | None]:
+    ) -> Draw:
         """One z of a posterior and log q(z | x), together where one pass gives both.
 
         Args:
@@ -332,13 +343,13 @@ class Autoencoder(NamedTuple):
           key: a typed key.
           train: whether the pass is one of training.
         """
-        together = getattr(posterior, "sample_and_log_prob", None)
-        if together is not None:
-            return together(key)
+        for one_pass in ("draw", "sample_and_log_prob"):
+            if hasattr(posterior, one_pass):
+                return Draw(*getattr(posterior, one_pass)(key))
         latent = self.bottleneck.latent
         told = accepted(latent, {"train": train})
         z = latent(*_part(variables, "bottleneck"), posterior, key, **told)
-        return z, posterior.log_prob(z)
+        return Draw(z, posterior.log_prob(z))
 
     def prior(self, variables: Variables) -> Any:
         """p(z) over one latent, or None; see `ae_jax.distributions.conditioned` for its use.
@@ -471,7 +482,7 @@ class Autoencoder(NamedTuple):
         """The mean of p(x | z) for each z, `[b, *event]`; needs decoder and likelihood only.
 
         Args:
-          variables: those two parts' suffice.
+          variables: those two parts' suffice, beside the bottleneck's where that has a `shown`.
           z: `[b, *latent]`.
           extras: each `[b, …]`.
           x: the examples `[b, *event]` whose codes z are, for a likelihood that takes their library

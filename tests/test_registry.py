@@ -46,10 +46,13 @@ ARGUMENTS = {
     "decay_rate": 0.5,
     "boundaries": (10, 20),
     "scales": (0.5, 0.1),
+    "levels": (4, 2),
+    "taps": (4, 2),
 }
 ALSO = {
     "block_masking": {"size": (2, 3)},
     "tabular": {"columns": (0, 3)},
+    "tapped_conv": {"taps": ((4, 4, 2), (2, 2, 2))},
     "topk": {"latent_dim": 4, "k": 2},
     "pad": {"by": (1, 2)},
     "crop": {"by": (1, 2)},

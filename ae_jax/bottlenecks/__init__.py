@@ -6,6 +6,7 @@ from ae_jax.bottlenecks.full_gaussian import full_gaussian, low_rank_gaussian
 from ae_jax.bottlenecks.gaussian import gaussian
 from ae_jax.bottlenecks.grouped import grouped
 from ae_jax.bottlenecks.gumbel_softmax import gumbel_softmax
+from ae_jax.bottlenecks.hierarchies import ladder, top_down
 from ae_jax.bottlenecks.hyperspherical import hyperspherical
 from ae_jax.bottlenecks.ibq import ibq
 from ae_jax.bottlenecks.identity import identity
@@ -29,6 +30,7 @@ __all__ = [
     "hyperspherical",
     "ibq",
     "identity",
+    "ladder",
     "laplace",
     "lfq",
     "low_rank_gaussian",
@@ -37,6 +39,7 @@ __all__ = [
     "sim_vq",
     "sparse",
     "student_t",
+    "top_down",
     "topk",
     "vector_quantized",
 ]

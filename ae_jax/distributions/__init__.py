@@ -5,6 +5,7 @@ from ae_jax.distributions.codes import Quantized, SparseCode, UniformCodes
 from ae_jax.distributions.conditional import Conditional, conditioned
 from ae_jax.distributions.full_gaussian import FullGaussian
 from ae_jax.distributions.gaussian import DiagonalGaussian, standard_normal
+from ae_jax.distributions.hierarchy import Hierarchy
 from ae_jax.distributions.laplace import Laplace
 from ae_jax.distributions.low_rank_gaussian import LowRankGaussian
 from ae_jax.distributions.mixture import Mixture
@@ -18,6 +19,7 @@ __all__ = [
     "Conditional",
     "DiagonalGaussian",
     "FullGaussian",
+    "Hierarchy",
     "Laplace",
     "LowRankGaussian",
     "Mixture",

@@ -99,8 +99,8 @@ def over_importance_samples(
 
         def sample(i):
             own = jax.random.fold_in(key, i)
-            z, log_q = model.draw(variables, posterior, own)
-            y, _, _ = model.decode_one(variables, z, told._replace(key=own))
+            z, log_q, _, shown = model.draw(variables, posterior, own)
+            y, _, _ = model.decode_one(variables, z, told._replace(key=own), shown=shown)
             y = model.given(y, x, observed)
             log_px = log_w = model.likelihood.log_prob(likelihood_params, y, x, observed)
             if log_q is not None and pz is not None:

@@ -19,9 +19,10 @@ def evaluation_metrics(outputs: Outputs, context: Context) -> dict[str, Array]:
       Each `[b]`: the likelihood's own scores, averaged over observed entries and latent samples:
       "mse", the squared error of its mean (in the model's units, after preprocessing), "accuracy"
       for tokens and categories; the same of the entries that the corruption hid alone, where it
-      tells its mask, as "hidden_mse" or "hidden_accuracy" (0 of an example without any); and, where
-      the model has a posterior density and a prior, "neg_elbo" = -E log p(x | z) + KL(q ‖ p) in
-      nats, all weights being one. Nothing of a model without an encoder.
+      tells its mask, as "hidden_mse" or "hidden_accuracy" (0 of an example without any); where the
+      model has a posterior density and a prior, "neg_elbo" = -E log p(x | z) + KL(q ‖ p) in nats,
+      all weights being one; and of a hierarchy the KL of each level, "level_1_kl" the bottom's.
+      Nothing of a model without an encoder.
     """
     if context.model.encoder is None:  # what it makes is not of these examples
         return {}
@@ -43,4 +44,7 @@ def evaluation_metrics(outputs: Outputs, context: Context) -> dict[str, Array]:
     if all(density is not None for density in densities):
         bound = lambda factory: factory().terms[0].per_example(outputs, context)
         metrics["neg_elbo"] = bound(terms.reconstruction) + bound(terms.kl)
+    if outputs.level_kl is not None:
+        by_level = jnp.moveaxis(jnp.mean(outputs.level_kl, axis=1), -1, 0)
+        metrics |= {f"level_{i}_kl": value for i, value in enumerate(by_level, start=1)}
     return metrics

@@ -11,7 +11,7 @@ from ae_jax.data.preprocessing import Preprocessing, on_device
 from ae_jax.data.source import Records
 from ae_jax.distributions import conditioned
 from ae_jax.model import Autoencoder
-from ae_jax.types import Array, Batch, Spec, Variables
+from ae_jax.types import BATCH_AXIS, Array, Batch, Spec, Variables
 
 
 class Functions(NamedTuple):
@@ -54,9 +54,14 @@ class Functions(NamedTuple):
     def encode_sample(self, shared: Any, records: Records, places: Array) -> Array:
         """A sample of each posterior, `[n, *latent]`."""
         variables, key = shared[0], jax.random.wrap_key_data(shared[1])
-        posterior = self.posterior(variables, records)
+        batch = self.batch(records)
         example_keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, places)
-        return jax.vmap(lambda q, k: q.sample(k))(posterior, example_keys)
+
+        def one(example_key, *row):  # in one map, so that what a posterior holds stays one for all
+            return self.model.posterior_of_one(variables, *row).sample(example_key)
+
+        rows = batch.x, batch.observed, dict(batch.extras)
+        return jax.vmap(one, axis_name=BATCH_AXIS)(example_keys, *rows)
 
     def decode(
         self, variables: Variables, z: Array, extras: dict[str, Array], *known: Any

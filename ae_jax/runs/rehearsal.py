@@ -14,7 +14,7 @@ from ae_jax.networks._calls import OneExampleError
 from ae_jax.training.plan import Plan
 from ae_jax.types import Array, Batch, Context, Outputs, Tree, Variables
 
-MOVED = ("posterior", "z", "parameters", "log_px", "log_qz", "log_pz", "activations")
+MOVED = ("posterior", "z", "parameters", "log_px", "log_qz", "log_pz", "activations", "level_kl")
 """The fields of Outputs that parameters move."""
 
 

@@ -19,7 +19,8 @@ PRIOR_DRAW = 2**31 - 1  # beside the numbers of latent samples in an example's l
 def kl(outputs: Outputs, context: Context) -> Array:
     """KL(q(z | x) ‖ p(z)), nats: in closed form where there is one, else log q(z) - log p(z).
 
-    The Monte Carlo form averages over latent samples (Kingma & Welling 2014).
+    The Monte Carlo form averages over latent samples (Kingma & Welling 2014). Of a hierarchy it is
+    the sum of each level's KL in closed form, given the sampled levels above.
 
     Args:
       outputs: outputs of the forward pass.
@@ -33,6 +34,8 @@ def kl(outputs: Outputs, context: Context) -> Array:
       >>> ae.terms.reconstruction() + 4.0 * ae.terms.kl()
       Objective(1.0 · reconstruction + 4.0 · kl)
     """
+    if outputs.level_kl is not None:
+        return jnp.mean(jnp.sum(outputs.level_kl, axis=-1), axis=1)
     prior = context.model.prior(context.variables)
     if prior is not None:
         extras = dict(context.batch.extras)
@@ -77,12 +80,13 @@ def _monte_carlo(outputs: Outputs, name: str, samples: int | None = None) -> Arr
 def free_bits(outputs: Outputs, context: Context, threshold: float) -> Array:
     """Σ_j max(λ, KL_j), with KL_j the batch mean of dimension j (Kingma et al. 2016).
 
-    Takes the place of `kl`; dimensions below the threshold have no gradient.
+    Takes the place of `kl`; dimensions below the threshold have no gradient. Of a hierarchy j is a
+    level, with the KL that `kl` sums.
 
     Args:
       outputs: outputs of the forward pass.
       context: batch, model, variables and devices.
-      threshold: λ, nats that each latent dimension may use at no cost.
+      threshold: λ, nats that each latent dimension, or each level, may use at no cost.
 
     Returns:
       scalar, nats.
@@ -92,6 +96,9 @@ def free_bits(outputs: Outputs, context: Context, threshold: float) -> Array:
       >>> ae.terms.free_bits(threshold=0.5)
       Objective(1.0 · free_bits)
     """
+    if outputs.level_kl is not None:
+        by_level = context.mean(jnp.mean(outputs.level_kl, axis=1))
+        return losses.free_bits(by_level, threshold)
     q = _gaussian(outputs, "free_bits")
     p = _gaussian_prior(context, "free_bits")
     dimension = lambda *values: losses.kl_diagonal_gaussians(*values)

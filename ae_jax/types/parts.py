@@ -77,6 +77,22 @@ class Distribution(Protocol):
         ...
 
 
+class Draw(NamedTuple):
+    """One latent sample and what came with it.
+
+    Attributes:
+      z: `[*latent]`.
+      log_q: log q(z | x), scalar nats; None if deterministic.
+      level_kl: of a hierarchy, each level's KL(q ‖ p) given the levels above, `[levels]`, nats.
+      shown: what the decoder is given of z, where that is known already; see `Bottleneck.shown`.
+    """
+
+    z: Array
+    log_q: Array | None
+    level_kl: Array | None = None
+    shown: Array | None = None
+
+
 class Coder(NamedTuple):
     """A network as pure functions of one example.
 
@@ -181,6 +197,8 @@ class Bottleneck(NamedTuple):
       codes: the integers of a quantised latent; None: it has none.
       start: `(params, state, features [n, *feature_shape], key) -> (params, state)`, the same
         started at the features of a first batch; None: it has no use for them.
+      shown: `(params, state, z) -> what decoders are given`; None: z itself. Of a hierarchy, what
+        its own network makes of all levels.
       node: what rebuilds it, or None.
     """
 
@@ -194,6 +212,7 @@ class Bottleneck(NamedTuple):
     update: Callable[[Tree, Tree, PRNGKey], Tree]
     codes: Codes | None = None
     start: Callable[[Tree, Tree, Array, PRNGKey], tuple[Tree, Tree]] | None = None
+    shown: Callable[[Tree, Tree, Array], Array] | None = None
     node: Node | None = None
 
 

@@ -49,6 +49,8 @@ class Outputs(NamedTuple):
       log_pz: log p(z), `[b, k]`; None if deterministic or without a prior.
       activations: the encoder's and decoder's named hidden layers; the encoder's `[b, …]` under
         their own names, the decoder's `[b, k, …]` under "decoder/NAME".
+      level_kl: of a hierarchy, each level's KL(q ‖ p) given the sampled levels above, in closed
+        form, `[b, k, levels]`, nats, the bottom's first; None of a single latent.
     """
 
     corrupted: Array
@@ -60,6 +62,7 @@ class Outputs(NamedTuple):
     log_qz: Array | None
     log_pz: Array | None
     activations: dict[str, Array]
+    level_kl: Array | None = None
 
 
 def _identity(tree: Any, axis: int = 0) -> Any:

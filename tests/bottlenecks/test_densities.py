@@ -21,6 +21,8 @@ TABLE = {
     "spheres": (B.hyperspherical((2, 3)), (2, 3), (2, 4)),
     "poincare": (B.poincare(3, curvature=0.5), (3,), (6,)),
     "flow": (B.flow(3, IAF, context=2), (3,), (8,)),
+    "ladder": (B.ladder((2, 1), width=4), (3,), (6,)),
+    "top_down": (B.top_down(((2, 2, 2), (1, 1, 1)), width=4), (9,), (20,)),
     "planar": (B.flow(3, ae.flows.planar(layers=2), context=0), (3,), (6,)),
 }
 RNG = np.random.default_rng(0)
@@ -121,13 +123,17 @@ def test_permuting_a_batch_permutes_its_densities(name):
         outputs, _ = model.forward(variables, ae.Batch(x), keys, samples=2, train=True)
         context = ae.Context(model, variables, ae.Batch(x), keys, jnp.int32(0), 4)
         kl = ae.terms.kl().terms[0].per_example(outputs, context)
-        return outputs.z, outputs.log_qz, outputs.log_pz, kl
+        return outputs.z, outputs.log_qz, outputs.log_pz, kl, outputs.level_kl
 
     run = fast.jit(densities)
     plain, permuted = run(X, keys), run(X[order], jax.tree.map(lambda k: k[order], keys))
+    plain, permuted = jax.tree.leaves(plain), jax.tree.leaves(permuted)
     for one, other in zip(plain, permuted, strict=True):
         np.testing.assert_allclose(other, one[order], rtol=1e-4, atol=1e-4)
-    log_qz, log_pz, kl = plain[1:]
+    log_qz, log_pz, kl, *by_level = plain[1:]
+    if by_level:
+        np.testing.assert_allclose(kl, by_level[0].sum(-1).mean(1), rtol=1e-5)
+        return
     q = model.posterior(variables, X)
     prior = model.prior(variables)
     closed = ae.distributions.kl_divergence(jax.tree.map(lambda v: v[0], q), prior)

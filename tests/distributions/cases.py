@@ -9,6 +9,7 @@ import numpy as np
 
 import ae_jax as ae
 from ae_jax import distributions as d
+from ae_jax.distributions.hierarchy import Level, Walk
 
 LOC, LOG_SCALE = np.float32([0.4, -0.3]), np.float32([-0.5, 0.2])
 CURVATURE = 0.7
@@ -112,6 +113,22 @@ def _through(name: str, size: int) -> Any:
     return d.Transformed(_diagonal(size), params, None, flow)
 
 
+def _two_levels(size: int) -> Any:
+    """z_2, and z_1 whose mean and variance hang on it."""
+    assert size == 2
+
+    def walk(params, told, pick):
+        top = d.DiagonalGaussian(params["loc"][:1], params["log_scale"][:1])
+        above = pick(1, top)
+        loc = params["loc"][1:] + jnp.tanh(2 * above)
+        below = d.DiagonalGaussian(loc, params["log_scale"][1:] + jnp.sin(above))
+        levels = Level(pick(0, below), below, None), Level(above, top, None)
+        return Walk(levels, levels[0].z)
+
+    params = {"loc": jnp.asarray(LOC), "log_scale": jnp.asarray(LOG_SCALE)}
+    return d.Hierarchy(params, None, walk, ((1,), (1,)))
+
+
 LAWS = {
     "diagonal": (_diagonal, vectors),
     "full": (_full, vectors),
@@ -122,6 +139,8 @@ LAWS = {
     "uniform_sphere": (lambda n: d.UniformSphere((n + 1,)), sphere),
     "wrapped_normal": (_wrapped, ball),
     "mixture": (_mixture, vectors),
+    "hierarchy": (_two_levels, vectors),
 } | {name: (functools.partial(_through, name), vectors) for name in FLOWS}
 """By name: the distribution over so many dimensions, and the grid."""
-COUPLINGS = ("realnvp", "spline")
+COUPLINGS = ("realnvp", "spline", "hierarchy")
+"""What one dimension is too few for."""

@@ -13,7 +13,7 @@ from tests import fast
 from tests.distributions.cases import COUPLINGS, LAWS
 
 DRAWS = 2000
-QUICK = ("power_spherical", "wrapped_normal", "mixture", "inverse_autoregressive")
+QUICK = ("power_spherical", "wrapped_normal", "mixture", "hierarchy", "inverse_autoregressive")
 LINE = np.array([0.8, -0.5, 0.3])
 """What points are projected on, to be compared in one dimension."""
 

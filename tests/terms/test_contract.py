@@ -85,6 +85,13 @@ GROUPS = {
         + terms.dip_ii(),
         devices=(1, 2, 4, 8),
     ),
+    "hierarchy": Group(
+        terms.kl()
+        + terms.free_bits(threshold=0.1)
+        + terms.iwae(samples=2)
+        + terms.iwae(samples=3, doubly_reparameterized=True, name="doubly_reparameterized"),
+        ae.bottlenecks.ladder((3, 2), width=4, depth=1),
+    ),
     "sparse": Group(
         terms.sparsity(rho=0.05, layers=EVERY_LAYER)
         + terms.sparsity(rho=0.05, running=True, name="running")
