@@ -9,6 +9,7 @@ from ae_jax.networks.mlp import linear, mlp
 from ae_jax.networks.resnet import resnet, resnet_decoder
 from ae_jax.networks.spectral import spectral
 from ae_jax.networks.tabular import tabular
+from ae_jax.networks.tapped import tapped_conv, tapped_mlp
 from ae_jax.networks.transformer import transformer, transformer_decoder
 from ae_jax.networks.vit import vit, vit_decoder
 
@@ -27,6 +28,8 @@ __all__ = [
     "resnet_decoder",
     "spectral",
     "tabular",
+    "tapped_conv",
+    "tapped_mlp",
     "transformer",
     "transformer_decoder",
     "vit",

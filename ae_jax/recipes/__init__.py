@@ -15,6 +15,7 @@ from ae_jax.recipes.adversarial import (
     wae_gan,
     wgan_gp,
 )
+from ae_jax.recipes.hierarchical import ladder_vae, vdvae
 from ae_jax.recipes.latent_laws import (
     flow_prior_vae,
     gaussian_mixture_vae,
@@ -87,6 +88,7 @@ __all__ = [
     "ibq_vae",
     "info_vae",
     "iwae",
+    "ladder_vae",
     "lfq_vae",
     "masked_autoencoder",
     "miwae",
@@ -102,6 +104,7 @@ __all__ = [
     "vae",
     "vae_gan",
     "vamp_vae",
+    "vdvae",
     "vq_gan",
     "vq_vae",
     "wae_gan",

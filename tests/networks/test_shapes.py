@@ -63,6 +63,16 @@ PAIRS = {
         {"name": "resnet_decoder", "features": (4,), "depth": 1},
         ranks=(2, 3),
     ),
+    "tapped_mlp": Pair(
+        {"name": "tapped_mlp", "taps": (1, 1), "width": 4, "depth": 1},
+        {"name": "mlp", "hidden": (4,)},
+    ),
+    "tapped_conv": Pair(
+        {"name": "tapped_conv", "taps": ((2, 1, 1),), "width": 4},
+        {"name": "mlp", "hidden": (4,)},
+        ranks=(2, 3),
+        shape=(4, 2, 3),
+    ),
     "gru": Pair({"name": "gru", "width": 4}, {"name": "gru_decoder", "width": 4}, ranks=(2,)),
     "transformer": Pair(
         {"name": "transformer", **ATTENTION},
@@ -98,6 +108,8 @@ NAMED = {  # by the issue: the smallest, odd images, a series
     "gru of tokens": [(1,), (13,)],
     "transformer of tokens": [(13,)],
     "tabular": [(3,)],
+    "tapped_mlp": [(37, 53, 3)],
+    "tapped_conv": [(4, 2, 3)],
 }
 
 

@@ -29,6 +29,10 @@ OPTIONS["fsq_vae"] = {"levels": 4}
 OPTIONS |= {f"{name}_vae": {"num_codes": 8} for name in ("rotation_vq", "sim_vq", "ibq")}
 OPTIONS["residual_vq_vae"] = {"num_codes": 8, "levels": 2, "dropout": 0.5}
 OPTIONS["dvae"] = {"num_codes": 8}
+FIRST = {"ladder_vae": (4, 2), "vdvae": ((4, 4, 1), (2, 2, 1))}
+"""The first argument of recipes whose latents are several."""
+OPTIONS["ladder_vae"] = {"width": 8, "free_bits": 0.1}
+OPTIONS["vdvae"] = {"width": 4, "event_shape": (8, 8, 1)}
 RENAMED = {"reconstructions"}  # discriminator or generator of reconstructions
 WITHOUT_ENCODER = ("gan", "dcgan", "wgan_gp")
 OPTIONS["dcgan"] = {"features": (4, 2), "event_shape": (8, 8, 1)}
@@ -40,7 +44,8 @@ LATE = 1_000_000  # a step at which every schedule has ended
 
 def check(name, **more):
     options = OPTIONS.get(name, {}) | more
-    return check_recipe(getattr(ae.recipes, name), 3, **networks_of(name), **options)
+    first = FIRST.get(name, 3)
+    return check_recipe(getattr(ae.recipes, name), first, **networks_of(name), **options)
 
 
 def networks_of(name, network=NETWORK):
@@ -48,7 +53,8 @@ def networks_of(name, network=NETWORK):
     parts = {"encoder": network, "decoder": network, "critic": network}
     absent = {"encoder"} if name in WITHOUT_ENCODER else set()
     absent |= set() if name in GAMES else {"critic"}
-    return {} if name == "dcgan" else {part: parts[part] for part in parts if part not in absent}
+    of_its_own = ("dcgan", "ladder_vae", "vdvae")
+    return {} if name in of_its_own else {part: parts[part] for part in parts if part not in absent}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -58,7 +64,7 @@ def test_arguments_config_and_state(name):
 
 
 @pytest.mark.devices(8)
-@pytest.mark.parametrize("name", ["sparse", "vq_vae"])
+@pytest.mark.parametrize("name", ["sparse", "vq_vae", "ladder_vae"])
 def test_a_step_on_eight_devices(name):
     report = check(name, devices=(8,), compiler_options=fast.options())
     assert {"finite", "a step", "padding", "8 devices"} < set(report.errors)
