@@ -37,6 +37,8 @@ from ae_jax.data.spec import spec_of
 from ae_jax.model import Autoencoder
 from ae_jax.networks import from_linen, from_nnx
 from ae_jax.objective import Objective, Term, term
+from ae_jax.population.fit import fit_population, fit_population_config
+from ae_jax.population.population import Population, load_population
 from ae_jax.runs import walks
 from ae_jax.runs.fit import fit, fit_config
 from ae_jax.runs.load import load
@@ -55,6 +57,7 @@ __all__ = [
     "Objective",
     "Outputs",
     "Player",
+    "Population",
     "Run",
     "Spec",
     "Term",
@@ -71,12 +74,15 @@ __all__ = [
     "evaluation",
     "fit",
     "fit_config",
+    "fit_population",
+    "fit_population_config",
     "flows",
     "from_linen",
     "from_nnx",
     "keys",
     "likelihoods",
     "load",
+    "load_population",
     "losses",
     "networks",
     "ops",

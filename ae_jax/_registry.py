@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
+from jax.core import Tracer
 
 from ae_jax.errors import ConfigError, PartError, UnknownNameError, nearest
 from ae_jax.types import (
@@ -197,6 +198,8 @@ class _NotWritable(Exception):
 
 
 def _freeze(value: Any) -> Any:
+    if isinstance(value, Tracer):
+        raise _NotWritable
     node, item = getattr(value, "node", None), getattr(value, "item", None)
     if value is None or isinstance(value, bool | int | float | str):
         return value

@@ -22,6 +22,8 @@ EVALUATION = "evaluation.json"
 METRICS = "metrics"
 FIGURES = "figures"
 CHECKPOINTS = "checkpoints"
+MEMBERS, TABLE = "members", "members.json"
+"""Of a population: the key in its config.json, and its table of results."""
 TENSORBOARD = "tensorboard"
 
 
@@ -125,8 +127,8 @@ def read_json(path: epath.Path) -> Any:
         raise WorkdirError(f"'{path}' is damaged: {error}") from error
 
 
-def read_config(workdir: epath.Path) -> dict[str, Any]:
-    """What the config.json of a run holds.
+def read_config(workdir: epath.Path, population: bool = False) -> dict[str, Any]:
+    """What the config.json of a run, or of a population of runs, holds.
 
     Raises:
       WorkdirError: it is damaged, that of something else, or of a newer ae_jax.
@@ -136,6 +138,13 @@ def read_config(workdir: epath.Path) -> dict[str, Any]:
     if not isinstance(stored, dict) or not {"config", "spec"} <= stored.keys():
         raise WorkdirError(f"'{file}' is not that of a run: it has no 'config' and 'spec'")
     check_version(file, stored, VERSION)
+    if population and MEMBERS not in stored:
+        raise WorkdirError(f"'{workdir}' holds a single run, no population: ae.load reads it")
+    if not population and MEMBERS in stored:
+        raise WorkdirError(
+            f"'{workdir}' holds a population of {len(stored[MEMBERS])} members: "
+            "ae.load_population reads it, and its export(number, workdir) writes a run of its own"
+        )
     return stored | {"config": config.of_older(stored["config"])}
 
 

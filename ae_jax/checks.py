@@ -1,13 +1,17 @@
 """Checks of arguments, which all say the argument's name, what was expected and what came.
 
-Those of numbers raise ConfigError, those of arrays ShapeError, at trace time or before.
+Those of numbers raise ConfigError, those of arrays ShapeError, at trace time or before. A traced
+number that need not be whole passes: whoever traces it, as a population does, has checked the
+numbers that it stands for.
 """
 
 import numbers
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import chex
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from ae_jax.errors import ConfigError, ShapeError
 
@@ -16,14 +20,14 @@ from ae_jax.errors import ConfigError, ShapeError
 
 def require_positive(**values: float) -> None:
     """Raises ConfigError for the first value that is not a number above zero, by its name."""
-    for name, value in values.items():
+    for name, value in _known(values):
         if isinstance(value, bool) or not isinstance(value, numbers.Real) or not value > 0:
             raise ConfigError(f"{name} must be a positive number, got {value!r}")
 
 
 def require_not_negative(**values: float) -> None:
     """Raises ConfigError for the first value that is not a number of at least zero, by its name."""
-    for name, value in values.items():
+    for name, value in _known(values):
         if not _is_number(value) or not value >= 0:
             raise ConfigError(f"{name} must not be negative, got {value!r}")
 
@@ -64,28 +68,29 @@ def require_seed(**values: int) -> None:
 
 def require_unit_interval(**values: float) -> None:
     """Raises ConfigError for the first value outside [0, 1], such as a probability."""
-    for name, value in values.items():
+    for name, value in _known(values):
         if not _is_number(value) or not 0 <= value <= 1:
             raise ConfigError(f"{name} must lie in [0, 1], got {value!r}")
 
 
 def require_below_one(**values: float) -> None:
     """Raises ConfigError for the first value outside [0, 1), such as a rate of dropout."""
-    for name, value in values.items():
+    for name, value in _known(values):
         if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < 1:
             raise ConfigError(f"{name} must lie in [0, 1), got {value!r}")
 
 
 def require_within_unit_interval(**values: float) -> None:
     """Raises ConfigError for the first value outside (0, 1), its ends included, by its name."""
-    for name, value in values.items():
+    for name, value in _known(values):
         if not _is_number(value) or not 0 < value < 1:
             raise ConfigError(f"{name} must lie in (0, 1), got {value!r}")
 
 
 def require_order(low: float, high: float) -> None:
     """Raises ConfigError unless low is at most high."""
-    if not low <= high:
+    traced = isinstance(low, Tracer) or isinstance(high, Tracer)
+    if not traced and not low <= high:
         raise ConfigError(f"low must not exceed high, got {low!r} and {high!r}")
 
 
@@ -111,6 +116,11 @@ def require_part_hidden(what: str, rate: float, patches: int) -> int:
         f"{'see' if hidden else 'fill in'}: the nearest is {most if hidden else least:.4g}, in all "
         f"{least:.4g} (1 patch) to {most:.4g} ({patches - 1})"
     )
+
+
+def _known(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Names and values of those that are not traced."""
+    return ((name, value) for name, value in values.items() if not isinstance(value, Tracer))
 
 
 def _is_number(value: object) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, overload
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from ae_jax import _registry as registry
 from ae_jax.checks import require_positive_ints
@@ -215,12 +216,13 @@ def from_config(section: Mapping[str, Any]) -> Objective:
         raise ConfigError("the objective has no terms")
     parts = []
     for metric, node in section.items():
-        node = {"weight": node} if isinstance(node, numbers.Number) else node
+        bare = isinstance(node, numbers.Number | Tracer)
+        node = {"weight": node} if bare else node
         if not isinstance(node, Mapping):
             raise ConfigError(f"objective.{metric} must be a weight or a mapping, got {node!r}")
         node = dict(node)
         weight, name = node.pop("weight", 1.0), str(node.pop("name", metric))
-        if isinstance(weight, bool) or not isinstance(weight, numbers.Real):
+        if isinstance(weight, bool) or not isinstance(weight, numbers.Real | Tracer):
             raise ConfigError(f"objective.{metric}.weight must be a number, got {weight!r}")
         schedule = node.pop("schedule", None)
         schedule = None if schedule is None else registry.SCHEDULES.build(schedule)
@@ -330,6 +332,8 @@ def term(
 
 def _require_hashable(name: str, frozen: tuple) -> None:
     for key, value in frozen:
+        if isinstance(value, Tracer):  # a population's, which is built within its one program
+            continue
         try:
             hash(value)
         except TypeError:

@@ -11,7 +11,7 @@ from ae_jax import losses
 from ae_jax.checks import require_positive
 from ae_jax.errors import ConfigError, nearest
 from ae_jax.likelihoods._checks import anything
-from ae_jax.losses._precision import at_least_float32
+from ae_jax.losses._precision import at_least_float32, log_of
 from ae_jax.types import Array, Likelihood, PRNGKey
 
 STRETCH = 10.0
@@ -19,7 +19,7 @@ STRETCH = 10.0
 
 def _fixed(scale, least):
     _refuse(least, "fixed")
-    log_var = 2 * math.log(scale)
+    log_var = 2 * log_of(scale)
     return lambda key: {}, lambda params, y: (y, jnp.full_like(y, log_var)), 1
 
 
@@ -30,7 +30,7 @@ def _global(scale, least):
     # Adam moves a parameter by its learning rate a step, whatever the gradient: stretched, so that
     # one number keeps up with the networks.
     def split(params, y):
-        raw = 2 * math.log(scale) + STRETCH * params["shift"]
+        raw = 2 * log_of(scale) + STRETCH * params["shift"]
         return y, jnp.full_like(y, losses.bounded_log_var(raw))
 
     return lambda key: {"shift": jnp.zeros(())}, split, 1
@@ -66,7 +66,7 @@ def _refuse(least, variance):
 
 
 def _predicted(scale, least):
-    log_var = (lambda raw: raw + 2 * math.log(scale)) if least is None else _above(scale, least)
+    log_var = (lambda raw: raw + 2 * log_of(scale)) if least is None else _above(scale, least)
 
     def split(params, y):
         mean, raw = jnp.split(y, 2, axis=-1)

@@ -1,8 +1,12 @@
 """The one dtype rule of the raw mathematics: never less precise than float32."""
 
+import math
+from typing import Any
+
 import chex
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 
 def at_least_float32(*arrays: chex.Numeric) -> tuple[jax.Array, ...]:
@@ -20,3 +24,8 @@ def at_least_float32(*arrays: chex.Numeric) -> tuple[jax.Array, ...]:
     with jax.numpy_dtype_promotion("standard"):  # promoting is what this is for
         dtype = jnp.promote_types(jnp.result_type(*arrays), jnp.float32)
     return tuple(jnp.asarray(array, dtype) for array in arrays)
+
+
+def log_of(number: Any) -> Any:
+    """The logarithm, in float64 of a Python number; of one that a population traces, in its own."""
+    return jnp.log(number) if isinstance(number, Tracer) else math.log(number)

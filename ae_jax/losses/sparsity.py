@@ -1,7 +1,5 @@
 """Penalties that keep codes sparse, and the auxiliary loss that revives dead units."""
 
-import math
-
 import chex
 import jax
 import jax.numpy as jnp
@@ -14,7 +12,7 @@ from ae_jax.checks import (
 )
 from ae_jax.errors import ConfigError
 from ae_jax.losses._absolute import absolute
-from ae_jax.losses._precision import at_least_float32
+from ae_jax.losses._precision import at_least_float32, log_of
 
 # Below the spacing of float32 numbers near 1, so that only 0 and 1 themselves lie beyond it there.
 _CLAMP = 1e-8
@@ -27,7 +25,7 @@ def _log_ratio(value: jax.Array, reference: float, excess: jax.Array) -> jax.Arr
     # Near the reference the quotient has lost what log1p keeps; far from it, the other way round.
     close = jnp.log1p(jnp.where(near, relative, 0.0))
     clamped = jnp.maximum(value, _CLAMP)
-    far = jnp.log(clamped) - math.log(reference) + (jnp.minimum(value, _CLAMP) - _CLAMP) / _CLAMP
+    far = jnp.log(clamped) - log_of(reference) + (jnp.minimum(value, _CLAMP) - _CLAMP) / _CLAMP
     return jnp.where(near, close, far)
 
 

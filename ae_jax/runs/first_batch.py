@@ -1,5 +1,6 @@
 """What a run takes from its first batch before it trains: where a codebook starts."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,9 +13,23 @@ from ae_jax.data.intake import take_in
 from ae_jax.data.source import Subset, in_memory, readable
 from ae_jax.training.plan import Plan
 from ae_jax.training.state import TrainState
+from ae_jax.types import Variables
+
+Start = Callable[..., Variables]
 
 
-def started(plan: Plan, state: TrainState, root: Any) -> TrainState:
+def starting(plan: Plan) -> Start:
+    """How a bottleneck starts at a batch: `(variables, records, index, root) -> variables`."""
+
+    def start(variables, records, index, root):
+        draws = keys.for_preprocessing(root, 0, index, index)
+        batch = to_batch(records, index, plan.preprocessing, draws, train=True)
+        return plan.model.started(variables, batch, keys.stream(root, "state"))
+
+    return start
+
+
+def started(plan: Plan, state: TrainState, root: Any, start: Start | None = None) -> TrainState:
     """The state with its bottleneck started at the features of the batch of step 0.
 
     The whole batch is computed in one place, in every process the same, so that the start does not
@@ -24,6 +39,7 @@ def started(plan: Plan, state: TrainState, root: Any) -> TrainState:
       plan: of the run.
       state: before its first step.
       root: the run's key.
+      start: `starting(plan)`, compiled; None: it is compiled here.
 
     Returns:
       A TrainState; the same where the bottleneck has no use for a batch.
@@ -40,13 +56,8 @@ def started(plan: Plan, state: TrainState, root: Any) -> TrainState:
     records = readable(in_memory(take_in(chosen, plan.preprocessing.host)).records)
     if not len(records.x):
         return state  # none of the batch could be read: as if there were no start
-
-    def start(variables, records, index, root):
-        draws = keys.for_preprocessing(root, 0, index, index)
-        batch = to_batch(records, index, plan.preprocessing, draws, train=True)
-        return plan.model.started(variables, batch, keys.stream(root, "state"))
-
+    begin: Start = compiler.jit(starting(plan)) if start is None else start
     numbers = np.arange(len(records.x), dtype=np.uint32)
-    variables = compiler.jit(start)(state.variables, records, numbers, root)
+    variables = begin(state.variables, records, numbers, root)
     average = jax.tree.map(np.array, variables.params) if state.average else {}
     return state._replace(variables=variables, average=average)

@@ -85,6 +85,49 @@ def fit(
       >>> run.encode(x).shape
       (256, 2)
     """
+    recipe, dataset, config, custom = described(
+        model,
+        data,
+        test=test,
+        data_options={"engine": engine, "resident_mib": resident_mib},
+        preprocessing=preprocessing,
+        optimizer=optimizer,
+        training={"steps": steps, "batch_size": batch_size, "seed": seed, **training},
+        parallel={"strategy": strategy},
+    )
+    return _fit(config, recipe, dataset, custom, workdir, callbacks, progress, time.time())
+
+
+def described(
+    model: Any,
+    data: Any,
+    *,
+    test: Any,
+    data_options: Mapping[str, Any],
+    preprocessing: Any,
+    optimizer: Any,
+    training: Mapping[str, Any],
+    parallel: Mapping[str, Any],
+) -> tuple[Recipe, Dataset, dict[str, Any], optax.GradientTransformation | None]:
+    """What the arguments of `fit` say.
+
+    Args:
+      model: see `fit`.
+      data: see `fit`.
+      test: see `fit`.
+      data_options: fields of the config's `data` section.
+      preprocessing: see `fit`.
+      optimizer: see `fit`.
+      training: fields of the config's `training` section.
+      parallel: fields of the config's `parallel` section.
+
+    Returns:
+      Recipe, data set, config, and the optimizer where it is no section.
+
+    Raises:
+      PartError: a model or optimizer that is none.
+      What `as_dataset` raises.
+    """
     recipe = as_recipe(model)
     if isinstance(optimizer, Mapping):
         custom, moved = None, dict(optimizer)
@@ -96,15 +139,15 @@ def fit(
             f"'learning_rate': 1e-3}}, got {optimizer!r:.200}"
         )
     dataset = as_dataset(data, test, copy=False)
-    held = {"engine": engine, "resident_mib": resident_mib}
+    source = {"source": dataset.source, **dataset.options, **_stored(preprocessing)}
     config = config_lib.for_recipe(
         recipe,
-        data={**held, "source": dataset.source, **dataset.options, **_stored(preprocessing)},
-        training={"steps": steps, "batch_size": batch_size, "seed": seed, **training},
+        data={**data_options, **source},
+        training=training,
         optimizer=moved,
-        parallel={"strategy": strategy},
+        parallel=parallel,
     )
-    return _fit(config, recipe, dataset, custom, workdir, callbacks, progress, time.time())
+    return recipe, dataset, config, custom
 
 
 def _stored(preprocessing: Any) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from ae_jax.training.feeds import choose_engine
 from ae_jax.training.parallel import strategies as parallel
 from ae_jax.training.plan import Plan
 from ae_jax.training.state import check_players
-from ae_jax.types import Spec
+from ae_jax.types import Spec, Variables
 
 SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 """What messages call them."""
@@ -152,16 +152,56 @@ def resolve(
     _validate(model, preprocessing, dataset, spec)
     dataset = _conditioned(dataset, model)
     plan = Plan(config, model, objective, (), preprocessing, dataset, spec, engine, strategy)
-    shapes = plan.example(), plan.example_extras()
-    variables = jax.eval_shape(model.init, jax.random.key(0), *shapes)
+    plan = plan._replace(recipe=filled)
+    variables = shapes_of(plan)
     rehearse(plan, plan.example(), variables)
+    return _playing(plan, variables, optimizer)
+
+
+def rebuilt(
+    plan: Plan,
+    config: Config,
+    recipe: Recipe,
+    optimizer: optax.GradientTransformation | None = None,
+) -> Plan:
+    """The plan with other numbers in it, for the same data, which are not looked at.
+
+    Args:
+      plan: of `resolve`.
+      config: complete, as the plan's is; its numbers may be traced.
+      recipe: of its model sections.
+      optimizer: in place of the config's section.
+
+    Returns:
+      A Plan.
+
+    Raises:
+      ConfigError: a number that is not traced is out of range.
+    """
+    model, objective = recipe.build(plan.spec)
+    model = with_compute_dtype(model, config.training.compute_dtype, plan.spec)
+    plan = plan._replace(config=config, model=model, objective=objective, recipe=recipe)
+    return _playing(plan, shapes_of(plan), optimizer)
+
+
+def shapes_of(plan: Plan) -> Variables:
+    """The shapes of the model's variables."""
+    shapes = plan.example(), plan.example_extras()
+    return jax.eval_shape(plan.model.init, jax.random.key(0), *shapes)
+
+
+def _playing(
+    plan: Plan, variables: Variables, optimizer: optax.GradientTransformation | None
+) -> Plan:
+    """The plan with its players and their optimizers."""
+    section, training = plan.config.optimizer, plan.config.training
     if optimizer is None:
         sizes = training.steps, training.batch_size
-        optimizer = optimizers.from_config(config.optimizer, *sizes)
-        plan = plan._replace(learning_rate=optimizers.rate_of(config.optimizer, *sizes))
+        optimizer = optimizers.from_config(section, *sizes)
+        plan = plan._replace(learning_rate=optimizers.rate_of(section, *sizes))
     build = lambda section: optimizers.from_config(section, training.steps, training.batch_size)
-    default = objective, variables, optimizer, config.optimizer, build
-    players = arranged(filled.players, *default, critics=tuple(model.critics))
+    default = plan.objective, variables, optimizer, section, build
+    players = arranged(plan.recipe.players, *default, critics=tuple(plan.model.critics))
     check_players(players, variables)
     return plan._replace(players=players)
 

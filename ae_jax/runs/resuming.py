@@ -38,7 +38,13 @@ def check_same_run(workdir: Any, config: Config, now: Mapping[str, Any]) -> Conf
     """
     if not (workdir / storage.CONFIG).exists():
         return None
-    old = storage.read_config(workdir)
+    return check_same(workdir, storage.read_config(workdir), config, now)
+
+
+def check_same(
+    workdir: Any, old: Mapping[str, Any], config: Config, now: Mapping[str, Any]
+) -> Config:
+    """`check_same_run` with what config.json holds, of a run or a population."""
     before, earlier = old.get("fingerprint"), config_lib.complete(old["config"])
     changed = fingerprint.changes(before, now) if before and storage.has_checkpoint(workdir) else []
     if changed and not config.training.accept_new_data:

@@ -56,7 +56,7 @@ def of_loop(
     Returns:
       Plain values; "hints" are lines on what ails the run, none for a healthy one.
     """
-    plan, first, metrics = loop.plan, loop.first_dispatch, _finite_or_none(logged)
+    plan, first, metrics = loop.plan, loop.first_dispatch, finite_or_none(logged)
     rate = loop.timed_examples / loop.timed_seconds if loop.timed_seconds else None
     return {
         "version": VERSION,
@@ -216,6 +216,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _finite_or_none(metrics: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
+def finite_or_none(metrics: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
+    """The metrics of each split, with None for what JSON has no number for."""
     keep = lambda v: v if math.isfinite(v) else None
     return {split: {k: keep(v) for k, v in of_split.items()} for split, of_split in metrics.items()}

@@ -119,7 +119,16 @@ class Checkpoints:
         Raises:
           WorkdirError: it, or the one before, cannot be written.
         """
-        step, tree = int(state.step), to_tree(state)
+        self.save_tree(int(state.step), to_tree(state), examples_seen, metrics)
+
+    def save_tree(
+        self,
+        step: int,
+        tree: dict[str, Tree],
+        examples_seen: int,
+        metrics: dict[str, float] | None = None,
+    ) -> None:
+        """`save` of a tree of NumPy arrays, as `restore` gives it back."""
         if step in self.manager.all_steps():
             return
         meta = {"version": VERSION, "examples_seen": examples_seen, "checksum": checksum(tree)}

@@ -31,6 +31,7 @@ class Plan(NamedTuple):
       strategy: how the devices share the work; None where they are described elsewhere, as those of
         a pod that is not there.
       learning_rate: a number, or a function of the updates made; None: the optimizer's secret.
+      recipe: what the parts were built of, with nothing unset.
     """
 
     config: Config
@@ -43,6 +44,7 @@ class Plan(NamedTuple):
     engine: str
     strategy: Strategy | None = None
     learning_rate: Any = None
+    recipe: Any = None
 
     @property
     def init(self) -> Callable[[PRNGKey], TrainState]:

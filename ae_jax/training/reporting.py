@@ -24,11 +24,13 @@ class LogPoint(NamedTuple):
       split: "train" (means since the last log point), "validation" or "test" (means
         over the split).
       metrics: plain floats by name.
+      member: of a population; None: a single run.
     """
 
     step: int
     split: str
     metrics: dict[str, float]
+    member: int | None = None
 
 
 Callback = Callable[[LogPoint], None]
@@ -133,6 +135,31 @@ class Reporter:
         text = " ".join(
             f"{name}={value:.4g}" for name, value in metrics.items() if name not in HIDDEN
         )
+        self._tell(step, split, text)
+
+    def log_members(self, step: int, split: str, members: Sequence[dict[str, float]]) -> None:
+        """Stores one log point of each member of a population, and shows their medians.
+
+        Args:
+          step: optimizer steps taken.
+          split: "train", "validation" or "test".
+          members: plain floats by name, of each.
+        """
+        for member, metrics in enumerate(members):
+            self.points.append(LogPoint(step, split, metrics, member))
+            if self.segment is not None:
+                self.segment.write(step, split, {"member": member, **metrics})
+            for callback in self.callbacks:
+                self.attempt(callback, self.points[-1])
+        shown = [name for name in members[0] if name not in HIDDEN]
+        row = lambda name: np.array([metrics.get(name, math.nan) for metrics in members])
+        finite = {name: row(name)[np.isfinite(row(name))] for name in shown}
+        middle = (f"{n}={np.median(row):.4g}" for n, row in finite.items() if len(row))
+        lost = len(members) - len(finite.get("loss", members))
+        self._tell(step, split, " ".join(middle) + (f" ({lost} not finite)" if lost else ""))
+
+    def _tell(self, step: int, split: str, text: str) -> None:
+        """Shows a line of numbers."""
         if self.lines:
             line = f"step {step:>7} {split:<5} {text}"
             self._show(print, line, file=sys.stderr, flush=True)

@@ -42,7 +42,7 @@ def pmap(devices: Sequence[Device], shape: Mapping[str, int | None] | None = Non
     ) -> Program:
         def build(count: int) -> Any:
             return jax.pmap(
-                _traced(name, per_shard),
+                traced(name, per_shard),
                 axis_name=DEVICE_AXIS,
                 in_axes=(0, *(0 if i in split else None for i in range(count))),
                 out_axes=None,  # pyright: ignore[reportArgumentType]
@@ -81,7 +81,7 @@ def shard_map(devices: Sequence[Device], shape: Mapping[str, int | None] | None 
             specs = tuple(own if i in split else same for i in range(count))
             # With check_vma=True gradients of whole parameters would arrive summed over devices.
             mapped = jax.shard_map(
-                _traced(name, one), mesh=mesh, in_specs=specs, out_specs=same, check_vma=False
+                traced(name, one), mesh=mesh, in_specs=specs, out_specs=same, check_vma=False
             )
             return jax.jit(mapped, donate_argnums=donate)
 
@@ -148,7 +148,7 @@ def fsdp(
             args = tuple(joined(i, a) for i, a in enumerate(args))
             return jax.tree.map(by_rule, per_shard(jnp.uint32(0), *args))
 
-        build = lambda count: jax.jit(_traced(name, all_at_once), donate_argnums=donate)
+        build = lambda count: jax.jit(traced(name, all_at_once), donate_argnums=donate)
         return Program(build, options=compiler_options(devices))
 
     whole = lambda tree: jax.tree.map(gathered, tree)
@@ -159,13 +159,15 @@ def fsdp(
 STRATEGIES = {"pmap": pmap, "shard_map": shard_map, "fsdp": fsdp}
 
 
-def _traced(name: str, function: Callable) -> Callable:
-    def traced(*args):
+def traced(name: str, function: Callable) -> Callable:
+    """The function under another name, as profiles show it, whose traces `counts` counts."""
+
+    def counted(*args):
         counts[f"trace {name}"] += 1
         return function(*args)
 
-    traced.__name__ = name  # as profiles show it
-    return traced
+    counted.__name__ = name
+    return counted
 
 
 def collectives(size: int) -> Collectives:

@@ -1,0 +1,63 @@
+"""A member of a population as the workdir of an ordinary run."""
+
+import dataclasses
+from typing import Any
+
+import jax
+
+from ae_jax import _workdir as storage
+from ae_jax import config as config_lib
+from ae_jax.errors import WorkdirError
+from ae_jax.runs import lock
+from ae_jax.runs.run import Run
+from ae_jax.training.checkpoint import Checkpoints
+from ae_jax.training.parallel import strategies as parallel
+
+SHARED = ("version", "spec", "num_train", "display_range", "fingerprint")
+"""What config.json of a member holds as that of the population does."""
+
+
+def export(population: Any, number: int, workdir: Any) -> Run:
+    """Writes config, checkpoint, metrics and summary of a member; see `Population.export`.
+
+    Args:
+      population: the Population.
+      number: of the member.
+      workdir: new or empty.
+    """
+    path = storage.open_workdir(workdir)
+    with lock.held(path, lambda text: None):
+        if (path / storage.CONFIG).exists():
+            raise WorkdirError(f"'{path}' already holds a run: export to another folder")
+        state, config = population.state(number), population.configs[number]
+        stored = {name: population.stored[name] for name in SHARED if name in population.stored}
+        if "fingerprint" not in stored:
+            stored["fingerprint"] = None
+        seen = int(state.step) * config.training.batch_size
+        with Checkpoints(path) as checkpoints:
+            host = parallel.fetch(state)
+            checkpoints.save(host._replace(root=jax.random.wrap_key_data(host.root)), seen)
+            checkpoints.wait()
+        segment = storage.MetricsSegment(path, 0)
+        for point in _points(population, number):
+            values = {k: v for k, v in point.items() if k not in ("step", "split", "member")}
+            segment.write(point["step"], point["split"], values)
+        segment.close()
+        run = population.member(number)
+        summary = dict(run.summary) | {"examples_seen": seen, "examples_per_second": None}
+        storage.write_json(path / storage.SUMMARY, summary)
+        # Last, since a folder with a config is a run: one cut short is none.
+        stored |= {"config": config_lib.to_plain(config)}
+        storage.write_json(path / storage.CONFIG, stored)
+    return dataclasses.replace(run, summary=summary, workdir=path)
+
+
+def _points(population: Any, number: int) -> list[dict[str, Any]]:
+    """The log points of a member; of a population in memory, its last ones."""
+    if population.workdir is not None:
+        points = storage.read_metrics(population.workdir)
+        return [point for point in points if point["member"] == number]
+    if not population.table:
+        return []
+    step, row = population.summary["steps"], population.table[number]
+    return [{"step": step, "split": split, **own} for split, own in row["metrics"].items()]

@@ -1,0 +1,189 @@
+"""`fit_population`: many runs of one recipe in one program."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Unpack
+
+import optax
+
+from ae_jax import config as config_lib
+from ae_jax.checks import require_positive_ints
+from ae_jax.config.sections import Config, ConfigLike, TrainingOptions
+from ae_jax.data.dataset import of_section
+from ae_jax.errors import ConfigError
+from ae_jax.population import groups as groups_lib
+from ae_jax.population.members import Vary, members_of
+from ae_jax.population.memory import budget_of
+from ae_jax.population.population import Population
+from ae_jax.precision import compiled_in_float32
+from ae_jax.recipes.recipe import Recipe
+from ae_jax.runs.fit import described
+from ae_jax.training.parallel import processes
+
+
+@compiled_in_float32()
+def fit_population(
+    model: Any,
+    data: Any,
+    *,
+    vary: Vary,
+    how: str = "grid",
+    test: Any = None,
+    steps: int = 5000,
+    batch_size: int = 128,
+    optimizer: optax.GradientTransformation | Mapping[str, Any] | None = None,
+    workdir: Any = None,
+    seed: int = 0,
+    preprocessing: Any = None,
+    resident_mib: int = 1024,
+    devices: int | None = None,
+    form: str = "vmap",
+    memory_mib: int | None = None,
+    callbacks: Sequence[Callable[..., None]] = (),
+    progress: bool = True,
+    **training: Unpack[TrainingOptions],
+) -> Population:
+    """Trains many autoencoders that differ in numbers of their config, in one program.
+
+    Member i is what `fit` would train on one device with its values and seed: state, step,
+    evaluation and checkpoint are those of a single run under `vmap`. Members are spread over the
+    devices; data lie there once. A number of the objective, the likelihood, the corruption, the
+    optimizer or a player is an argument of the program; a value that changes shapes or is no number
+    (a latent size, an activation) splits the members into groups, each with a program of its own,
+    which take turns. A member whose updates are no longer finite stays at its last good step and is
+    reported as diverged; the others do not notice.
+
+    Args:
+      model: see `fit`.
+      data: see `fit`; small enough to lie on the devices.
+      vary: the values of each field by the dotted path that `--config.…` takes, e.g.
+        `{"training.seed": range(4), "objective.kl.weight": [0.5, 1, 2]}`; or a list of members, a
+        mapping each, such as `ae.population.random` draws.
+      how: "grid", every combination, or "list", the first values together, then the second ones.
+      test: see `fit`.
+      steps: optimizer steps of each member.
+      batch_size: of each member.
+      optimizer: see `fit`; as a section, so that its numbers can vary.
+      workdir: where everything is kept; the same call again resumes. None keeps nothing.
+      seed: of members whose seed does not vary.
+      preprocessing: see `fit`.
+      resident_mib: budget of the data, in MiB.
+      devices: how many to spread members over; None: all.
+      form: how members of one device are computed: "vmap", side by side, or "map", in turn.
+      memory_mib: what each device may use, in MiB; None: what it has. Members that do not fit
+        together take turns.
+      callbacks: each called with a `LogPoint(step, split, metrics, member)` at every log point.
+      progress: whether to show the population on the terminal.
+      **training: see `fit`; members share cadences and steps.
+
+    Returns:
+      A Population.
+
+    Raises:
+      UnknownNameError: a field to vary does not exist; the nearest is named.
+      ConfigError: no members, two equal ones, a field that cannot vary, or what `fit` raises of one
+        of them, which is named.
+      NonFiniteError: every member has diverged.
+      Preempted: SIGTERM arrived; everything is saved and the same call resumes it.
+
+    Example:
+      >>> import ae_jax as ae, numpy as np
+      >>> x = np.random.default_rng(0).random((256, 8)).astype(np.float32)
+      >>> vary = {"objective.kl.weight": [0.5, 1.0, 2.0]}
+      >>> options = {"steps": 20, "batch_size": 32, "progress": False}
+      >>> population = ae.fit_population(ae.recipes.vae(latent_dim=2), x, vary=vary, **options)
+      >>> len(population), population.member(2).encode(x).shape
+      (3, (256, 2))
+    """
+    recipe, dataset, config, custom = described(
+        model,
+        data,
+        test=test,
+        data_options={"engine": "resident", "resident_mib": resident_mib},
+        preprocessing=preprocessing,
+        optimizer=optimizer,
+        training={"steps": steps, "batch_size": batch_size, "seed": seed, **training},
+        parallel={"devices": devices},
+    )
+    config = config_lib.complete(config)
+    shown = (callbacks, progress)
+    return _fit(config, recipe, dataset, custom, vary, how, workdir, form, memory_mib, *shown)
+
+
+@compiled_in_float32()
+def fit_population_config(
+    config: ConfigLike,
+    workdir: Any = None,
+    *,
+    vary: Vary,
+    how: str = "grid",
+    form: str = "vmap",
+    memory_mib: int | None = None,
+    callbacks: Sequence[Callable[..., None]] = (),
+    progress: bool = True,
+) -> Population:
+    """Trains a population around what a config describes, as `ae-jax sweep` does.
+
+    Args:
+      config: nested mappings; see `ae_jax.config`.
+      workdir: see `fit_population`, as for all that follow.
+      vary: values by dotted path.
+      how: "grid" or "list".
+      form: "vmap" or "map".
+      memory_mib: budget of each device.
+      callbacks: called at every log point.
+      progress: whether to show it.
+
+    Returns:
+      A Population.
+
+    Raises:
+      What `fit_population` raises.
+    """
+    config = config_lib.complete(config)
+    recipe, dataset = Recipe.from_config(config), of_section(config.data)
+    shown = (callbacks, progress)
+    return _fit(config, recipe, dataset, None, vary, how, workdir, form, memory_mib, *shown)
+
+
+def _fit(
+    config: Config,
+    recipe: Recipe,
+    dataset: Any,
+    custom: Any,
+    vary: Vary,
+    how: str,
+    workdir: Any,
+    form: str,
+    memory_mib: int | None,
+    callbacks: Sequence[Callable[..., None]],
+    progress: bool,
+) -> Population:
+    from ae_jax.population.start import PopulationStart  # files and checkpoints come with it
+
+    started = time.time()
+    if processes.several():
+        raise ConfigError(
+            "a population is trained by one process, and this is one of several: give each process "
+            "members of its own, in a workdir of its own"
+        )
+    if memory_mib is not None:
+        require_positive_ints(memory_mib=memory_mib)
+    members = members_of(vary, how)
+    found = groups_lib.resolve(config, recipe, dataset, members, custom, progress)
+    devices = config.parallel.devices
+    budget = budget_of(memory_mib, devices)
+    start = PopulationStart(found, custom, form, budget, workdir, callbacks, progress, started)
+    states, summary, table = start.train()
+    return Population(
+        found.members,
+        found.configs,
+        table,
+        [group.numbers for group in found.groups],
+        [state for state, _ in states],
+        [values for _, values in states],
+        found.base.recipe,
+        start.stored,
+        summary,
+        start.workdir,
+    )

@@ -1,0 +1,182 @@
+"""The loop around a population's programs: the single run's, of many members in step."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+
+from ae_jax.population.groups import Group
+from ae_jax.population.stack import Stack, position
+from ae_jax.training import optimizer as optimizers
+from ae_jax.training.loop import Progress, next_length
+from ae_jax.training.parallel import strategies as parallel
+from ae_jax.training.parallel.members import Members
+from ae_jax.training.plan import Plan
+from ae_jax.training.reporting import Reporter, means
+
+Metrics = dict[str, list[dict[str, float]]]
+"""By split, those of each member."""
+
+
+class PopulationLoop:
+    """One start of a population, from its states to the configured number of steps.
+
+    It offers what `ae_jax.training.loop.train` asks of a loop.
+    """
+
+    def __init__(
+        self,
+        base: Plan,
+        groups: Sequence[Group],
+        stacks: Sequence[tuple[int, Stack]],
+        data: Mapping[str, Any],
+        members: Members,
+        reporter: Reporter,
+        step: int,
+        counted: Any = None,
+    ):
+        """Begins.
+
+        Args:
+          base: the plan that members change.
+          groups: of the members.
+          stacks: of each group, with the group's number.
+          data: records of each split, on the devices.
+          members: where they lie.
+          reporter: of this start.
+          step: where it begins.
+          counted: traces before its programs were made; None: those until now.
+        """
+        self.base, self.training, self.groups = base, base.config.training, groups
+        self.stacks, self.data, self.members, self.reporter = stacks, data, members, reporter
+        self.step = self.first_step = self.window_start = step
+        self.cadences = {
+            "log": self.training.log_every,
+            "eval": self.training.eval_every,
+            "checkpoint": self.training.checkpoint_every,
+        }
+        self.num_train = len(base.dataset.train)
+        self.fresh, self.length = True, 1
+        self.timed_examples, self.timed_seconds = 0, 0.0
+        self.first_dispatch: float | None = None
+        self.count = sum(len(group.numbers) for group in groups)
+        self.by_member: Metrics = {}
+        self.diverged: dict[int, int] = {}
+        self.counted = parallel.counts.copy() if counted is None else counted
+        self.chosen_by = "validation" if "validation" in data else "test"
+        self.metrics: dict[str, dict[str, float]] = {}
+
+    @property
+    def evaluators(self) -> list[str]:
+        """The held-out splits."""
+        return [name for name in self.data if name != "train"]
+
+    @property
+    def state(self) -> list[Any]:
+        """The state of each stack."""
+        return [stack.state for _, stack in self.stacks]
+
+    @property
+    def examples_seen(self) -> int:
+        """Examples that a member of the base config has been trained on."""
+        return self.step * self.training.batch_size
+
+    @property
+    def finished(self) -> bool:
+        """Whether the configured number of steps is done."""
+        return self.step >= self.training.steps
+
+    def due(self, cadence: str) -> bool:
+        """Whether the current step ends a period of `training.CADENCE_every`, or the run."""
+        return self.step % self.cadences[cadence] == 0 or self.finished
+
+    def next_stop(self) -> int:
+        """The first step at which something besides training happens."""
+        stops = [(self.step // every + 1) * every for every in self.cadences.values()]
+        return min(*stops, self.training.steps)
+
+    def dispatch(self) -> None:
+        """Runs as many steps as fit before the next stop, of every member."""
+        steps = min(self.length, self.next_stop() - self.step)
+        began, examples = time.perf_counter(), 0
+        with jax.transfer_guard_host_to_device("disallow"):
+            for group, stack in self.stacks:
+                size = self.groups[group].plan.config.training.batch_size
+                where = position(self.step, size, self.num_train, steps, self.fresh)
+                stack.advance(self.data["train"], self.members.place(where))
+                examples += steps * size * len(stack.numbers)
+            jax.block_until_ready([stack.totals for _, stack in self.stacks])
+        seconds = time.perf_counter() - began
+        self.step += steps
+        self.fresh = False
+        if self.first_dispatch is None:
+            self.first_dispatch = time.time()
+        else:
+            self.timed_examples += examples
+            self.timed_seconds += seconds
+            limit = self.training.steps_per_dispatch
+            self.length = next_length(self.length, steps, seconds, limit)
+        self.reporter.advance(self.step)
+
+    def log(self) -> None:
+        """Fetches and reports each member's means since the last log point."""
+        rows: list[dict[str, float]] = [{} for _ in range(self.count)]
+        for group, stack in self.stacks:
+            counters = stack.state.skipped, stack.state.skipped_in_a_row
+            totals, (skipped, in_a_row) = parallel.fetch((stack.totals, counters))
+            for i, number in enumerate(stack.numbers):
+                own = {name: total[i] for name, total in totals.items()}
+                rows[number] = means(own, self.step - self.window_start, None)
+                rows[number] |= self._learning_rate(group, number, self.step - int(skipped[i]))
+                self._judge(number, int(in_a_row[i]))
+        self.window_start, self.fresh = self.step, True
+        self._report("train", rows)
+
+    def _judge(self, number: int, in_a_row: int) -> None:
+        """Notes a member whose updates no longer move it, as a single run would stop then."""
+        if in_a_row >= self.training.max_skipped_in_a_row:
+            self.diverged.setdefault(number, self.step - in_a_row)
+        else:
+            self.diverged.pop(number, None)
+
+    def _learning_rate(self, group: int, number: int, updates: int) -> dict[str, float]:
+        found = self.groups[group]
+        if found.plan.learning_rate is None:
+            return {}
+        config = found.configs[found.numbers.index(number)]
+        rate = optimizers.rate_of(
+            config.optimizer, config.training.steps, config.training.batch_size
+        )
+        return {"learning_rate": optimizers.rate_at(rate, max(0, updates - 1))}
+
+    def evaluate(self) -> None:
+        """Evaluates every member on every held-out split."""
+        for name in self.evaluators:
+            rows: list[dict[str, float]] = [{} for _ in range(self.count)]
+            for _, stack in self.stacks:
+                found = stack.evaluate(self.data[name])
+                for number, metrics in zip(stack.numbers, found, strict=True):
+                    rows[number] = metrics
+            self._report(name, rows)
+
+    def _report(self, split: str, rows: list[dict[str, float]]) -> None:
+        self.by_member[split] = rows
+        self.reporter.log_members(self.step, split, rows)
+        self.metrics[split] = {}
+
+    def progress(self) -> Progress:
+        """What has been measured so far, with the states fetched."""
+        rate = self.timed_examples / self.timed_seconds if self.timed_seconds else None
+        return Progress(parallel.fetch(self.state), self.metrics, rate, self.first_dispatch)  # pyright: ignore
+
+    def traces(self) -> dict[str, int]:
+        """How often each compiled program was traced since this start."""
+        new = parallel.counts - self.counted
+        return {name.removeprefix("trace "): n for name, n in new.items() if "trace" in name}
+
+    def lost(self, number: int) -> bool:
+        """Whether a member has diverged: its updates or its metrics are no longer finite."""
+        rows = [rows[number] for rows in self.by_member.values() if rows[number]]
+        return number in self.diverged or any(not math.isfinite(row["loss"]) for row in rows)

@@ -1,0 +1,29 @@
+"""How much memory a device has for a population."""
+
+import os
+from typing import Any
+
+import jax
+
+SHARE = 0.9
+"""Of what is there, how much a population may take: the compiler's estimate is not exact."""
+
+
+def budget_of(memory_mib: int | None, devices: int | None) -> int | None:
+    """Bytes of each device; None: unknown.
+
+    Args:
+      memory_mib: given, in MiB; None: what the device says, or of a CPU a share of the machine's.
+      devices: how many are used; None: all.
+    """
+    if memory_mib is not None:
+        return memory_mib * 2**20
+    device = jax.devices()[0]
+    known: Any = device.memory_stats() or {}
+    if "bytes_limit" in known:
+        return int(SHARE * known["bytes_limit"])
+    try:
+        machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return int(SHARE * machine) // (devices or jax.device_count())

@@ -1,0 +1,231 @@
+"""A trained population: its members as ordinary runs, their table, and the best of them."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+from etils import epath
+
+from ae_jax import config as config_lib
+from ae_jax.checks import require_whole
+from ae_jax.config.sections import Config
+from ae_jax.data.preprocessing import build as build_preprocessing
+from ae_jax.errors import CheckpointError, ConfigError, nearest
+from ae_jax.population.members import Member
+from ae_jax.population.programs import Values
+from ae_jax.population.traced import recipe_with
+from ae_jax.precision import compiled_in_float32, with_compute_dtype
+from ae_jax.recipes.recipe import Recipe, as_recipe
+from ae_jax.runs.run import Run
+from ae_jax.training.state import TrainState
+from ae_jax.types import spec_from_dict
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Population:
+    """What `fit_population` and `load_population` return.
+
+    Attributes:
+      members: the values of each by dotted path of the config, in order of their numbers.
+      configs: of each, complete.
+      table: of each `{"member", "values", "status", "metrics"}`, as members.json holds it; status
+        is "trained" or "diverged", whose parameters are those of its last good step; empty before
+        the first start has ended.
+      groups: of those that one program trains, their numbers in the population.
+      states: of each group, the TrainState with members first, `[members, …]`, NumPy.
+      values: of each group, the numbers that its program takes, `[members]` by dotted path.
+      recipe: what members are built of.
+      stored: the contents of config.json.
+      summary: the contents of summary.json.
+      workdir: where it is kept, an `etils.epath.Path`; None: nowhere.
+    """
+
+    members: Sequence[Member]
+    configs: Sequence[Config]
+    table: Sequence[Mapping[str, Any]]
+    groups: Sequence[Sequence[int]]
+    states: Sequence[TrainState]
+    values: Sequence[Values]
+    recipe: Recipe
+    stored: Mapping[str, Any]
+    summary: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    workdir: Any = None
+
+    def __len__(self) -> int:
+        """How many members there are."""
+        return len(self.members)
+
+    def state(self, number: int) -> TrainState:
+        """The TrainState of a member, NumPy, as it would be alone."""
+        self._require(number)
+        group = next(i for i, numbers in enumerate(self.groups) if number in numbers)
+        row = list(self.groups[group]).index(number)
+        return jax.tree.map(lambda leaf: leaf[row], self.states[group])
+
+    @compiled_in_float32()
+    def member(self, number: int) -> Run:
+        """A member as an ordinary run.
+
+        Args:
+          number: from 0, its place in `members`.
+
+        Returns:
+          A Run.
+
+        Raises:
+          ConfigError: there is no such member.
+        """
+        state, config = self.state(number), self.configs[number]
+        recipe = recipe_with(self.recipe, config, set(self.members[number]))
+        spec = spec_from_dict(dict(self.stored["spec"]))
+        model, objective = recipe.build(spec)
+        summary = dict(self.summary)
+        if self.table:
+            summary |= {"metrics": self.table[number]["metrics"]}
+        return Run(
+            with_compute_dtype(model, config.training.compute_dtype, spec),
+            objective if objective.terms else None,
+            state.evaluated,
+            config,
+            build_preprocessing(config.data.preprocessing),
+            spec,
+            tuple(self.stored["spec"]["data_shape"]),
+            self.stored["num_train"],
+            tuple(self.stored["display_range"]),
+            summary,
+        )
+
+    def best(self, metric: str = "loss", split: str | None = None, largest: bool = False) -> int:
+        """The number of the member with the best last value of a metric.
+
+        Args:
+          metric: a name in the table's metrics.
+          split: "train", "validation" or "test"; None: validation, where there is one, else test.
+          largest: whether large values are good.
+
+        Returns:
+          Its number. Members that have diverged are passed over.
+
+        Raises:
+          ConfigError: no member has such a metric, or none has a finite one.
+
+        Example:
+          >>> import ae_jax as ae
+          >>> vary = {"optimizer.learning_rate": [1e-6, 1e-3]}
+          >>> options = {"steps": 20, "progress": False}
+          >>> population = ae.fit_population(ae.recipes.vae(2), "digits", vary=vary, **options)
+          >>> population.best()
+          1
+        """
+        splits = sorted(self.table[0]["metrics"]) if self.table else []
+        if split is None:
+            split = "validation" if "validation" in splits else "test"
+        if split not in splits:
+            raise ConfigError(f"there is no split '{split}'{nearest(split, splits)}")
+        names = sorted(self.table[0]["metrics"][split])
+        if not any(metric in row["metrics"][split] for row in self.table):
+            raise ConfigError(f"no metric is called '{metric}'{nearest(metric, names)}")
+        scores = {}
+        for row in self.table:
+            value = row["metrics"][split].get(metric)
+            if row["status"] != "diverged" and value is not None and math.isfinite(value):
+                scores[row["member"]] = -value if largest else value
+        if not scores:
+            raise ConfigError(f"no member has a finite '{metric}' of the split '{split}'")
+        return min(scores, key=lambda number: scores[number])
+
+    def export(self, number: int, workdir: Any) -> Run:
+        """Writes a member as the workdir of an ordinary run, which every command accepts.
+
+        Args:
+          number: from 0.
+          workdir: an empty or new folder; training goes on there as if it had begun alone.
+
+        Returns:
+          The Run.
+
+        Raises:
+          ConfigError: there is no such member.
+          WorkdirError: the folder holds a run, or cannot be written.
+        """
+        from ae_jax.population.export import export
+
+        self._require(number)
+        return export(self, number, workdir)
+
+    def describe(self, split: str | None = None) -> str:
+        """A table of the members: number, values, status, and the metrics of a split.
+
+        Args:
+          split: None: validation, where there is one, else test, else train.
+        """
+        if not self.table:
+            return "no member has been evaluated"
+        known = self.table[0]["metrics"]
+        order = ("validation", "test", "train") if split is None else (split,)
+        split = next((name for name in order if name in known), None)
+        names = [] if split is None else [n for n in known[split] if n != "grad_norm"][:6]
+        rows = [("member", *self.members[0], "status", *names)]
+        text = lambda value: f"{value:.6g}" if isinstance(value, float) else str(value)
+        for row in self.table:
+            metrics = row["metrics"].get(split, {})
+            shown = (text(metrics.get(name)) for name in names)
+            values = map(text, row["values"].values())
+            rows.append((str(row["member"]), *values, row["status"], *shown))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+    def _require(self, number: int) -> None:
+        require_whole(number=number)
+        if number >= len(self):
+            raise ConfigError(f"there is no member {number}: there are {len(self)}, from 0")
+
+
+@compiled_in_float32()
+def load_population(workdir: Any, model: Any = None) -> Population:
+    """A population from its workdir, as `fit_population` left it.
+
+    Args:
+      workdir: local or `gs://`.
+      model: the recipe or `(model, objective)` pair, needed only where parts of it were the user's
+        own Python objects.
+
+    Returns:
+      A Population, of the newest readable checkpoint.
+
+    Raises:
+      MissingFileError: there is none.
+      WorkdirError: this is the workdir of a single run.
+      CheckpointError: there is no checkpoint, or none can be read.
+    """
+    from ae_jax import _workdir as storage
+    from ae_jax.population.saved import states_of
+    from ae_jax.runs import summary
+    from ae_jax.training.checkpoint import Checkpoints
+
+    path = epath.Path(workdir).expanduser()
+    stored = storage.read_config(storage.existing_workdir(path), population=True)
+    config = config_lib.complete(stored["config"])
+    given = Recipe.from_config(config, need_objective=False) if model is None else as_recipe(model)
+    with Checkpoints(path, read_only=True) as checkpoints:
+        restored = checkpoints.restore()
+    if restored is None:
+        raise CheckpointError(f"'{path}' holds no finished checkpoint yet")
+    groups = states_of(restored.tree, stored)
+    file = path / storage.TABLE
+    table = storage.read_json(file) if file.exists() else []
+    configs = [config_lib.replaced(config, member) for member in stored["members"]]
+    return Population(
+        stored["members"],
+        configs,
+        table,
+        [group["members"] for group in stored["groups"]],
+        [state for state, _ in groups],
+        [values for _, values in groups],
+        given.fill(spec_from_dict(dict(stored["spec"]))),
+        stored,
+        summary.read(path),
+        path,
+    )

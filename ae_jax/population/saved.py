@@ -1,0 +1,72 @@
+"""A population as its checkpoint holds it: of each group a run's tree, members first."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from ae_jax.population.programs import Values, weak
+from ae_jax.training.checkpoint import from_tree, to_tree
+from ae_jax.training.state import TrainState
+from ae_jax.types import Variables
+
+GroupState = tuple[TrainState, Values]
+"""Of one group: states `[members, …]` and the numbers its program takes, `[members]`."""
+
+
+def tree_of(groups: Sequence[GroupState]) -> dict[str, Any]:
+    """The checkpoint's tree: `groupN/state/…` as a run's, and `groupN/values/K`.
+
+    Args:
+      groups: NumPy.
+    """
+    number = lambda values: {f"{i:06d}": np.asarray(v) for i, v in enumerate(values.values())}
+    return {
+        f"group{n}": {"state": to_tree(state), "values": number(values)}
+        for n, (state, values) in enumerate(groups)
+    }
+
+
+def values_of(tree: Mapping[str, Any], paths: Sequence[str]) -> Values:
+    """The numbers of a group by dotted path."""
+    kept = [tree["values"][f"{i:06d}"] for i in range(len(paths))]
+    return dict(zip(paths, map(weak, kept), strict=True))
+
+
+def restored(tree: Mapping[str, Any], paths: Sequence[str], like: TrainState) -> GroupState:
+    """A group from its part of the tree.
+
+    Args:
+      tree: of the group.
+      paths: of its numbers.
+      like: of arrays or shapes.
+
+    Raises:
+      CheckpointError: it is of another model or optimizer.
+    """
+    return from_tree(tree["state"], like), values_of(tree, paths)
+
+
+def states_of(tree: Mapping[str, Any], stored: Mapping[str, Any]) -> list[GroupState]:
+    """All groups from a checkpoint alone, with optimizer states as numbered leaves.
+
+    Args:
+      tree: of the checkpoint.
+      stored: the contents of config.json.
+    """
+    groups = []
+    for number, group in enumerate(stored["groups"]):
+        own = tree[f"group{number}"]
+        flat = own["state"]
+        state = TrainState(
+            variables=Variables(flat["params"], flat["state"]),
+            optimizer=flat["optimizer"],
+            average=flat["average"],
+            root=jax.random.wrap_key_data(flat["root"]),
+            step=flat["step"],
+            skipped=flat["skipped"],
+            skipped_in_a_row=flat["skipped_in_a_row"],
+        )
+        groups.append((state, values_of(own, group["values"])))
+    return groups

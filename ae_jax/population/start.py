@@ -1,0 +1,240 @@
+"""One start of a population in its workdir: resume, train, checkpoints, table, summary."""
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from ae_jax import config as config_lib
+from ae_jax.config.sections import VERSION
+from ae_jax.data.spec import display_range
+from ae_jax.errors import ConfigError, NonFiniteError, Preempted, WorkdirError
+from ae_jax.population.begin import first_state
+from ae_jax.population.groups import Group, Resolved
+from ae_jax.population.loop import PopulationLoop
+from ae_jax.population.programs import bodies, stacked_values
+from ae_jax.population.results import summary_of, table_rows
+from ae_jax.population.stack import Stack, group_stacks, nbytes, place_data
+from ae_jax.runs.fingerprint import fingerprint
+from ae_jax.runs.history import Starts
+from ae_jax.training import terminal
+from ae_jax.training.loop import train
+from ae_jax.training.parallel import members as members_lib
+from ae_jax.training.parallel import strategies as parallel
+from ae_jax.training.reporting import Reporter
+from ae_jax.types import spec_to_dict
+
+
+def stored(found: Resolved, form: str, with_fingerprint: bool) -> dict[str, Any]:
+    """What config.json holds of a population."""
+    train = found.base.dataset.train
+    spec = {**spec_to_dict(found.base.spec), "data_shape": list(train.spec.x.shape)}
+    marks = {"fingerprint": fingerprint(found.base.dataset)} if with_fingerprint else {}
+    return {
+        "version": VERSION,
+        "config": config_lib.to_plain(found.base.config),
+        "members": found.members,
+        "groups": [{"members": g.numbers, "values": g.traced} for g in found.groups],
+        "form": form,
+        "spec": spec,
+        "num_train": len(train),
+        "display_range": list(display_range(found.base.dataset)),
+        **marks,
+    }
+
+
+class PopulationStart:
+    """Everything around one call of `fit_population`."""
+
+    def __init__(
+        self,
+        found: Resolved,
+        optimizer: Any,
+        form: str,
+        budget: int | None,
+        workdir: Any,
+        callbacks: Sequence[Callable[..., None]],
+        progress: bool,
+        started: float,
+    ):
+        """Holds what is to be trained; arguments as those of `fit_population`."""
+        self.found, self.optimizer, self.form, self.budget = found, optimizer, form, budget
+        self.given: Any = workdir
+        self.workdir: Any = None
+        self.callbacks, self.progress, self.started = callbacks, progress, started
+        self.stored = stored(found, form, workdir is not None)
+        self.training = found.base.config.training
+
+    def train(self) -> tuple[list[Any], dict[str, Any], list[dict[str, Any]]]:
+        """Trains from wherever the workdir stands to the configured number of steps.
+
+        Returns:
+          The states at the end, NumPy, the summary and the table.
+        """
+        with contextlib.ExitStack() as stack:
+            checkpoints = self._open(stack)
+            restored = None if checkpoints is None else checkpoints.restore()
+            states = [self._state(n, group, restored) for n, group in enumerate(self.found.groups)]
+            step = int(states[0][0].step[0])
+            if self.workdir is not None and (ended := self._ended(step)) is not None:
+                self._say(f"already finished at step {step:,}; raise training.steps to go on")
+                return states, *ended
+            return self._train(states, step, checkpoints)
+
+    def _open(self, stack: contextlib.ExitStack) -> Any:
+        if self.given is None:
+            return None
+        from ae_jax import _workdir as storage
+        from ae_jax.runs import lock, resuming
+        from ae_jax.training.checkpoint import Checkpoints
+
+        self.workdir = storage.open_workdir(self.given)
+        stack.enter_context(lock.held(self.workdir, self._say))
+        if (self.workdir / storage.CONFIG).exists():
+            old = storage.read_config(self.workdir, population=True)
+            marks = self.stored["fingerprint"]
+            resuming.check_same(self.workdir, old, self.found.base.config, marks)
+            now = json.loads(json.dumps(self.found.members))
+            if old["members"] != now or old["form"] != self.form:
+                raise WorkdirError(
+                    f"'{self.workdir}' holds a population of {len(old['members'])} other members, "
+                    f"form {old['form']!r}: take another workdir, or the same values in the same "
+                    "order"
+                )
+        return stack.enter_context(Checkpoints(self.workdir, self.training.keep_checkpoints))
+
+    def _state(self, number: int, group: Group, restored: Any) -> Any:
+        values = stacked_values(group.traced, group.configs)
+        if restored is None:
+            return first_state(group, values, self.optimizer, self._say), values
+        from ae_jax.population import saved
+
+        init = bodies(group.plan, self.optimizer).init
+        keys = jax.random.split(jax.random.key(0), len(group.numbers))
+        like = jax.eval_shape(jax.vmap(init), values, keys)
+        return saved.restored(restored.tree[f"group{number}"], group.traced, like)
+
+    def _ended(self, step: int) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
+        """Summary and table, if nothing is left to do."""
+        from ae_jax import _workdir as storage
+        from ae_jax.runs import summary
+
+        if step < self.training.steps or not (self.workdir / storage.TABLE).exists():
+            return None
+        before = summary.read(self.workdir)
+        done = before.get("status") == "finished" and before["steps"] >= step
+        return (before, storage.read_json(self.workdir / storage.TABLE)) if done else None
+
+    def _train(
+        self, states: list[Any], step: int, checkpoints: Any
+    ) -> tuple[list[Any], dict[str, Any], list[dict[str, Any]]]:
+        starts = Starts(self.workdir, step)
+        if self.workdir is not None:
+            from ae_jax import _workdir as storage
+
+            storage.write_json(self.workdir / storage.CONFIG, self.stored)
+        if step:
+            self._say(f"resuming at step {step:,}")
+        counted = parallel.counts.copy()
+        members = members_lib.over(self._devices(), self.form)
+        data = place_data(self.found.base, members)
+        stacks = self._stacks(states, data, members)
+        status = "failed"
+        reporting = (self.workdir, step, self.training.steps, self.callbacks, self.progress)
+        with Reporter(*reporting) as reporter:
+            loop: Any = PopulationLoop(
+                self.found.base, self.found.groups, stacks, data, members, reporter, step, counted
+            )
+            try:
+                train(loop, self._saver(loop, checkpoints, starts))
+                status = "finished"
+            except (Preempted, KeyboardInterrupt):
+                status = "preempted"
+                raise
+            finally:
+                summary, table = self._close(loop, status, starts, checkpoints)
+        if len(loop.diverged) == loop.count:
+            raise NonFiniteError("every member has diverged: try lower learning rates")
+        return self._groups(loop), summary, table
+
+    def _devices(self) -> list[Any]:
+        present, wanted = jax.devices(), self.found.base.config.parallel.devices
+        if wanted is not None and wanted > len(present):
+            raise ConfigError(f"parallel.devices is {wanted}, but this machine has {len(present)}")
+        return list(present[:wanted])
+
+    def _stacks(self, states: Sequence[Any], data: Any, members: Any) -> list[tuple[int, Stack]]:
+        """The members as they take turns on the devices, with the numbers of their groups."""
+        resident = sum(nbytes(state) for state, _ in states) // members.devices
+        stacks: list[tuple[int, Stack]] = []
+        for number, (group, state) in enumerate(zip(self.found.groups, states, strict=True)):
+            how = self.optimizer, members, data, self.budget, resident
+            own = group_stacks(group, state[0], state[1], *how)
+            stacks += [(number, stack) for stack in own]
+        self._say_stacks(stacks, members)
+        return stacks
+
+    def _say_stacks(self, stacks: Sequence[tuple[int, Stack]], members: Any) -> None:
+        groups, apart = len(self.found.groups), self.found.apart
+        said = f"{len(self.found.members)} members on {members.devices} device(s)"
+        if groups > 1:
+            said += f", in {groups} programs, one for each value of {', '.join(apart)}"
+        if len(stacks) > groups:
+            said += f", in {len(stacks)} turns, as memory allows"
+        self._say(said)
+
+    def _groups(self, loop: PopulationLoop, fetched: Any = None) -> list[Any]:
+        """The states and numbers of each group, joined and without copies."""
+        fetched = parallel.fetch(loop.state) if fetched is None else fetched
+        joined = []
+        for number in range(len(self.found.groups)):
+            own = [i for i, (group, _) in enumerate(loop.stacks) if group == number]
+            parts = [loop.stacks[i][1].trimmed(fetched[i]) for i in own]
+            rows = [loop.stacks[i][1] for i in own]
+            numbers = [stack.trimmed(parallel.fetch(stack.values)) for stack in rows]
+            join = lambda *leaves: np.concatenate(leaves)
+            joined.append((jax.tree.map(join, *parts), jax.tree.map(join, *numbers)))
+        return joined
+
+    def _saver(self, loop: PopulationLoop, checkpoints: Any, starts: Starts) -> Callable:
+        def save(fetched: Any, examples_seen: int, metrics: Any) -> None:
+            del metrics
+            if checkpoints is not None:
+                from ae_jax.population import saved
+
+                tree = saved.tree_of(self._groups(loop, fetched))
+                checkpoints.save_tree(loop.step, tree, examples_seen)
+            self._note(loop, starts)
+            loop.reporter.flush()
+
+        return save
+
+    def _note(self, loop: PopulationLoop, starts: Starts) -> None:
+        starts.note(loop.step, loop.timed_seconds, time.time() - self.started)
+
+    def _close(
+        self, loop: PopulationLoop, status: str, starts: Starts, checkpoints: Any
+    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        if checkpoints is not None:
+            checkpoints.wait()
+        self._note(loop, starts)
+        table = table_rows(self.found.members, loop)
+        summary = summary_of(loop, status, starts, self.started)
+        if self.workdir is not None:
+            from ae_jax import _workdir as storage
+
+            storage.write_json(self.workdir / storage.SUMMARY, summary)
+            storage.write_json(self.workdir / storage.TABLE, table)
+        rate = summary["examples_per_second"]
+        speed = f"{rate:,.0f} examples/s of all members" if rate else "speed not measured"
+        lost = f", diverged: {summary['diverged']}" if summary["diverged"] else ""
+        self._say(f"{status} at step {loop.step:,} of {self.training.steps:,}: {speed}{lost}")
+        return summary, table
+
+    def _say(self, text: str) -> None:
+        if self.progress:
+            terminal.say(text)
