@@ -118,7 +118,7 @@ def require_part_hidden(what: str, rate: float, patches: int) -> int:
     )
 
 
-def _known(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _known(values: Mapping[str, float]) -> Iterator[tuple[str, float]]:
     """Names and values of those that are not traced."""
     return ((name, value) for name, value in values.items() if not isinstance(value, Tracer))
 

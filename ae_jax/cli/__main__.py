@@ -15,6 +15,7 @@ COMMANDS = {
     "pods": "compiles a config for TPU slices that need not be there",
     "prepare": "makes a TFDS data set ready",
     "queue": "trains a list of configs in one job",
+    "sweep": "trains many runs of a config in one program",
 }
 BAD_USAGE = 2
 

@@ -178,5 +178,6 @@ class PopulationLoop:
 
     def lost(self, number: int) -> bool:
         """Whether a member has diverged: its updates or its metrics are no longer finite."""
-        rows = [rows[number] for rows in self.by_member.values() if rows[number]]
-        return number in self.diverged or any(not math.isfinite(row["loss"]) for row in rows)
+        rows = [rows[number] for rows in self.by_member.values()]
+        losses = [row[name] for row in rows for name in row if name.rpartition("/")[2] == "loss"]
+        return number in self.diverged or not all(map(math.isfinite, losses))

@@ -13,7 +13,7 @@ from ae_jax import config as config_lib
 from ae_jax._registry import plain
 from ae_jax.checks import require_order, require_positive, require_positive_ints, require_seed
 from ae_jax.config.sections import CUSTOM, Config
-from ae_jax.errors import ConfigError, nearest
+from ae_jax.errors import ConfigError, UnknownNameError, nearest
 
 SEED = "training.seed"
 SECTIONS = ("model", "objective", "players", "corruption", "optimizer")
@@ -136,12 +136,24 @@ def _require_varying(base: Config, path: str) -> None:
             f"'{path}' cannot vary: that part came as a Python object, which has no config. Name "
             "it 'package.module:function'"
         )
+    if section in ("model", "corruption", "objective"):
+        _require_known(known, path)
     value = value_at(base, path, missing=0) if rest else known[section]
     if not rest or isinstance(value, Mapping):
         inner = f"{path}.{next(iter(value), '…')}" if isinstance(value, Mapping) else f"{path}.…"
         raise ConfigError(
             f"'{path}' is a section, not a number; vary a field of it, e.g. '{inner}'"
         )
+
+
+def _require_known(known: Any, path: str) -> None:
+    """Refuses an argument that its part, whose node names all of them, does not have."""
+    *sections, field = path.split(".")
+    for name in sections:
+        known = known.get(name) if isinstance(known, Mapping) else None
+    if isinstance(known, Mapping) and sections[1:] and field not in known:
+        where = ".".join(sections)
+        raise UnknownNameError(f"{where} has no field '{field}'{nearest(field, known)}")
 
 
 def _along(known: Any, path: str) -> list[Any]:
