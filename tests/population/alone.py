@@ -40,7 +40,7 @@ def population(recipe, data, members, devices=1, **options):
     return ae.fit_population(recipe, data, vary=members, devices=devices, **options)
 
 
-def alone(recipe, data, member, **options):
+def alone(recipe, data, member, workdir=None, **options):
     """The run of a member's values, on one device, its config told apart from any population."""
     training = {"batch_size": 16, **SIZES} | options
     _, dataset, config, _ = described(
@@ -55,7 +55,7 @@ def alone(recipe, data, member, **options):
     )
     config = ae.config.replaced(config, member)
     quiet = (), False, time.time()
-    return _fit(config, Recipe.from_config(config), dataset, None, None, *quiet)
+    return _fit(config, Recipe.from_config(config), dataset, None, workdir, *quiet)
 
 
 def distance(found, expected):
