@@ -15,6 +15,8 @@ import jax
 import numpy as np
 from jax.extend import core
 
+from ae_jax.benchmarking.program.distinct import Distinct
+
 
 class Flops(NamedTuple):
     """Floating-point operations, over all devices.
@@ -38,7 +40,8 @@ def count(function: Callable[..., Any], *args: Any, platform: str | None = None)
 
     Loops count as often as they turn; one whose number of turns is not in the program (a `while`)
     counts once, so that a loop of training steps counts one step. Of a `cond` the branch with most
-    operations counts. What rematerialisation computes again counts again.
+    operations counts. What is computed twice from the same inputs counts once, as compilers see to;
+    what rematerialisation computes again counts again.
 
     Args:
       function: function of arrays; gradients, jit, vmap, scan, shard_map and pmap inside are all
@@ -62,7 +65,7 @@ def count(function: Callable[..., Any], *args: Any, platform: str | None = None)
 def count_jaxpr(jaxpr: Any, platform: str | None = None) -> Flops:
     """As `count`, of a jaxpr."""
     totals = [0, 0]
-    for equation, times in equations(jaxpr, platform):
+    for equation, times in distinct(jaxpr, platform):
         counted = of_equation(equation)
         totals[0] += times * counted.products
         totals[1] += times * counted.convolutions
@@ -90,17 +93,27 @@ def equations(jaxpr: Any, platform: str | None = None, times: int = 1) -> Iterat
       `(equation, times)`, times over all devices.
     """
     for equation in jaxpr.eqns:
-        name, params = equation.primitive.name, equation.params
-        if name == "cond":
-            branches = _branches(params, platform)
-            costs = [count_jaxpr(branch, platform).total for branch in branches]
-            yield from equations(branches[int(np.argmax(costs))], platform, times)
-            continue
-        inner = [sub for value in params.values() for sub in _jaxprs(value)]
+        inner = _inner(equation, platform)
         if not inner:
             yield equation, times
-        for sub in inner:
-            yield from equations(sub, platform, times * _turns(name, params))
+        for sub, turns in inner:
+            yield from equations(sub, platform, times * turns)
+
+
+def distinct(jaxpr: Any, platform: str | None = None) -> Iterator[tuple[Any, int]]:
+    """As `equations`, without those that compute again what is there; see `count`."""
+    return Distinct(lambda equation: _inner(equation, platform)).equations(jaxpr)
+
+
+def _inner(equation: Any, platform: str | None) -> list[tuple[Any, int]]:
+    """The programs inside an equation, and how often each is computed."""
+    name, params = equation.primitive.name, equation.params
+    if name == "cond":
+        branches = _branches(params, platform)
+        costs = [count_jaxpr(branch, platform).total for branch in branches]
+        return [(branches[int(np.argmax(costs))], 1)]
+    turns = _turns(name, params)
+    return [(sub, turns) for value in params.values() for sub in _jaxprs(value)]
 
 
 def _turns(name: str, params: Mapping[str, Any]) -> int:

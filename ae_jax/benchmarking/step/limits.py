@@ -82,7 +82,7 @@ def operations(jaxpr: Any, platform: str | None) -> list[Operation]:
       `count` counts.
     """
     found: dict[tuple, Operation] = {}
-    for equation, times in flops.equations(jaxpr, platform):
+    for equation, times in flops.distinct(jaxpr, platform):
         each = flops.of_equation(equation).total
         if not each:
             continue

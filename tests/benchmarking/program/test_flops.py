@@ -8,6 +8,7 @@ import pytest
 from jax.sharding import Mesh, PartitionSpec
 
 import ae_jax as ae
+from ae_jax.benchmarking.pods import programs
 from ae_jax.benchmarking.program import flops
 from ae_jax.ops import convolution as _convolution
 
@@ -122,6 +123,29 @@ def test_rematerialisation_counts_what_it_computes_again():
 
     assert flops.count(gradient(body), x, ws).total == 3 * 5 * one
     assert flops.count(gradient(jax.checkpoint(body)), x, ws).total == 4 * 5 * one
+
+
+def test_what_the_same_inputs_give_counts_once():
+    """As the compiler has it; other inputs, other weights, a loop's next turn are not the same."""
+    x, ws, one = struct(8, 16), struct(2, 16, 16), 2 * 8 * 16 * 16
+    product = jax.jit(lambda x, w: jnp.tanh(x @ w))
+    again = lambda x, ws: product(x, ws[0]) + jax.nn.relu(product(x, ws[0]) + x @ ws[0])
+    other = lambda x, ws: product(x, ws[0]) + product(2 * x, ws[0]) + product(x, ws[1])
+    turns = lambda x, ws: jax.lax.map(lambda _: x @ ws[0], jnp.arange(3))
+    for function, number in ((again, 1), (other, 3), (turns, 3)):
+        assert flops.count(function, x, ws).total == number * one
+    for function in (again, other):
+        compiled = jax.jit(function).lower(x, ws).compile().as_text()
+        assert compiled.count(" dot(") == flops.count(function, x, ws).total // one
+
+
+def test_a_critics_verdicts_count_once_though_several_terms_look_at_them():
+    network = ae.networks.mlp((16,))
+    recipe = ae.recipes.gan(4, decoder=network, critic=network)
+    (critic,) = recipe.players
+    bare = recipe._replace(players=(critic._replace(objective=ae.terms.discriminator()),))
+    counted = [programs.model_flops(ae.config.for_recipe(r), 32).total for r in (recipe, bare)]
+    assert counted[0] == counted[1]
 
 
 def test_of_a_choice_the_dearer_branch_counts():
