@@ -11,7 +11,7 @@ from ae_jax.data.source import Records, pieces, readable
 from ae_jax.errors import DataError, PartError, ShapeError
 from ae_jax.evaluation import CodeUse, code_use
 from ae_jax.runs.functions import Functions
-from ae_jax.types import Array, Codes, Variables
+from ae_jax.types import Array, Bottleneck, Codes, Variables
 
 
 def codes_of(run: Any) -> Codes:
@@ -41,10 +41,15 @@ def decoded(
     functions: Functions, variables: Variables, numbers: Array, extras: dict[str, Array]
 ) -> Array:
     """The mean of p(x | z) at the codes that integers stand for, `[n, *event]`."""
-    codes: Any = functions.model.bottleneck.codes
-    own = [jax.tree.map(jnp.asarray, tree.get("bottleneck", {})) for tree in variables]
-    z = jax.vmap(lambda row: codes.latent(*own, row))(numbers)
+    z = latents(functions.model.bottleneck, variables, numbers)
     return functions.decode(variables, z, extras)
+
+
+def latents(bottleneck: Bottleneck, variables: Variables, numbers: Array) -> Array:
+    """The z that integers stand for, `[n, *latent]`."""
+    codes: Any = bottleneck.codes
+    own = [jax.tree.map(jnp.asarray, tree.get("bottleneck", {})) for tree in variables]
+    return jax.vmap(lambda row: codes.latent(*own, row))(numbers)
 
 
 def checked(run: Any, numbers: Any) -> np.ndarray:

@@ -331,7 +331,7 @@ class Run:
         key = keys.stream(keys.root(seed), "sample")
         shared = (self.variables, jax.random.key_data(key))
         if sampler is not None:
-            z = _codes(sampler, num, seed, extras)
+            z = self._codes(sampler, num, seed, extras)
             if not observations:
                 return self.decode(z, extras=extras)
             observe = self.over_examples("observe", self.functions.observe_at, in_units=True)
@@ -374,7 +374,7 @@ class Run:
         """
         require_positive_ints(num=num)
         if sampler is not None:
-            return _codes(sampler, num, seed, extras)
+            return self._codes(sampler, num, seed, extras)
         self._require_prior()
         shared = (self.variables, jax.random.key_data(keys.stream(keys.root(seed), "sample")))
         draw = self.over_examples("sample codes", self.functions.sample_codes)
@@ -604,6 +604,21 @@ class Run:
         section = dataclasses.replace(section, mesh=Mesh(), devices=wanted)
         return parallel.from_config(section, devices)
 
+    def _codes(
+        self, sampler: Any, num: int, seed: int, extras: Mapping[str, Any] | None
+    ) -> np.ndarray:
+        """What a sampler draws, as z: integers stand for the codes that they number."""
+        if not hasattr(sampler, "sample"):
+            raise PartError(
+                "sampler must be what ae.samplers.fit or ae.samplers.load(run, name) returns, got "
+                f"{sampler!r:.200}"
+            )
+        drawn = sampler.sample(num, seed, extras=extras)
+        if not np.issubdtype(drawn.dtype, np.integer):
+            return drawn
+        latents = functools.partial(integers.latents, self.model.bottleneck)
+        return self.over_examples("latents", latents)(self.variables, integers.checked(self, drawn))
+
     def _fields(self, extras: Mapping[str, Any] | None, num: int) -> dict[str, np.ndarray]:
         fields = given.extras(extras, num, "input")
         conditions.require_values(conditions.of_model(self.model), fields, "the input")
@@ -612,12 +627,3 @@ class Run:
 
 def _places(x: np.ndarray) -> np.ndarray:
     return np.arange(len(x), dtype=np.uint32)
-
-
-def _codes(sampler: Any, num: int, seed: int, extras: Mapping[str, Any] | None) -> np.ndarray:
-    if not hasattr(sampler, "sample"):
-        raise PartError(
-            "sampler must be what ae.samplers.fit or ae.samplers.load(run, name) returns, got "
-            f"{sampler!r:.200}"
-        )
-    return sampler.sample(num, seed, extras=extras)

@@ -12,7 +12,7 @@ from ae_jax import keys
 from ae_jax.checks import require_positive_ints
 from ae_jax.errors import ConfigError, DataError, ShapeError
 from ae_jax.precision import compiled_in_float32
-from ae_jax.samplers.sampler import Sampler, drawn, in_blocks, scored
+from ae_jax.samplers.sampler import Sampler, drawn, in_blocks, scored, whole_numbers
 from ae_jax.types import Shape, Tree
 
 
@@ -28,6 +28,7 @@ class Fitted:
       condition: the entry of `extras` that it depends on; None: on nothing.
       classes: the labels it knows, whole numbers in order; one where there is no condition.
       codes: how many it was fitted on.
+      size: of integers, how many there are; None: codes are vectors.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Fitted:
     condition: str | None
     classes: tuple[int, ...]
     codes: int
+    size: int | None = None
 
     @compiled_in_float32()
     def sample(
@@ -50,7 +52,7 @@ class Fitted:
           extras: holds the labels `[num]` that a sampler with a condition needs.
 
         Returns:
-          float32 `[num, *latent]`.
+          float32 `[num, *latent]`; of a sampler of integers, int32 `[num, *codes.shape]`.
 
         Raises:
           ConfigError: labels are needed and not given.
@@ -67,10 +69,11 @@ class Fitted:
     def log_prob(self, codes: Any, *, extras: Mapping[str, Any] | None = None) -> np.ndarray:
         """The log-density of codes, given their labels where there is a condition.
 
-        Of a second-stage VAE it is a lower bound on that, by 64 importance samples.
+        Of a second-stage VAE it is a lower bound on that, by 64 importance samples; of integers the
+        log of a probability.
 
         Args:
-          codes: `[n, *latent]`, as `run.encode` gives them.
+          codes: `[n, *latent]`, as `run.encode` gives them, or integers as `run.codes` does.
           extras: holds the labels `[n]` that a sampler with a condition needs.
 
         Returns:
@@ -79,9 +82,12 @@ class Fitted:
         Raises:
           ShapeError: codes of another shape.
           ConfigError: labels are needed and not given.
-          DataError: labels that the sampler was not fitted on.
+          DataError: labels that the sampler was not fitted on, or integers that are none.
         """
-        codes = np.asarray(codes, np.float32)
+        if self.size is None:
+            codes = np.asarray(codes, np.float32)
+        else:
+            codes = whole_numbers(np.asarray(codes), self.size)
         if codes.shape[1:] != self.latent_shape or not len(codes):
             wanted = ", ".join(("n", *map(str, self.latent_shape)))
             raise ShapeError(f"codes must be [{wanted}], got {codes.shape}")

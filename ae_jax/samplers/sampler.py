@@ -1,4 +1,4 @@
-"""What a sampler is: a density of codes as pure functions, apart from the run it is fitted on."""
+"""What a sampler is: a law of codes as pure functions, apart from the run it is fitted on."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax._registry import Registry
+from ae_jax.checks import require_positive_ints
 from ae_jax.errors import DataError
 from ae_jax.types import Array, Node, PRNGKey, Tree
 
@@ -18,35 +19,42 @@ BLOCK = 256  # codes at once: a kernel density holds so many rows of distances
 class Sampler(NamedTuple):
     """A density of codes `[d]`, one for each label, fitted when the model has been trained.
 
-    `draw` and `log_density` are of ONE code; `sample` and `log_prob` map them. Labels are places
-    0 … classes - 1; where nothing is asked to depend on a label, there is one class.
+    Of a quantised latent it may be one of the integers that stand for it, flattened, the last axis
+    fastest: then it is a mass. `draw` and `log_density` are of ONE code; `sample` and `log_prob`
+    map them. Labels are places 0 … classes - 1; where nothing is asked to depend on a label, there
+    is one class.
 
     Attributes:
       estimate: `(codes [n, d], labels [n], key) -> state`, a dict of arrays, on the host; float32
-        arrays, of which every class has some.
+        arrays, of which every class has some. One of integers takes `size` too, by name: each lies
+        in 0 … size - 1.
       draw: `(state, key, label) -> [d]`, pure.
       log_density: `(state, code, label) -> scalar`, nats, pure; of a second-stage VAE a bound.
+      integers: whether codes are integers.
       node: what rebuilds it, or None.
     """
 
-    estimate: Callable[[np.ndarray, np.ndarray, PRNGKey], Tree]
+    estimate: Callable[..., Tree]
     draw: Callable[[Tree, PRNGKey, Array], Array]
     log_density: Callable[[Tree, Array, Array], Array]
+    integers: bool = False
     node: Node | None = None
 
-    def fit(self, codes: Any, key: PRNGKey, labels: Any = None) -> Tree:
+    def fit(self, codes: Any, key: PRNGKey, labels: Any = None, size: int | None = None) -> Tree:
         """The state of the density that fits codes best.
 
         Args:
           codes: `[n, d]`.
           key: a typed key.
           labels: whole numbers `[n]`, 0 … classes - 1, each with some codes; None: one class.
+          size: how many integers there are, for a sampler of integers.
 
         Returns:
           A dict of NumPy arrays, float32 and int32.
 
         Raises:
-          DataError: codes that are not `[n, d]`, not finite, or too few for a class.
+          DataError: codes that are not `[n, d]`, not finite, or too few for a class; for a sampler
+            of integers, other numbers than 0 … size - 1.
 
         Example:
           >>> import ae_jax as ae, jax, numpy as np
@@ -58,10 +66,14 @@ class Sampler(NamedTuple):
           >>> mixture.log_prob(state, codes[:4]).shape
           (4,)
         """
-        codes = np.asarray(codes, np.float32)
+        codes = np.asarray(codes) if self.integers else np.asarray(codes, np.float32)
         if codes.ndim != 2 or 0 in codes.shape:
             raise DataError(f"a sampler is fitted on codes [n, d], got shape {codes.shape}")
-        if not np.isfinite(codes).all():
+        told = {}
+        if self.integers:
+            require_positive_ints(size=0 if size is None else size)
+            codes, told = whole_numbers(codes, size), {"size": size}
+        elif not np.isfinite(codes).all():
             row, place = np.argwhere(~np.isfinite(codes))[0]
             raise DataError(f"the codes hold {codes[row, place]} at {row}, {place}")
         labels = np.zeros(len(codes), np.int32) if labels is None else np.asarray(labels, np.int32)
@@ -70,7 +82,7 @@ class Sampler(NamedTuple):
         present = np.unique(labels)
         if not np.array_equal(present, np.arange(len(present))):
             raise DataError(f"labels must be 0 … classes - 1, all of them used, got {present}")
-        return jax.tree.map(_narrow, self.estimate(codes, labels, key))
+        return jax.tree.map(_narrow, self.estimate(codes, labels, key, **told))
 
     def sample(self, state: Tree, key: PRNGKey, n: int, labels: Any = None) -> Array:
         """Draws codes; the first of many are the few that a smaller n gives.
@@ -82,7 +94,7 @@ class Sampler(NamedTuple):
           labels: whole numbers `[n]`; None: the first class.
 
         Returns:
-          float32 `[n, d]`.
+          float32 `[n, d]`, int32 of a sampler of integers.
         """
         state, places = jax.tree.map(jnp.asarray, state), jnp.arange(n)
         labels = jnp.zeros(n, jnp.int32) if labels is None else jnp.asarray(labels)
@@ -107,6 +119,21 @@ class Sampler(NamedTuple):
 
 
 SAMPLERS = Registry("sampler", Sampler)
+
+
+def whole_numbers(codes: np.ndarray, size: int | None) -> np.ndarray:
+    """Codes as int32.
+
+    Raises:
+      DataError: they are no integers, or lie outside 0 … size - 1.
+    """
+    if not np.issubdtype(codes.dtype, np.integer):
+        raise DataError(f"a sampler of integers takes codes of integers, got {codes.dtype}")
+    if size is not None and codes.size and (codes.min() < 0 or codes.max() >= size):
+        raise DataError(
+            f"the codes must lie in 0 to {size - 1}, got {codes.min()} to {codes.max()}"
+        )
+    return codes.astype(np.int32)
 
 
 def _narrow(leaf: Any) -> np.ndarray:

@@ -88,6 +88,7 @@ def save(run: Any, fitted: Fitted, codes: str, seed: int) -> None:
         "latent_shape": list(fitted.latent_shape),
         "condition": fitted.condition,
         "classes": list(fitted.classes),
+        "size": fitted.size,
         "fitted_on": {"codes": codes, "examples": fitted.codes, "seed": seed},
         "run": {"steps": run.config.training.steps, "fingerprint": fingerprint(run.variables)},
         "sha256": hashlib.sha256(arrays).hexdigest(),
@@ -153,6 +154,7 @@ def load(run: Any, name: str) -> Fitted:
         meta["condition"],
         tuple(meta["classes"]),
         meta["fitted_on"]["examples"],
+        meta.get("size"),
     )
 
 

@@ -38,10 +38,11 @@ def density_on_grid(sampler, state, label):
         pytest.param("gaussian_mixture", True, marks=pytest.mark.slow),
         pytest.param("kernel_density", False, marks=pytest.mark.slow),
         pytest.param("flow", False, marks=pytest.mark.slow),
+        pytest.param("flow_matching", True, marks=pytest.mark.slow),
     ],
 )
 def test_densities_integrate_to_one_and_samples_follow_them(name, by_label):
-    sampler, state = toys.SAMPLERS[name], toys.fitted(name, by_label)
+    sampler, state = (toys.SAMPLERS | toys.SLOW)[name], toys.fitted(name, by_label)
     label = int(by_label)
     density, cell = density_on_grid(sampler, state, label)
     assert density.sum() * cell == pytest.approx(1, abs=0.01)
@@ -114,7 +115,7 @@ def test_a_unit_that_never_varies_stays_where_it_is(name):
 
 @pytest.mark.slow
 def test_the_bound_of_a_second_stage_integrates_to_one_but_for_its_samples():
-    (sampler,) = toys.SLOW.values()
+    sampler = toys.SLOW["second_stage_vae"]
     density, cell = density_on_grid(sampler, toys.fitted("second_stage_vae", False), 0)
     assert density.sum() * cell == pytest.approx(1, abs=0.1)
 
@@ -153,6 +154,12 @@ def test_arguments_out_of_range_are_refused():
         "did you mean 'scott'?": lambda: ae.samplers.kernel_density("scot"),
         "above 0 or a rule's name, got 0": lambda: ae.samplers.kernel_density(0.0),
         "learning_rate must be a positive number, got 0": lambda: ae.samplers.flow(learning_rate=0),
+        "solver cannot be 'huen'; did you mean 'heun'?": lambda: ae.samplers.flow_matching(
+            solver="huen"
+        ),
+        "guidance must not be negative, got -1": lambda: ae.samplers.flow_matching(guidance=-1),
+        "width must be a multiple of heads=4, got 6": lambda: ae.samplers.code_transformer(6),
+        "smoothing must be a positive number, got 0": lambda: ae.samplers.unigram(0),
         "no flow is called 'masked'": lambda: ae.samplers.flow("masked"),
         "steps must be a positive whole number, got 0.5": lambda: ae.samplers.second_stage_vae(
             steps=0.5

@@ -13,7 +13,15 @@ SAMPLERS = {
     "flow": ae.samplers.flow(ae.flows.masked_autoregressive(2, (16,)), steps=300),
 }
 EXACT = list(SAMPLERS)
-SLOW = {"second_stage_vae": ae.samplers.second_stage_vae((32,), steps=600)}
+SLOW = {
+    "second_stage_vae": ae.samplers.second_stage_vae((32,), steps=600),
+    "flow_matching": ae.samplers.flow_matching((64, 64), 1000, learning_rate=5e-3),
+}
+INTEGERS = {
+    "unigram": ae.samplers.unigram(),
+    "code_transformer": ae.samplers.code_transformer(32, 1, 2, 0.0, steps=300, learning_rate=1e-2),
+}
+SIZE = 3  # of the integers below
 
 
 def clusters(n: int = 400) -> tuple[np.ndarray, np.ndarray]:
@@ -23,6 +31,20 @@ def clusters(n: int = 400) -> tuple[np.ndarray, np.ndarray]:
     noise = rng.normal(size=(n, 2)) @ np.array([[1.0, 0.5], [0.0, 0.3]])
     codes = np.array([[-1.0, 0.0], [3.0, 1.0]])[labels] + 0.4 * (1 + labels)[:, None] * noise
     return codes.astype(np.float32), labels
+
+
+def integers(n: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    """Codes `[n, 3]` of integers below 3, the last the sum of the others, and labels, the first."""
+    first, second = np.random.default_rng(1).choice(SIZE, p=[0.6, 0.3, 0.1], size=(2, n))
+    return np.stack([first, second, (first + second) % SIZE], axis=1), first
+
+
+@functools.cache
+def fitted_on_integers(name: str, by_label: bool):
+    """The state of a sampler on those integers."""
+    codes, labels = integers()
+    key, given = jax.random.key(0), labels if by_label else None
+    return INTEGERS[name].fit(codes, key, given, size=SIZE)
 
 
 @functools.cache
