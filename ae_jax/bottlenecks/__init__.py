@@ -6,6 +6,7 @@ from ae_jax.bottlenecks.full_gaussian import full_gaussian, low_rank_gaussian
 from ae_jax.bottlenecks.gaussian import gaussian
 from ae_jax.bottlenecks.grouped import grouped
 from ae_jax.bottlenecks.gumbel_softmax import gumbel_softmax
+from ae_jax.bottlenecks.hamiltonian import hamiltonian
 from ae_jax.bottlenecks.hierarchies import ladder, top_down
 from ae_jax.bottlenecks.hyperspherical import hyperspherical
 from ae_jax.bottlenecks.ibq import ibq
@@ -27,6 +28,7 @@ __all__ = [
     "gaussian",
     "grouped",
     "gumbel_softmax",
+    "hamiltonian",
     "hyperspherical",
     "ibq",
     "identity",

@@ -56,6 +56,7 @@ from ae_jax.losses.divergences import (
     monte_carlo_kl,
 )
 from ae_jax.losses.gaussian import bounded_log_var, gaussian_nll
+from ae_jax.losses.hamiltonian import cooling_schedule, hamiltonian_bound, tempered_leapfrog
 from ae_jax.losses.laplace import kl_laplace_gaussian, kl_laplaces, laplace_nll
 from ae_jax.losses.logistic_mixture import bits_per_dim, discretized_logistic_mixture_nll
 from ae_jax.losses.power_spherical import (
@@ -126,6 +127,7 @@ __all__ = [
     "continuous_bernoulli_nll",
     "continuous_bernoulli_quantile",
     "contractive_sigmoid",
+    "cooling_schedule",
     "cosine_distance",
     "dead_unit_auxiliary",
     "density_ratio_discriminator",
@@ -141,6 +143,7 @@ __all__ = [
     "gaussian_nll",
     "gradient_norm_squared",
     "gradient_penalty",
+    "hamiltonian_bound",
     "hinge_discriminator",
     "hinge_generator",
     "huber",
@@ -192,6 +195,7 @@ __all__ = [
     "ssim_loss",
     "straight_through",
     "student_t_nll",
+    "tempered_leapfrog",
     "top_k",
     "top_k_of_dead",
     "usage_deficit",

@@ -19,6 +19,7 @@ from ae_jax.recipes.hierarchical import ladder_vae, vdvae
 from ae_jax.recipes.latent_laws import (
     flow_prior_vae,
     gaussian_mixture_vae,
+    hamiltonian_vae,
     hyperspherical_vae,
     iaf_vae,
     poincare_vae,
@@ -83,6 +84,7 @@ __all__ = [
     "fsq_vae",
     "gan",
     "gaussian_mixture_vae",
+    "hamiltonian_vae",
     "hyperspherical_vae",
     "iaf_vae",
     "ibq_vae",

@@ -79,6 +79,35 @@ def iaf_vae(latent_dim: int = 32, *, layers: int = 4, context: int = 32, **parts
     return _elbo(bottlenecks.flow(latent_dim, flow, context), parts)
 
 
+def hamiltonian_vae(
+    latent_dim: Latent = 32,
+    *,
+    leapfrog: int = 3,
+    step_size: float = 0.05,
+    beta: float = 0.5,
+    **parts: Any,
+) -> Recipe:
+    """The Hamiltonian VAE (Caterini et al. 2018): samples led towards p(z | x) by its gradient.
+
+    Args:
+      latent_dim: size or shape of z.
+      leapfrog: K, the steps; each costs one more pass through the decoder and back.
+      step_size: ε at the start, of every dimension; below 0.5.
+      beta: β₀ at the start, the inverse of the temperature that momenta begin at; below 1.
+      **parts: encoder, decoder, likelihood and corruption, see `ae_jax.recipes`.
+
+    Returns:
+      A Recipe.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> ae.recipes.hamiltonian_vae(8, leapfrog=5).objective
+      Objective(1.0 · hamiltonian)
+    """
+    bottleneck = bottlenecks.hamiltonian(latent_dim, step_size, beta)
+    return row(bottleneck, terms.hamiltonian(leapfrog=leapfrog), parts)
+
+
 def hyperspherical_vae(latent_dim: Latent = 3, **parts: Any) -> Recipe:
     """The VAE on the unit sphere (Davidson et al. 2018, with the law of De Cao & Aziz 2020).
 

@@ -26,6 +26,7 @@ from ae_jax.terms.divergence import (
     mutual_information,
     total_correlation,
 )
+from ae_jax.terms.hamiltonian import hamiltonian
 from ae_jax.terms.penalties import gradient_penalty, r1, r2
 from ae_jax.terms.perceptual import feature_matching, learned_similarity, perceptual
 from ae_jax.terms.quantization import code_entropy, code_usage, codebook, commitment
@@ -74,6 +75,7 @@ __all__ = [
     "free_bits",
     "generator",
     "gradient_penalty",
+    "hamiltonian",
     "huber",
     "iwae",
     "kl",

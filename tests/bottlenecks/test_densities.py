@@ -17,6 +17,7 @@ TABLE = {
     "low_rank_gaussian": (B.low_rank_gaussian(3, rank=2), (3,), (12,)),
     "laplace": (B.laplace((2, 3)), (2, 3), (2, 6)),
     "student_t": (B.student_t(3), (3,), (6,)),
+    "hamiltonian": (B.hamiltonian((2, 3)), (2, 3), (2, 6)),
     "hyperspherical": (B.hyperspherical(3), (3,), (4,)),
     "spheres": (B.hyperspherical((2, 3)), (2, 3), (2, 4)),
     "poincare": (B.poincare(3, curvature=0.5), (3,), (6,)),

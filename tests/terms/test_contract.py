@@ -66,6 +66,7 @@ GROUPS = {
         + terms.miwae(samples=4, groups=2)
         + terms.ciwae(samples=4)
     ),
+    "dynamics": Group(terms.hamiltonian(leapfrog=2, samples=2), ae.bottlenecks.hamiltonian(3)),
     "maps": Group(
         terms.contractive()
         + terms.decoder_gradient()
