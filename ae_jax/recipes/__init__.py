@@ -47,6 +47,7 @@ from ae_jax.recipes.quantized import (
 )
 from ae_jax.recipes.recipe import Recipe
 from ae_jax.recipes.sparse import sparse, topk
+from ae_jax.recipes.staged import aggressive_vae, cyclical_vae, two_stage_vae
 from ae_jax.recipes.variational import (
     annealed_vae,
     beta_tcvae,
@@ -65,6 +66,7 @@ from ae_jax.recipes.variational import (
 __all__ = [
     "Recipe",
     "adversarial_autoencoder",
+    "aggressive_vae",
     "annealed_vae",
     "autoencoder",
     "beta_tcvae",
@@ -74,6 +76,7 @@ __all__ = [
     "capacity_vae",
     "ciwae",
     "contractive",
+    "cyclical_vae",
     "dcgan",
     "denoising",
     "dip_vae_i",
@@ -103,6 +106,7 @@ __all__ = [
     "sim_vq_vae",
     "sparse",
     "topk",
+    "two_stage_vae",
     "vae",
     "vae_gan",
     "vamp_vae",

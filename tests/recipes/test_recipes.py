@@ -36,7 +36,7 @@ OPTIONS["vdvae"] = {"width": 4, "event_shape": (8, 8, 1)}
 RENAMED = {"reconstructions"}  # discriminator or generator of reconstructions
 WITHOUT_ENCODER = ("gan", "dcgan", "wgan_gp")
 OPTIONS["dcgan"] = {"features": (4, 2), "event_shape": (8, 8, 1)}
-GAMES = tuple(name for name in NAMES if getattr(ae.recipes, name)().players)
+GAMES = tuple(name for name in NAMES if getattr(ae.recipes, name)().critics)
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(8, 6)).astype(np.float32)
 LATE = 1_000_000  # a step at which every schedule has ended
