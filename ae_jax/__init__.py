@@ -34,6 +34,7 @@ from ae_jax._workdir import read_metrics
 from ae_jax.building import autoencoder
 from ae_jax.critics import critic
 from ae_jax.data.spec import spec_of
+from ae_jax.evaluation.ensembles import ensemble
 from ae_jax.model import Autoencoder
 from ae_jax.networks import from_linen, from_nnx
 from ae_jax.objective import Objective, Term, term
@@ -70,6 +71,7 @@ __all__ = [
     "critic",
     "data",
     "distributions",
+    "ensemble",
     "errors",
     "evaluation",
     "fit",

@@ -1,7 +1,7 @@
 """Estimators in a workdir: the run as `fit` would have left it, and what else they know as JSON."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -22,11 +22,16 @@ from ae_jax.training.optimizer import from_config as optimizer_from_config
 from ae_jax.training.step import single_player
 from ae_jax.types import Variables, spec_from_dict, spec_to_dict
 
-FILE, ARRAYS = "estimator.json", "estimator.npz"
+FILE, ARRAYS, MEMBERS = "estimator.json", "estimator.npz", "members"
 T = TypeVar("T")
 
 
-def save(estimator: Any, workdir: Any, arrays: Mapping[str, np.ndarray] | None = None) -> None:
+def save(
+    estimator: Any,
+    workdir: Any,
+    arrays: Mapping[str, np.ndarray] | None = None,
+    members: Sequence[Run] = (),
+) -> None:
     """Writes a fitted estimator: an ordinary workdir, `estimator.json` and `estimator.npz`.
 
     The optimizer's moments, which a Run does not hold, start anew where the run is resumed.
@@ -35,6 +40,7 @@ def save(estimator: Any, workdir: Any, arrays: Mapping[str, np.ndarray] | None =
       estimator: fitted, with `run_`.
       workdir: a folder, local or `gs://`, that holds no run yet.
       arrays: what it has learned besides.
+      members: further runs, each an ordinary workdir in `members/`, from number 1 on.
 
     Raises:
       WorkdirError: the folder holds a run, or cannot be written.
@@ -46,6 +52,8 @@ def save(estimator: Any, workdir: Any, arrays: Mapping[str, np.ndarray] | None =
         raise WorkdirError(f"the workdir '{workdir}' holds a run already; name another folder")
     require_config_form(run)
     _write_run(run, path)
+    for number, member in enumerate(members, 1):
+        _write_run(member, storage.open_workdir(path / MEMBERS / str(number)))
     with storage.writing(path / ARRAYS), (path / ARRAYS).open("wb") as file:
         np.savez(file, allow_pickle=False, **dict(arrays or {}))
     storage.write_json(path / FILE, {"version": 1, **described(estimator)})
@@ -83,6 +91,12 @@ def load(kind: type[T], workdir: Any) -> tuple[T, dict[str, np.ndarray]]:
         setattr(estimator, name, np.asarray(value, object) if isinstance(value, list) else value)
     with (path / ARRAYS).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         return estimator, dict(arrays)
+
+
+def load_members(workdir: Any, count: int) -> tuple[Run, ...]:
+    """The further runs that `save` wrote, as many as this."""
+    path = storage.existing_workdir(workdir) / MEMBERS
+    return tuple(load_run(path / str(number)) for number in range(1, count + 1))
 
 
 def described(estimator: Any) -> dict[str, Any]:

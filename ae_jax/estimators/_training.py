@@ -18,12 +18,13 @@ from ae_jax.types import Spec
 LATENT_DIM = 8
 
 
-def train(estimator: Any, x: np.ndarray) -> Run:
+def train(estimator: Any, x: np.ndarray, seed: int | None = None) -> Run:
     """A Run trained on all rows, each column standardised and under a Gaussian likelihood.
 
     Args:
       estimator: with `recipe`, `arguments`, `steps`, `batch_size`, `optimizer`, `random_state`.
       x: `[n, d]`, finite.
+      seed: of the run; None: that of the estimator's `random_state`.
 
     Returns:
       A Run in the units of x.
@@ -50,7 +51,7 @@ def train(estimator: Any, x: np.ndarray) -> Run:
         steps=estimator.steps,
         batch_size=fitting_batch(estimator.batch_size, len(x)),
         optimizer=estimator.optimizer,
-        seed=seed_of(estimator.random_state),
+        seed=seed_of(estimator.random_state) if seed is None else seed,
         preprocessing={"name": "standardise_on_host", "mean": mean, "std": std},
         progress=False,
     )

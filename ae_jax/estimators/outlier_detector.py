@@ -1,15 +1,16 @@
 """An outlier detector for tables of numbers with scikit-learn's interface."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ae_jax.checks import require_positive_ints
 from ae_jax.estimators import _keeping
 from ae_jax.estimators._training import train
-from ae_jax.evaluation import anomaly
+from ae_jax.evaluation import EnsembleDetector, anomaly, ensemble
 
 
 class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):
@@ -27,10 +28,14 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):
       batch_size: rows a step; at most all there are.
       optimizer: the config section `{"name": …, "learning_rate": …}`; None: Adam at 1e-3.
       random_state: seed of parameters, data order and noise.
+      members: how many runs of consecutive seeds to train and to take the mean score of, each
+        standardised; see `ae.ensemble`.
 
     Attributes:
-      run_: the trained Run.
-      detector_: the `ae.evaluation.anomaly.Detector`.
+      run_: the trained Run; of several members the first.
+      runs_: all members.
+      detector_: the `ae.evaluation.anomaly.Detector`, or of several members an
+        `ae.evaluation.EnsembleDetector`.
       offset_: the score of a row between inliers and outliers.
       decision_scores_: of the training rows, `[n]`, high for outliers.
       labels_: of the training rows, 1 for outliers and 0 for inliers.
@@ -56,6 +61,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):
         batch_size: int = 128,
         optimizer: Mapping[str, Any] | None = None,
         random_state: Any = 0,
+        members: int = 1,
     ):
         self.recipe = recipe
         self.arguments = arguments
@@ -65,6 +71,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):
         self.batch_size = batch_size
         self.optimizer = optimizer
         self.random_state = random_state
+        self.members = members
 
     def fit(self, X: Any, y: Any = None) -> "AutoencoderOutlierDetector":
         """Trains on all rows and sets the threshold.
@@ -83,18 +90,23 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):
         """
         del y
         anomaly.require_contamination(self.contamination)
+        require_positive_ints(members=self.members)
         anomaly.SCORES.build(self.anomaly_score)
         X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
         self.run_ = train(self, X)
         seed, contamination = self.run_.config.training.seed, self.contamination
-        self._take(
-            anomaly.detector(
-                self.run_, X, self.anomaly_score, contamination=contamination, seed=seed
-            )
-        )
+        others = [train(self, X, (seed + i) % 2**32) for i in range(1, self.members)]
+        self.runs_ = ensemble((self.run_, *others)).runs
+        made = [
+            anomaly.detector(run, X, self.anomaly_score, contamination=contamination, seed=seed)
+            for run in self.runs_
+        ]
+        self._take(made)
         return self
 
-    def _take(self, detector: anomaly.Detector) -> None:
+    def _take(self, made: Sequence[anomaly.Detector]) -> None:
+        one = made[0]
+        detector = one if len(made) == 1 else EnsembleDetector.of(made, one.contamination)
         self.detector_ = detector
         self.threshold_, self.offset_ = detector.threshold, -detector.threshold
         self.decision_scores_ = detector.training_scores
@@ -118,6 +130,21 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):
         """
         return self.score_samples(X) - self.offset_
 
+    def disagreement(self, X: Any) -> np.ndarray:
+        """How far the members are from agreeing on each row, `[n]`; 0 of a single member.
+
+        Args:
+          X: `[n, d]`.
+
+        Returns:
+          The standard deviation of their standardised scores, float64.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        if not isinstance(self.detector_, EnsembleDetector):
+            return np.zeros(len(X))
+        return self.detector_.opinions(X).disagreement
+
     def predict(self, X: Any) -> np.ndarray:
         """1 for inliers and -1 for outliers, `[n]`.
 
@@ -137,7 +164,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):
           ConfigError: the recipe holds Python objects without a config form.
         """
         check_is_fitted(self)
-        _keeping.save(self, workdir, _to_arrays(self.detector_))
+        _keeping.save(self, workdir, _to_arrays(self._detectors), self.runs_[1:])
 
     @classmethod
     def load(cls, workdir: Any) -> "AutoencoderOutlierDetector":
@@ -151,32 +178,58 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):
           WorkdirError: one of another class was.
         """
         estimator, arrays = _keeping.load(cls, workdir)
-        estimator._take(_of_arrays(estimator.run_, estimator.anomaly_score, arrays))
+        others = _keeping.load_members(workdir, estimator.members - 1)
+        estimator.runs_ = ensemble((estimator.run_, *others)).runs
+        estimator._take(_of_arrays(estimator.runs_, estimator.anomaly_score, arrays))
         return estimator
+
+    @property
+    def _detectors(self) -> tuple[anomaly.Detector, ...]:
+        detector = self.detector_
+        return detector.detectors if isinstance(detector, EnsembleDetector) else (detector,)
 
     def __getstate__(self) -> dict[str, Any]:
         before: Any = super().__getstate__()
         state = dict(before)
         if "run_" in state:
-            state["run_"] = _keeping.run_to_plain(state["run_"])
-            state["detector_"] = _to_arrays(state["detector_"])
+            del state["run_"]
+            state["runs_"] = [_keeping.run_to_plain(run) for run in self.runs_]
+            state["detector_"] = _to_arrays(self._detectors)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        if "run_" in state:
-            self.run_ = _keeping.run_of_plain(state["run_"])
-            self._take(_of_arrays(self.run_, self.anomaly_score, state["detector_"]))
+        if "runs_" in state:
+            self.runs_ = ensemble([_keeping.run_of_plain(plain) for plain in state["runs_"]]).runs
+            self.run_ = self.runs_[0]
+            self._take(_of_arrays(self.runs_, self.anomaly_score, state["detector_"]))
 
 
-def _to_arrays(detector: anomaly.Detector) -> dict[str, np.ndarray]:
+def _to_arrays(detectors: Sequence[anomaly.Detector]) -> dict[str, np.ndarray]:
+    """Arrays by name; of members after the first the names begin with their number."""
     numbers = ("training_scores", "threshold", "contamination", "seed")
-    kept = {f"reference.{name}": value for name, value in detector.reference.items()}
-    return kept | {name: np.asarray(getattr(detector, name)) for name in numbers}
+    arrays: dict[str, np.ndarray] = {}
+    for i, detector in enumerate(detectors):
+        kept = {f"reference.{name}": value for name, value in detector.reference.items()}
+        kept |= {name: np.asarray(getattr(detector, name)) for name in numbers}
+        arrays |= {_prefix(i) + name: value for name, value in kept.items()}
+    return arrays
 
 
-def _of_arrays(run: Any, score: Any, arrays: Mapping[str, np.ndarray]) -> anomaly.Detector:
-    split = {name.removeprefix("reference."): v for name, v in arrays.items() if "." in name}
-    numbers = {name: arrays[name].item() for name in ("threshold", "contamination", "seed")}
-    row = anomaly.SCORES.build(score)
-    return anomaly.Detector(run, row, split, training_scores=arrays["training_scores"], **numbers)
+def _of_arrays(
+    runs: Sequence[Any], score: Any, arrays: Mapping[str, np.ndarray]
+) -> list[anomaly.Detector]:
+    """Inverse of `_to_arrays`."""
+    row, made = anomaly.SCORES.build(score), []
+    for i, run in enumerate(runs):
+        of = lambda name, i=i: arrays[_prefix(i) + name]
+        start = f"{_prefix(i)}reference."
+        kept = {n.removeprefix(start): v for n, v in arrays.items() if n.startswith(start)}
+        numbers = {name: of(name).item() for name in ("threshold", "contamination", "seed")}
+        scores = of("training_scores")
+        made.append(anomaly.Detector(run, row, kept, training_scores=scores, **numbers))
+    return made
+
+
+def _prefix(member: int) -> str:
+    return f"{member}/" if member else ""

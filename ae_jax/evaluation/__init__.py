@@ -35,6 +35,13 @@ from ae_jax.evaluation.embedding import (
     probe_accuracy,
     trustworthiness,
 )
+from ae_jax.evaluation.ensembles import (
+    Ensemble,
+    EnsembleDetector,
+    MixtureBound,
+    Opinions,
+    ensemble,
+)
 from ae_jax.evaluation.factor_votes import beta_vae_score, factor_vae_score
 from ae_jax.evaluation.features import Classifier, classifier_features
 from ae_jax.evaluation.generation import generation, nearest_training
@@ -60,8 +67,12 @@ __all__ = [
     "Bound",
     "Classifier",
     "CodeUse",
+    "Ensemble",
+    "EnsembleDetector",
     "Imputed",
+    "MixtureBound",
     "Moments",
+    "Opinions",
     "Rates",
     "Reconstructed",
     "UnitUsage",
@@ -81,6 +92,7 @@ __all__ = [
     "denoising",
     "density_coverage",
     "disentanglement",
+    "ensemble",
     "evaluation_metrics",
     "explained_variance",
     "factor_vae_score",

@@ -98,6 +98,20 @@ class Run:
         object.__setattr__(run, "_programs", self._programs)
         return run
 
+    def sharing(self, other: "Run") -> "Run":
+        """The same run with the compiled programs of another one, whatever either compiles next.
+
+        Args:
+          other: a Run of equal model, preprocessing, spec and parallel section; only variables,
+            objective and what concerns training may differ.
+
+        Returns:
+          A Run.
+        """
+        run = dataclasses.replace(self)
+        object.__setattr__(run, "_programs", other._programs)
+        return run
+
     @property
     def functions(self) -> Functions:
         """What it computes of a batch, to be traced."""
@@ -434,7 +448,7 @@ class Run:
         split = self.split(data)
         strategy, section = self._strategy(jax.devices()), self.config.data
         engine = choose_engine(section.engine, {"": split}, section.resident_mib * 2**20)
-        name = "evaluate", engine, strategy.name, strategy.mesh
+        name = "evaluate", id(self.objective), engine, strategy.name, strategy.mesh
         if name not in self._programs:
             parts = self.model, self.objective, self.preprocessing
             own = parts, self.config, self.num_train, strategy, engine

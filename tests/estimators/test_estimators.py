@@ -110,6 +110,32 @@ def test_copies_and_pickles_are_the_same(detector, transformer):
             np.testing.assert_array_equal(getattr(twin, method)(X), want)
 
 
+def test_several_members_score_by_the_mean_of_their_standardised_scores(detector, tmp_path):
+    group = AutoencoderOutlierDetector(arguments=LINEAR, contamination=0.2, members=2, **QUICK)
+    np.testing.assert_array_equal(detector.disagreement(X), 0)
+    group.fit(X)
+    assert [run.config.training.seed for run in group.runs_] == [0, 1]
+    alone = [ae.evaluation.anomaly.detector(run, X, seed=0) for run in group.runs_]
+    np.testing.assert_allclose(alone[0].training_scores, detector.decision_scores_, rtol=1e-6)
+    train = np.stack([one.training_scores for one in alone])
+    standard = (train - train.mean(1, keepdims=True)) / train.std(1, keepdims=True)
+    np.testing.assert_allclose(group.decision_scores_, standard.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(group.score_samples(X), -standard.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(group.disagreement(X), standard.std(axis=0), atol=1e-6)
+    assert group.disagreement(X).max() > 0.01
+    assert (group.predict(X) == -1).sum() == 16
+    group.save(tmp_path / "run")
+    for twin in (
+        AutoencoderOutlierDetector.load(tmp_path / "run"),
+        pickle.loads(pickle.dumps(group)),
+    ):
+        np.testing.assert_array_equal(twin.score_samples(X), group.score_samples(X))
+        np.testing.assert_array_equal(twin.disagreement(X), group.disagreement(X))
+        assert twin.threshold_ == group.threshold_
+    second = ae.load(tmp_path / "run" / "members" / "1")
+    np.testing.assert_array_equal(second.encode(X), group.runs_[1].encode(X))
+
+
 def test_parameters_out_of_range_are_refused_in_a_line():
     for parameters, error, match in (
         ({"contamination": 0.6}, ConfigError, r"in \(0, 0.5\], got 0.6"),
@@ -123,6 +149,7 @@ def test_parameters_out_of_range_are_refused_in_a_line():
         ({"anomaly_score": "neares"}, UnknownNameError, "did you mean 'nearest'"),
         ({"optimizer": 0.1}, ConfigError, "mapping such as"),
         ({"random_state": -1}, ConfigError, "seed"),
+        ({"members": 0}, ConfigError, "members must be a positive whole number, got 0"),
     ):
         with pytest.raises(error, match=match):
             AutoencoderOutlierDetector(**(QUICK | parameters)).fit(X)
