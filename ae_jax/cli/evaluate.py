@@ -9,8 +9,9 @@ ae-jax evaluate --workdir=runs/vae_digits
 ae-jax evaluate --workdir=… --probe=label --corruption='{"name": "gaussian", "std": 0.3}'
 
 Then what the run is good for, each use that fits it beside what one would use otherwise: reduction
-(PCA, NMF, UMAP), generation (training examples), denoising (scikit-image), scarce_labels (the same
-network untrained) and disentanglement (of data with known factors). --metrics chooses among them,
+(PCA, NMF, UMAP), generation (training examples), denoising (scikit-image), imputation (neighbours,
+the mean), scarce_labels (the same network untrained) and disentanglement (of data with known
+factors). --metrics chooses among them,
 as --metrics=reduction,generation, and --metrics= leaves them out.
 
 A denoising model is also judged by the PSNR of what it makes of corrupted examples; --corruption

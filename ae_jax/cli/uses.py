@@ -11,7 +11,8 @@ from ae_jax import evaluation, figures
 from ae_jax.data import conditions
 from ae_jax.data.dataset import Dataset
 from ae_jax.data.source import readable, sampled
-from ae_jax.errors import ConfigError, UnknownNameError, nearest
+from ae_jax.errors import ConfigError, PartError, UnknownNameError, nearest
+from ae_jax.evaluation import missing
 from ae_jax.evaluation.denoise import LEVEL
 
 NEIGHBOURS = 5
@@ -159,6 +160,16 @@ def _unfit_scarce_labels(run: ae.Run, dataset: Dataset) -> str | None:
     return _few(dataset, 0)
 
 
+def _unfit_imputation(run: ae.Run, dataset: Dataset) -> str | None:
+    try:
+        missing.require_imputable(run)
+    except PartError as error:
+        return str(error)
+    if len(dataset.train) <= missing.NEIGHBOURS:
+        return f"it needs more than {missing.NEIGHBOURS} training examples"
+    return _few(dataset, 0)
+
+
 def _unfit_disentanglement(run: ae.Run, dataset: Dataset) -> str | None:
     del run
     if FACTORS not in dataset.test.spec.extras:
@@ -181,6 +192,7 @@ USES: dict[str, Use] = {
     ),
     "generation": Use(_unfit_generation, evaluation.generation, _copies, encodes=False),
     "denoising": Use(_unfit_denoising, _denoising, _before_and_after),
+    "imputation": Use(_unfit_imputation, evaluation.missing_entries),
     "scarce_labels": Use(_unfit_scarce_labels, evaluation.scarce_labels),
     "disentanglement": Use(_unfit_disentanglement, _disentanglement),
 }

@@ -48,6 +48,7 @@ from ae_jax.evaluation.generation import generation, nearest_training
 from ae_jax.evaluation.imputation import Imputed, imputation_error, impute
 from ae_jax.evaluation.likelihood import has_bound, log_likelihood
 from ae_jax.evaluation.metrics import evaluation_metrics
+from ae_jax.evaluation.missing import missing_entries
 from ae_jax.evaluation.modes import mode_coverage
 from ae_jax.evaluation.neighbours import density_coverage, nearest_neighbours, precision_recall
 from ae_jax.evaluation.rates import (
@@ -110,6 +111,7 @@ __all__ = [
     "linear_probe",
     "log_likelihood",
     "mig",
+    "missing_entries",
     "mode_coverage",
     "modularity",
     "moments",

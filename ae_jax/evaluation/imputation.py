@@ -107,7 +107,7 @@ def impute(
         raise DataError(
             "nothing is missing: say what is, observed=~np.isnan(x), or pass a masked array"
         )
-    _require_fit(run)
+    require_fit(run)
     classes = _classes(run)
     invert = on_device(run.preprocessing).invert
     likelihood, shape = run.model.likelihood, run.spec.event_shape
@@ -226,7 +226,7 @@ def imputation_error(imputed: Any, x: Any, hidden: Any, scale: Any = 1.0) -> flo
     return float(np.mean((((again - x) / scale)[hidden]) ** 2))
 
 
-def _require_fit(run: Any) -> None:
+def require_fit(run: Any) -> None:
     """Raises PartError unless the model can tell what is missing."""
     if not run.has_bound:
         raise PartError(

@@ -101,7 +101,7 @@ def test_evaluate_writes_and_prints_its_metrics(workdir):
     assert found["latents"]["mutual_information_limit"] == pytest.approx(np.log(364))
     note = found["latents"]["mutual_information_note"]
     assert (note is None) == ("a lower bound" not in output)
-    assert set(found["uses"]) == {"reduction", "generation", "scarce_labels"}
+    assert set(found["uses"]) == {"reduction", "generation", "imputation", "scarce_labels"}
     assert "pca  " in output
     for name in ("map.png", "nearest.png"):
         assert is_png(workdir / "figures" / name)

@@ -24,13 +24,13 @@ def data_of(x=X, **extras):
 def test_all_that_fit_are_measured_unless_some_are_named(run):
     label = np.arange(len(X)) % 3
     fitting = lambda **extras: set(uses.chosen(run, data_of(**extras), None))
-    assert fitting() == {"reduction", "generation"}
-    assert fitting(label=label) == {"reduction", "generation", "scarce_labels"}
-    assert fitting(label=0 * label) == {"reduction", "generation"}
+    assert fitting() == {"reduction", "generation", "imputation"}
+    assert fitting(label=label) == {"reduction", "generation", "imputation", "scarce_labels"}
+    assert fitting(label=0 * label) == {"reduction", "generation", "imputation"}
     many = np.tile(X, (4, 1))
     factors = np.stack([np.arange(len(many)) % 2, np.arange(len(many)) % 3], axis=1)
     known = uses.chosen(run, data_of(many, factors=factors), None)
-    assert set(known) == {"reduction", "generation", "disentanglement"}
+    assert set(known) == {"reduction", "generation", "imputation", "disentanglement"}
     assert list(uses.chosen(run, data_of(), ["generation"])) == ["generation"]
     assert uses.chosen(run, data_of(), []) == {}
 

@@ -33,15 +33,15 @@ def filled(devices=1, draws=50):
     return impute(run(devices), np.ma.masked_invalid(MISSING), 4_000, draws, seed=1)
 
 
-def conditional():
+def conditional(data=DATA, seen=SEEN):
     """Mean and deviation of every missing entry given the observed ones of its row."""
     w, b = linear.weights()
     mean = CENTRE + SPREAD * b
     covariance = (w @ w.T + linear.SIGMA**2 * np.eye(small.WIDTH)) * np.outer(SPREAD, SPREAD)
-    loc, scale = DATA.copy(), np.ones_like(DATA)
-    for i, o in enumerate(SEEN):
+    loc, scale = data.copy(), np.ones_like(data)
+    for i, o in enumerate(seen):
         gain = covariance[np.ix_(~o, o)] @ np.linalg.inv(covariance[np.ix_(o, o)])
-        loc[i, ~o] = mean[~o] + gain @ (DATA[i, o] - mean[o])
+        loc[i, ~o] = mean[~o] + gain @ (data[i, o] - mean[o])
         left = covariance[np.ix_(~o, ~o)] - gain @ covariance[np.ix_(o, ~o)]
         scale[i, ~o] = np.sqrt(np.diag(left))
     return loc, scale
