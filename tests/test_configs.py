@@ -27,11 +27,12 @@ def module_of(path):
 
 
 def without_numbers(value):
-    """A config's outline, in which sizes and rows of sizes do not show."""
+    """A config's outline, in which sizes, rows of sizes and rows of those do not show."""
     if isinstance(value, dict):
         return {key: without_numbers(item) for key, item in value.items()}
-    if isinstance(value, list) and all(isinstance(item, int | float) for item in value):
-        return "numbers"
+    if isinstance(value, list):
+        sizes = all(without_numbers(item) in ("number", "numbers") for item in value)
+        return "numbers" if sizes else value
     return "number" if type(value) in (int, float) else value
 
 

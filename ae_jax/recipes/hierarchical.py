@@ -13,11 +13,11 @@ ENCODERS = {1: networks.tapped_mlp, 3: networks.tapped_conv}
 """By the rank of the levels."""
 
 
-def _networks(taps: Any, width: int) -> dict[str, Any]:
+def _networks(taps: Any, width: int, **options: Any) -> dict[str, Any]:
     """The encoder that these levels need, and of images the decoder."""
     rank, flat = len(taps[0]), [tap[0] if len(tap) == 1 else tap for tap in taps]
     decoders = {3: {"decoder": networks.deconv((width,))}}
-    return {"encoder": ENCODERS[rank](flat, width=width)} | decoders.get(rank, {})
+    return {"encoder": ENCODERS[rank](flat, width=width, **options)} | decoders.get(rank, {})
 
 
 def _kl(free_bits: float, schedule: Any = None) -> Objective:
@@ -64,6 +64,7 @@ def vdvae(
     levels: Levels = ((14, 14, 1), (7, 7, 2), (4, 4, 4)),
     *,
     width: int = 32,
+    depth: int = 1,
     free_bits: float = 0.0,
     **parts: Any,
 ) -> Recipe:
@@ -75,6 +76,7 @@ def vdvae(
       levels: sizes of the latents, the bottom's first, see `ae.bottlenecks.top_down`; a decoder of
         images with twice the positions of the bottom's is chosen for images.
       width: width, or channels, of encoder, bottleneck and decoder.
+      depth: layers, or residual blocks, of encoder and bottleneck between two levels.
       free_bits: λ, nats that each level may use at no cost (Kingma et al. 2016).
       **parts: encoder, decoder, likelihood and corruption, see `ae_jax.recipes`.
 
@@ -87,5 +89,6 @@ def vdvae(
       Objective(1.0 · reconstruction + 1.0 · free_bits)
     """
     objective = terms.reconstruction() + _kl(free_bits)
-    bottleneck = bottlenecks.top_down(levels, width)
-    return row(bottleneck, objective, _networks(states(levels, width), width) | parts)
+    bottleneck = bottlenecks.top_down(levels, width, depth)
+    chosen = _networks(states(levels, width), width, depth=depth)
+    return row(bottleneck, objective, chosen | parts)
