@@ -24,6 +24,7 @@ TABLE = {
     "flow": (B.flow(3, IAF, context=2), (3,), (8,)),
     "ladder": (B.ladder((2, 1), width=4), (3,), (6,)),
     "top_down": (B.top_down(((2, 2, 2), (1, 1, 1)), width=4), (9,), (20,)),
+    "ladder of images": (B.ladder(((2, 2, 2), (1, 1, 1)), width=4), (9,), (18,)),
     "planar": (B.flow(3, ae.flows.planar(layers=2), context=0), (3,), (6,)),
 }
 RNG = np.random.default_rng(0)
