@@ -32,7 +32,7 @@ from ae_jax import (
 )
 from ae_jax._workdir import read_metrics
 from ae_jax.building import autoencoder
-from ae_jax.critics import critic
+from ae_jax.critics import critic, teacher
 from ae_jax.data.spec import spec_of
 from ae_jax.evaluation.ensembles import ensemble
 from ae_jax.model import Autoencoder
@@ -96,6 +96,7 @@ __all__ = [
     "samplers",
     "schedules",
     "spec_of",
+    "teacher",
     "term",
     "terms",
     "testing",

@@ -74,7 +74,8 @@ def autoencoder(
         decoder = decoder.bind(shape)._replace(node=decoder.node)
     if encoder is None:
         _require_prior(bottleneck)
-    named = FrozenDict({name: bound(name, critic) for name, critic in (critics or {}).items()})
+    own = encoder, bottleneck.feature_shape
+    named = FrozenDict({name: bound(name, part, *own) for name, part in (critics or {}).items()})
     corruption = corruption or none()
     return Autoencoder(encoder, decoder, bottleneck, likelihood, corruption, critics=named)
 

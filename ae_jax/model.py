@@ -86,8 +86,8 @@ class Autoencoder(NamedTuple):
         params, state = bottleneck.init(keys["bottleneck"], **own)
         shown = self._shown(Variables({"bottleneck": params}, {"bottleneck": state}), z)
         inits = {
-            "encoder": _init(self.encoder, keys["encoder"], example, extras),
-            **self._critics(key, example, z, extras),
+            "encoder": (encoder := _init(self.encoder, keys["encoder"], example, extras)),
+            **self._critics(key, example, z, extras, encoder[0]),
             "decoder": _init(self.decoder, keys["decoder"], shown, extras),
             "bottleneck": (params, state),
             "likelihood": (likelihood.init(keys["likelihood"]), {}),
@@ -103,11 +103,19 @@ class Autoencoder(NamedTuple):
         return Variables(params=present(0), state=present(1))
 
     def _critics(
-        self, key: PRNGKey, example: Array, z: Array, extras: dict[str, Array] | None
+        self,
+        key: PRNGKey,
+        example: Array,
+        z: Array,
+        extras: dict[str, Array] | None,
+        followed: Tree,
     ) -> dict[str, Any]:
         """Params and state of each critic, its output's shape checked."""
         found: dict[str, Any] = {}
         for name, critic in self.critics.items():
+            if critic.decay is not None:  # buffers of its own, or it could not be donated
+                found[name] = {}, {"params": jax.tree.map(jnp.copy, followed)}
+                continue
             x = _joined([{"x": example, "code": z}[source] for source in critic.on])
             coder: Any = critic.network
             own = jax.random.fold_in(key, _number_of(name))
@@ -153,7 +161,25 @@ class Autoencoder(NamedTuple):
         read = [views[on](value) for on, value in zip(critic.on, inputs, strict=True)]
         key = None if key is None else fused_random.fold_in(key, _number_of(name))
         told: dict[str, Any] = {"extras": dict(extras or {}), "key": key, "train": train}
-        return coder.apply(*_part(variables, name), _joined(read), **told)
+        own = _part(variables, name)
+        if critic.decay is not None:
+            own = jax.lax.stop_gradient(own[1]["params"]), _part(variables, "encoder")[1]
+        return coder.apply(*own, _joined(read), **told)
+
+    def followed(self, variables: Variables) -> dict[str, Tree]:
+        """The next state of the critics that follow the encoder; see `ae_jax.critics.teacher`.
+
+        Args:
+          variables: after a step.
+        """
+        found: dict[str, Tree] = {}
+        for name, critic in self.critics.items():
+            decay = critic.decay
+            if decay is not None:
+                move = lambda old, new, d=decay: (d * old + (1 - d) * new).astype(old.dtype)
+                old, new = variables.state[name]["params"], variables.params["encoder"]
+                found[name] = {"params": jax.tree.map(move, old, new)}
+        return found
 
     def judge(
         self,

@@ -22,6 +22,7 @@ REPLACEMENTS = {
     "masking": corruptions.masking(0.3, value=-1.0),
     "salt_and_pepper": corruptions.salt_and_pepper(0.3, low=-2.0, high=3.0),
     "block_masking": corruptions.block_masking(fraction=0.5, value=7.0),
+    "patch_block_masking": corruptions.patch_block_masking(2, 0.6, 2, value=7.0),
     "patch_masking": corruptions.patch_masking(2, 0.6, value=7.0),
     "token_masking": corruptions.token_masking(0.3, mask_token=99),
     "token_swapping": corruptions.token_swapping(0.5),
@@ -230,6 +231,22 @@ def test_patches_are_an_exact_number_and_equally_likely(shape, patch, sides, rat
         )
 
 
+@pytest.mark.parametrize(
+    ("shape", "patch", "rate", "count"),
+    [pytest.param((12,), 1, 0.5, 6, marks=pytest.mark.slow), ((12, 9, 1), 1, 0.25, 27)],
+)
+def test_blocks_of_patches_are_an_exact_number_and_lie_together(shape, patch, rate, count):
+    def neighbours(corruption):
+        _, info = draw(corruption, jnp.zeros(shape), 200)
+        chosen = np.asarray(info["patch_mask"])
+        assert (chosen.reshape(200, -1).sum(1) == count).all()
+        assert 0 < chosen.mean(0).min() <= chosen.mean(0).max() < 1
+        return (chosen[:, 1:] & chosen[:, :-1]).sum()
+
+    blocks = neighbours(corruptions.patch_block_masking(patch, rate, 2))
+    assert blocks > 1.3 * neighbours(corruptions.patch_masking(patch, rate))
+
+
 def test_swapping_keeps_the_multiset_and_moves_the_chosen():
     tokens = jnp.array([5, 5, 1, 2, 3, 9, 7, 7])
     swapped, info = draw(corruptions.token_swapping(0.4), tokens, DRAWS)
@@ -295,6 +312,7 @@ def test_double_precision_noise_is_drawn_in_double_precision():
         (lambda: corruptions.token_masking(0.1, 0.5), "mask_token must be a whole number, got 0.5"),
         (lambda: corruptions.token_swapping(float("nan")), r"rate must lie in \[0, 1\], got nan"),
         (lambda: corruptions.patch_masking(4, 1.5), r"rate must lie in \[0, 1\], got 1.5"),
+        (lambda: corruptions.patch_block_masking(4, 0.5, 0), "blocks must be a positive whole"),
         (lambda: corruptions.patch_masking(0, 0.5), "patch must be positive whole numbers, got 0"),
         (lambda: corruptions.block_masking(), "give size or fraction, not both, got None and None"),
         (lambda: corruptions.block_masking(2, 0.5), "give size or fraction, not both, got 2 and"),

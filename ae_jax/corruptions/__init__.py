@@ -13,7 +13,13 @@ Gaussian, masking and salt-and-pepper noise: Vincent et al., "Stacked denoising 
 """
 
 from ae_jax.corruptions._entries import Corruption as Corruption
-from ae_jax.corruptions.masking import block_masking, masking, patch_masking, salt_and_pepper
+from ae_jax.corruptions.masking import (
+    block_masking,
+    masking,
+    patch_block_masking,
+    patch_masking,
+    salt_and_pepper,
+)
 from ae_jax.corruptions.noise import gaussian, multiplicative, none, uniform
 from ae_jax.corruptions.tokens import token_masking, token_swapping
 
@@ -23,6 +29,7 @@ __all__ = [
     "masking",
     "multiplicative",
     "none",
+    "patch_block_masking",
     "patch_masking",
     "salt_and_pepper",
     "token_masking",

@@ -1,13 +1,18 @@
 """Entries replaced by a value: each by itself, or by blocks and patches of positions."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 
 from ae_jax._registry import CORRUPTIONS
-from ae_jax.checks import require_order, require_part_hidden, require_unit_interval
+from ae_jax.checks import (
+    require_order,
+    require_part_hidden,
+    require_positive_ints,
+    require_unit_interval,
+)
 from ae_jax.corruptions._entries import Corruption, as_value, replace
 from ae_jax.errors import ConfigError, ShapeError
 from ae_jax.ops import random as fused_random
@@ -173,14 +178,80 @@ def patch_masking(patch: int | Sequence[int], rate: float, value: float = 0.0) -
     require_unit_interval(rate=rate)
     _require_sides("patch", patch)
 
+    def choose(key: PRNGKey, grid: tuple[int, ...]) -> Array:
+        count = math.prod(grid)
+        hidden = require_part_hidden("patch_masking's rate", rate, count)
+        return (jax.random.permutation(key, count) < hidden).reshape(grid)
+
+    return _by_patches(choose, patch, value)
+
+
+@CORRUPTIONS.register
+def patch_block_masking(
+    patch: int | Sequence[int], rate: float, blocks: int = 4, value: float = 0.0
+) -> Corruption:
+    """Replaces an exact number of patches that lie in blocks, for I-JEPA (Assran et al. 2023).
+
+    The blocks are as large as cover the rate where none overlap, with sides in a ratio of 3:4 to
+    3:2, at random places; what they cover beyond the number is left, and what they lack is taken
+    from the rest, patch by patch: their number is fixed, as `ae.networks.vit` needs it, where the
+    paper's varies.
+
+    Args:
+      patch: sides of a patch, or one number for all.
+      rate: part of the n patches to replace: round(rate · n) of them, at least one, not all.
+      blocks: number of blocks.
+      value: value in their place; whole if x holds integers.
+
+    Returns:
+      A corruption as `patch_masking` gives.
+
+    Raises:
+      ConfigError: as of `patch_masking`, or blocks no positive whole number.
+      ShapeError: when called, if x has other axes than `patch`.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> import jax, jax.numpy as jnp
+      >>> corrupt = jax.jit(ae.corruptions.patch_block_masking(patch=1, rate=0.25, blocks=1))
+      >>> corrupted, info = corrupt(jax.random.key(0), jnp.ones((4, 4, 1)))
+      >>> int(info["patch_mask"].sum())
+      4
+    """
+    require_unit_interval(rate=rate)
+    require_positive_ints(blocks=blocks)
+    _require_sides("patch", patch)
+
+    def choose(key: PRNGKey, grid: tuple[int, ...]) -> Array:
+        count, axes = math.prod(grid), len(grid)
+        hidden = require_part_hidden("patch_block_masking's rate", rate, count)
+        ratios, places, ties = jax.random.split(key, 3)
+        ratio = jnp.exp(jax.random.uniform(ratios, (blocks,)) * math.log(2.0)) * 0.75
+        room = jnp.asarray(grid, jnp.float32)[None]
+        tilt = jnp.linspace(0.5, -0.5, axes)[None] * float(axes > 1)
+        sides = room * (rate / blocks) ** (1 / axes) * ratio[:, None] ** tilt
+        sides = jnp.clip(jnp.round(sides), 1, room)
+        starts = jnp.floor(jax.random.uniform(places, (blocks, axes)) * (room - sides + 1))
+        at = jnp.stack(jnp.meshgrid(*map(jnp.arange, grid), indexing="ij"), axis=-1)
+        at = at.reshape(1, count, axes).astype(jnp.float32)
+        within = (at >= starts[:, None]) & (at < (starts + sides)[:, None])
+        covered = jnp.any(jnp.all(within, axis=-1), axis=0).astype(jnp.float32)
+        order = jnp.argsort(-(covered + jax.random.uniform(ties, (count,))))
+        return jnp.zeros(count, bool).at[order[:hidden]].set(True).reshape(grid)
+
+    return _by_patches(choose, patch, value)
+
+
+def _by_patches(
+    choose: Callable[[PRNGKey, tuple[int, ...]], Array], patch: int | Sequence[int], value: float
+) -> Corruption:
+    """Replaces the patches that a function of a key and of their grid chooses."""
+
     def corrupt(key: PRNGKey, x: Array, observed: Array | None = None):
         space = _spatial_shape(x)
         sides = _sides("patch", patch, space)
         grid = tuple(-(-room // side) for room, side in zip(space, sides, strict=True))
-        count = math.prod(grid)
-        hidden = require_part_hidden("patch_masking's rate", rate, count)
-        chosen = (jax.random.permutation(key, count) < hidden).reshape(grid)
-        hit = chosen
+        hit = chosen = choose(key, grid)
         for axis, (side, room) in enumerate(zip(sides, space, strict=True)):
             hit = jax.lax.slice_in_dim(jnp.repeat(hit, side, axis=axis), 0, room, axis=axis)
         corrupted, info = replace(_over_channels(hit, x), x, value, observed)

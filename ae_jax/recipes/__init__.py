@@ -34,6 +34,7 @@ from ae_jax.recipes.plain import (
     rae_l2,
     wae_mmd,
 )
+from ae_jax.recipes.predictive import i_jepa
 from ae_jax.recipes.quantized import (
     bsq_vae,
     dvae,
@@ -89,6 +90,7 @@ __all__ = [
     "gaussian_mixture_vae",
     "hamiltonian_vae",
     "hyperspherical_vae",
+    "i_jepa",
     "iaf_vae",
     "ibq_vae",
     "info_vae",

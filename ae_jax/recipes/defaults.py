@@ -141,11 +141,12 @@ def chosen_critic(critic: Critic, spec: Spec) -> Critic:
 
     That of examples is an encoder of such data; that of codes, or of pairs, two dense layers.
     """
-    if critic.network is not None:
+    if critic.network is not None or critic.decay is not None:
         return critic
     of_x = KINDS[spec.kind].encoder(spec)
     network = of_x if critic.on == ("x",) else networks.mlp(**CODES)
-    return build_critic(network, critic.on, *critic.outputs)
+    sizes = critic.outputs
+    return build_critic(network, critic.on, sizes if len(sizes) > 1 else next(iter(sizes), None))
 
 
 def _is_point(bottleneck: Bottleneck, spec: Spec) -> bool:

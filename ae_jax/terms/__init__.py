@@ -26,6 +26,7 @@ from ae_jax.terms.divergence import (
     mutual_information,
     total_correlation,
 )
+from ae_jax.terms.feature_prediction import feature_prediction
 from ae_jax.terms.hamiltonian import hamiltonian
 from ae_jax.terms.penalties import gradient_penalty, r1, r2
 from ae_jax.terms.perceptual import feature_matching, learned_similarity, perceptual
@@ -72,6 +73,7 @@ __all__ = [
     "dip_ii",
     "discriminator",
     "feature_matching",
+    "feature_prediction",
     "free_bits",
     "generator",
     "gradient_penalty",

@@ -127,6 +127,9 @@ def make_step(
             prefix = "" if len(players) == 1 else f"{player.name}/"
             metrics |= {prefix + k: v for k, v in {**values, "grad_norm": norm}.items()}
         variables = _update_bottleneck(model, state, variables, across.sum(sums), finite)
+        if followers := model.followed(variables):
+            kept = _keep(finite, followers, variables.state)
+            variables = variables._replace(state={**variables.state, **kept})
         skipped = 1 - finite.astype(jnp.int32)
         state = state._replace(
             variables=variables,

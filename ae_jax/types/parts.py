@@ -262,10 +262,13 @@ class Critic(NamedTuple):
         the data.
       on: what it reads, "x" or "code"; of both, flattened and side by side in this order.
       outputs: the shape of its verdict on one example, e.g. `()` for one logit.
+      decay: of a teacher, whose network is the encoder's and whose parameters, in the state, are a
+        moving average of the encoder's; None: a player moves its parameters.
       node: what rebuilds it, or None.
     """
 
     network: Coder | Network | None
     on: tuple[str, ...] = ("x",)
     outputs: Shape = ()
+    decay: float | None = None
     node: Node | None = None

@@ -29,10 +29,11 @@ OPTIONS["fsq_vae"] = {"levels": 4}
 OPTIONS |= {f"{name}_vae": {"num_codes": 8} for name in ("rotation_vq", "sim_vq", "ibq")}
 OPTIONS["residual_vq_vae"] = {"num_codes": 8, "levels": 2, "dropout": 0.5}
 OPTIONS["dvae"] = {"num_codes": 8}
-FIRST = {"ladder_vae": (4, 2), "vdvae": ((4, 4, 1), (2, 2, 1))}
-"""The first argument of recipes whose latents are several."""
+FIRST = {"ladder_vae": (4, 2), "vdvae": ((4, 4, 1), (2, 2, 1)), "i_jepa": (3, 2)}
+"""The first argument of recipes whose latents are several, or of several axes."""
 OPTIONS["ladder_vae"] = {"width": 8, "free_bits": 0.1}
 OPTIONS["vdvae"] = {"width": 4, "event_shape": (8, 8, 1)}
+OPTIONS["i_jepa"] = {"patch": 2, "rate": 0.4, "predictor": NETWORK}
 RENAMED = {"reconstructions"}  # discriminator or generator of reconstructions
 WITHOUT_ENCODER = ("gan", "dcgan", "wgan_gp")
 OPTIONS["dcgan"] = {"features": (4, 2), "event_shape": (8, 8, 1)}
@@ -52,7 +53,7 @@ def networks_of(name, network=NETWORK):
     """Small networks for every part that a recipe leaves to be chosen."""
     parts = {"encoder": network, "decoder": network, "critic": network}
     absent = {"encoder"} if name in WITHOUT_ENCODER else set()
-    absent |= set() if name in GAMES else {"critic"}
+    absent |= set() if name in GAMES and name != "i_jepa" else {"critic"}
     of_its_own = ("dcgan", "ladder_vae", "vdvae")
     return {} if name in of_its_own else {part: parts[part] for part in parts if part not in absent}
 

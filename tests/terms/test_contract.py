@@ -136,6 +136,15 @@ GROUPS = {
             "codes": ae.critic(NETWORK, on="code", outputs=2),
         },
     ),
+    "features of hidden patches": Group(
+        terms.feature_prediction(),
+        ae.bottlenecks.identity((3, 2)),
+        corruption=ae.corruptions.patch_block_masking(2, 0.5),
+        critics={
+            "predictor": ae.critic(NETWORK, on="code", outputs=(3, 2)),
+            "teacher": ae.teacher(0.9),
+        },
+    ),
     "balances": Group(
         terms.spread()
         + terms.balanced(
