@@ -9,7 +9,8 @@ one of text may, they are draws, position by position, unless --noobservations a
 ae-jax sample --workdir=runs/autoencoder_digits --sampler=gaussian_mixture
 
 Codes come from the prior or, with --sampler, from a density of the training codes: the one that the
-run keeps under this name, else one fitted now and kept. A model without a prior needs it.
+run keeps under this name, else one fitted now and kept. A model without a prior needs it. Where
+codes are quantised, --sampler=code_transformer is one of their integers.
 """
 
 import io
