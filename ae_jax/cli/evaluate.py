@@ -152,9 +152,9 @@ def main() -> None:
                 figures.usage_figure(picture, latents.kl, latents.active)
             if FLAGS.anomalies is not None:
                 draw_anomalies(run, dataset, workdir / storage.FIGURES / "anomalies.png")
-            for use in wanted.values():
+            for name, use in wanted.items():
                 if use.draw is not None:
-                    use.draw(run, dataset, workdir / storage.FIGURES)
+                    use.draw(run, dataset, workdir / storage.FIGURES, tables[name])
             storage.write_json(path, result)
     except WorkdirError as error:  # of a run that others keep, say: the table is what was asked for
         terminal.say(f"nothing is kept: {error}")

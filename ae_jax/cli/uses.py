@@ -27,13 +27,13 @@ class Use(NamedTuple):
     Attributes:
       unfit: from run and data to why it cannot be measured; None: it can.
       measure: from run and data to plain numbers by name, nested.
-      draw: `(run, dataset, folder)`, writes its figures.
+      draw: `(run, dataset, folder, table)`, writes its figures, of what was measured, too.
       encodes: whether it takes codes of examples, and so an encoder.
     """
 
     unfit: Callable[[ae.Run, Dataset], str | None]
     measure: Callable[[ae.Run, Dataset], Mapping[str, Any]]
-    draw: Callable[[ae.Run, Dataset, epath.Path], None] | None = None
+    draw: Callable[[ae.Run, Dataset, epath.Path, Mapping[str, Any]], None] | None = None
     encodes: bool = True
 
     def reason_against(self, run: ae.Run, dataset: Dataset) -> str | None:
@@ -92,7 +92,8 @@ def _unfit_reduction(run: ae.Run, dataset: Dataset) -> str | None:
     return _few(dataset, 2 * NEIGHBOURS)
 
 
-def _map(run: ae.Run, dataset: Dataset, folder: epath.Path) -> None:
+def _map(run: ae.Run, dataset: Dataset, folder: epath.Path, table: Mapping[str, Any]) -> None:
+    del table
     found = readable(sampled(dataset.test, MAPPED).records)
     codes = run.encode(found.x, observed=found.observed, extras=found.extras)
     points, axes = evaluation.plane(codes)
@@ -109,7 +110,8 @@ def _unfit_generation(run: ae.Run, dataset: Dataset) -> str | None:
     return _few(dataset, NEIGHBOURS)
 
 
-def _copies(run: ae.Run, dataset: Dataset, folder: epath.Path) -> None:
+def _copies(run: ae.Run, dataset: Dataset, folder: epath.Path, table: Mapping[str, Any]) -> None:
+    del table
     if not figures.is_image(run.spec.event_shape) or run.data_shape != run.spec.event_shape:
         return
     found = readable(sampled(dataset.test, SHOWN).records)
@@ -143,10 +145,13 @@ def _denoising(run: ae.Run, dataset: Dataset) -> Mapping[str, Any]:
     return evaluation.denoise(run, dataset, noises={kind: levels}, num=50)
 
 
-def _before_and_after(run: ae.Run, dataset: Dataset, folder: epath.Path) -> None:
+def _before_and_after(
+    run: ae.Run, dataset: Dataset, folder: epath.Path, table: Mapping[str, Any]
+) -> None:
     kind, level = _noise(run) or ("gaussian", 0.3)
     sets = evaluation.before_and_after(run, dataset, kind, level)
     figures.examples_figure(folder / "denoised.png", sets, 0.0, 1.0, f"{kind} {level:g}")
+    figures.levels_figure(folder / "noise_levels.png", table)
 
 
 def _unfit_scarce_labels(run: ae.Run, dataset: Dataset) -> str | None:

@@ -51,6 +51,7 @@ from ae_jax.evaluation.metrics import evaluation_metrics
 from ae_jax.evaluation.missing import missing_entries
 from ae_jax.evaluation.modes import mode_coverage
 from ae_jax.evaluation.neighbours import density_coverage, nearest_neighbours, precision_recall
+from ae_jax.evaluation.noisy_probes import noisy_probes
 from ae_jax.evaluation.rates import (
     Bound,
     Rates,
@@ -118,6 +119,7 @@ __all__ = [
     "mutual_information",
     "nearest_neighbours",
     "nearest_training",
+    "noisy_probes",
     "over_seeds",
     "path_length",
     "plane",

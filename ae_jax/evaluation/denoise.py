@@ -101,7 +101,7 @@ def denoise(
     """
     require_positive_ints(num=num)
     require_seed(seed=seed)
-    methods, nodes = chosen_methods(methods), _nodes(noises)
+    methods, nodes = chosen_methods(methods), nodes_of(noises)
     train, test = _images(run, dataset.train, CALIBRATION), _images(run, dataset.test, num)
     table = {}
     for name, node in nodes.items():
@@ -136,12 +136,17 @@ def before_and_after(
       By "clean", "noisy", "run" and method, each `[num, h, w, c]` in [0, 1] where the display range
       is; for `ae_jax.figures.examples_figure`.
     """
-    (node,) = _nodes({kind: [level]}).values()
+    (node,) = nodes_of({kind: [level]}).values()
     train, test = _images(run, dataset.train, CALIBRATION), _images(run, dataset.test, num)
     return _denoised(run, node, chosen_methods(methods), train, test, seed)
 
 
-def _nodes(noises: Mapping[str, Sequence[float]]) -> dict[str, dict[str, Any]]:
+def nodes_of(noises: Mapping[str, Sequence[float]]) -> dict[str, dict[str, Any]]:
+    """Config nodes of noises by name, such as "gaussian 0.3".
+
+    Raises:
+      ConfigError: a kind of noise without a level.
+    """
     for kind in noises:
         if kind not in LEVEL:
             known = ", ".join(LEVEL)

@@ -60,5 +60,6 @@ def test_constant_factors_are_left_out(run):
 
 
 def test_a_map_of_the_codes_is_drawn(run, tmp_path):
-    uses.USES["reduction"].draw(run, data_of(label=np.arange(len(X)) % 3), epath.Path(tmp_path))
+    data = data_of(label=np.arange(len(X)) % 3)
+    uses.USES["reduction"].draw(run, data, epath.Path(tmp_path), {})
     assert (tmp_path / "map.png").stat().st_size > 1000
