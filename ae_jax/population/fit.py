@@ -51,7 +51,7 @@ def fit_population(
     optimizer or a player is an argument of the program; a value that changes shapes or is no number
     (a latent size, an activation) splits the members into groups, each with a program of its own,
     which take turns. A member whose updates are no longer finite stays at its last good step and is
-    reported as diverged; the others do not notice.
+    reported as diverged, as is one whose held-out loss has risen tenfold; the others do not notice.
 
     Args:
       model: see `fit`.

@@ -26,7 +26,7 @@ class Group(NamedTuple):
       numbers: of its members in the population, ascending.
       configs: of each, complete.
       plan: of the first.
-      traced: dotted paths of the numbers that the program takes.
+      traced: dotted paths of the numbers that the program takes, in alphabetical order.
       own_seeds: whether the members of the population have seeds of their own.
     """
 
@@ -93,7 +93,8 @@ def resolve(
             f"'{own[0]}' cannot vary: the optimizer came as a Python object; give it as a section, "
             "optimizer={'name': 'adam', 'learning_rate': 1e-3}"
         )
-    plans = [_member_plan(base, member, n, optimizer) for n, member in enumerate(members)]
+    of = (optimizer, shapes_of(base))
+    plans = [_member_plan(base, member, n, *of) for n, member in enumerate(members)]
     apart = _apart(plans[0], configs, list(members[0]), optimizer)
     groups = list(_grouped(base, configs, plans, list(members[0]), apart, optimizer))
     return Resolved(base, members, configs, groups, apart)
@@ -106,9 +107,9 @@ def _resolved(config: Config, recipe: Recipe, dataset: Any, optimizer: Any, verb
     return plan._replace(config=dataclasses.replace(plan.config, parallel=config.parallel))
 
 
-def _member_plan(base: Plan, member: Member, number: int, optimizer: Any) -> Plan:
+def _member_plan(base: Plan, member: Member, number: int, optimizer: Any, shapes: Any) -> Plan:
     try:
-        return with_values(base, member, optimizer)
+        return with_values(base, member, optimizer, shapes)
     except AeJaxError as error:
         listed = ", ".join(f"{path}={value!r}" for path, value in member.items())
         raise type(error)(f"member {number} ({listed}): {error}") from None
@@ -148,7 +149,7 @@ def _grouped(
         values = [value_at(config, path) for path in apart]
         by_program.setdefault(json.dumps(values), []).append(number)
     own_seeds = len({config.training.seed for config in configs}) > 1
-    traced = tuple(path for path in paths if path != SEED and path not in apart)
+    traced = tuple(sorted(path for path in paths if path != SEED and path not in apart))
     for numbers in by_program.values():
         lead = plans[numbers[0]]
         checked = _resolved(lead.config, lead.recipe, base.dataset, optimizer, False)

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from ae_jax.errors import NonFiniteError
 from ae_jax.population.groups import Group
 from ae_jax.population.stack import Stack, position
 from ae_jax.training import optimizer as optimizers
@@ -15,6 +16,9 @@ from ae_jax.training.parallel import strategies as parallel
 from ae_jax.training.parallel.members import Members
 from ae_jax.training.plan import Plan
 from ae_jax.training.reporting import Reporter, means
+
+RISE = 10.0
+"""A member has diverged, too, if its loss has risen by more than so many times its first size."""
 
 Metrics = dict[str, list[dict[str, float]]]
 """By split, those of each member."""
@@ -67,6 +71,7 @@ class PopulationLoop:
         self.counted = parallel.counts.copy() if counted is None else counted
         self.chosen_by = "validation" if "validation" in data else "test"
         self.metrics: dict[str, dict[str, float]] = {}
+        self.first_losses: dict[int, float] = {}
 
     @property
     def evaluators(self) -> list[str]:
@@ -133,6 +138,11 @@ class PopulationLoop:
                 self._judge(number, int(in_a_row[i]))
         self.window_start, self.fresh = self.step, True
         self._report("train", rows)
+        if len(self.diverged) == self.count:
+            raise NonFiniteError(
+                f"loss or gradients of every member were not finite for the last steps before "
+                f"{self.step}: try lower learning rates, or optimizer.clip_norm=1.0"
+            )
 
     def _judge(self, number: int, in_a_row: int) -> None:
         """Notes a member whose updates no longer move it, as a single run would stop then."""
@@ -161,6 +171,23 @@ class PopulationLoop:
                     rows[number] = metrics
             self._report(name, rows)
 
+    def begin(self, points: Sequence[Mapping[str, Any]]) -> None:
+        """Evaluates members before their first step, and takes over what was logged before.
+
+        Args:
+          points: of earlier starts.
+        """
+        if not self.step and self.evaluators:
+            self.evaluate()
+            rows = enumerate(self.by_member[self.chosen_by])
+            points = [{"step": 0, "split": self.chosen_by, "member": n, **row} for n, row in rows]
+        for point in points:
+            rows = self.by_member.setdefault(point["split"], [{} for _ in range(self.count)])
+            values = {k: v for k, v in point.items() if k not in ("step", "split", "member")}
+            rows[point["member"]] = values
+            if (point["step"], point["split"]) == (0, self.chosen_by) and "loss" in point:
+                self.first_losses[point["member"]] = point["loss"]
+
     def _report(self, split: str, rows: list[dict[str, float]]) -> None:
         self.by_member[split] = rows
         self.reporter.log_members(self.step, split, rows)
@@ -177,7 +204,17 @@ class PopulationLoop:
         return {name.removeprefix("trace "): n for name, n in new.items() if "trace" in name}
 
     def lost(self, number: int) -> bool:
-        """Whether a member has diverged: its updates or its metrics are no longer finite."""
+        """Whether a member has diverged.
+
+        Its updates or its metrics are no longer finite, or its held-out loss is above what it began
+        with by `RISE` times that. The losses of a game are those of its rivals as well, and tell
+        nothing of the kind.
+        """
         rows = [rows[number] for rows in self.by_member.values()]
         losses = [row[name] for row in rows for name in row if name.rpartition("/")[2] == "loss"]
-        return number in self.diverged or not all(map(math.isfinite, losses))
+        if number in self.diverged or not all(map(math.isfinite, losses)):
+            return True
+        if number not in self.first_losses or len(self.base.players) > 1:
+            return False
+        first, last = self.first_losses[number], self.by_member[self.chosen_by][number]["loss"]
+        return last > first + RISE * abs(first)

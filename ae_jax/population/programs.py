@@ -10,6 +10,7 @@ import numpy as np
 from ae_jax import config as config_lib
 from ae_jax import keys
 from ae_jax.population.traced import with_values
+from ae_jax.runs.planning import shapes_of
 from ae_jax.training import programs as engine
 from ae_jax.training.parallel.members import Members, alone
 from ae_jax.training.parallel.strategy import Program
@@ -65,13 +66,14 @@ def bodies(plan: Plan, optimizer: Any = None) -> Bodies:
       optimizer: in place of the config's section.
     """
     training, num_train = plan.config.training, len(plan.dataset.train)
-    strategy = alone()
+    strategy, shapes = alone(), shapes_of(plan)
+    numbered = lambda values: with_values(plan, values, optimizer, shapes)
 
     def init(values: Mapping[str, Any], root: Any) -> Any:
-        return with_values(plan, values, optimizer).init(root)
+        return numbered(values).init(root)
 
     def train(values, state, totals, records, order_seed, position):
-        own = with_values(plan, values, optimizer)
+        own = numbered(values)
         run = engine.resident_training(
             own.model,
             own.players,
@@ -85,7 +87,7 @@ def bodies(plan: Plan, optimizer: Any = None) -> Bodies:
         return run(state, totals, (records, order_seed), position)
 
     def evaluate(values, variables, root, step, records):
-        own = with_values(plan, values, optimizer)
+        own = numbered(values)
         size = config_lib.evaluation_batch_size(plan.config)
         parts = own.model, own.objective, plan.preprocessing, strategy
         return engine.resident_evaluation(*parts, size, num_train)(variables, root, step, records)

@@ -16,12 +16,14 @@ GroupState = tuple[TrainState, Values]
 
 
 def tree_of(groups: Sequence[GroupState]) -> dict[str, Any]:
-    """The checkpoint's tree: `groupN/state/…` as a run's, and `groupN/values/K`.
+    """The checkpoint's tree: `groupN/state/…` as a run's, and `groupN/values/K` by path.
 
     Args:
       groups: NumPy.
     """
-    number = lambda values: {f"{i:06d}": np.asarray(v) for i, v in enumerate(values.values())}
+    number = lambda values: {
+        f"{i:06d}": np.asarray(values[k]) for i, k in enumerate(sorted(values))
+    }
     return {
         f"group{n}": {"state": to_tree(state), "values": number(values)}
         for n, (state, values) in enumerate(groups)
@@ -31,7 +33,7 @@ def tree_of(groups: Sequence[GroupState]) -> dict[str, Any]:
 def values_of(tree: Mapping[str, Any], paths: Sequence[str]) -> Values:
     """The numbers of a group by dotted path."""
     kept = [tree["values"][f"{i:06d}"] for i in range(len(paths))]
-    return dict(zip(paths, map(weak, kept), strict=True))
+    return dict(zip(sorted(paths), map(weak, kept), strict=True))
 
 
 def restored(tree: Mapping[str, Any], paths: Sequence[str], like: TrainState) -> GroupState:

@@ -12,7 +12,7 @@ import numpy as np
 from ae_jax import config as config_lib
 from ae_jax.config.sections import VERSION
 from ae_jax.data.spec import display_range
-from ae_jax.errors import ConfigError, NonFiniteError, Preempted, WorkdirError
+from ae_jax.errors import ConfigError, Preempted, WorkdirError
 from ae_jax.population.begin import first_state
 from ae_jax.population.groups import Group, Resolved
 from ae_jax.population.loop import PopulationLoop
@@ -150,16 +150,21 @@ class PopulationStart:
                 self.found.base, self.found.groups, stacks, data, members, reporter, step, counted
             )
             try:
+                loop.begin(self._logged())
                 train(loop, self._saver(loop, checkpoints, starts))
                 status = "finished"
             except (Preempted, KeyboardInterrupt):
                 status = "preempted"
                 raise
             finally:
-                summary, table = self._close(loop, status, starts, checkpoints)
-        if len(loop.diverged) == loop.count:
-            raise NonFiniteError("every member has diverged: try lower learning rates")
+                summary, table = self._end(loop, status, starts, checkpoints)
         return self._groups(loop), summary, table
+
+    def _logged(self) -> list[dict[str, Any]]:
+        """The log points of earlier starts."""
+        from ae_jax import _workdir as storage
+
+        return [] if self.workdir is None else storage.read_metrics(self.workdir)
 
     def _devices(self) -> list[Any]:
         present, wanted = jax.devices(), self.found.base.config.parallel.devices
@@ -215,6 +220,16 @@ class PopulationStart:
 
     def _note(self, loop: PopulationLoop, starts: Starts) -> None:
         starts.note(loop.step, loop.timed_seconds, time.time() - self.started)
+
+    def _end(
+        self, loop: PopulationLoop, status: str, starts: Starts, checkpoints: Any
+    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """`_close`; what has failed already says more than that its end cannot be written."""
+        if status != "failed":
+            return self._close(loop, status, starts, checkpoints)
+        with contextlib.suppress(WorkdirError):
+            return self._close(loop, status, starts, checkpoints)
+        return {}, []
 
     def _close(
         self, loop: PopulationLoop, status: str, starts: Starts, checkpoints: Any

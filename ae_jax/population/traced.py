@@ -16,6 +16,7 @@ from ae_jax.recipes import players as players_lib
 from ae_jax.recipes.recipe import Recipe
 from ae_jax.runs import planning
 from ae_jax.training.plan import Plan
+from ae_jax.types import Variables
 
 PARTS = {
     "encoder": registry.NETWORKS,
@@ -25,20 +26,28 @@ PARTS = {
 }
 
 
-def with_values(plan: Plan, values: Mapping[str, Any], optimizer: Any = None) -> Plan:
+def with_values(
+    plan: Plan,
+    values: Mapping[str, Any],
+    optimizer: Any = None,
+    shapes: Variables | None = None,
+) -> Plan:
     """The plan with other numbers in some fields.
 
     Args:
       plan: of `planning.resolve`.
       values: by dotted path of the config; they may be traced.
       optimizer: in place of the config's section.
+      shapes: of the variables of the plan's model; None: found anew.
 
     Returns:
-      A Plan, of the same shapes.
+      A Plan.
     """
     config = replaced(plan.config, values)
     recipe = recipe_with(plan.recipe, config, set(values))
-    return planning.rebuilt(plan, config, recipe, optimizer)
+    if any(path.startswith("model.") for path in values):
+        shapes = None
+    return planning.rebuilt(plan, config, recipe, optimizer, shapes)
 
 
 def replaced(config: Config, values: Mapping[str, Any]) -> Config:

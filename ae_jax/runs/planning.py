@@ -163,6 +163,7 @@ def rebuilt(
     config: Config,
     recipe: Recipe,
     optimizer: optax.GradientTransformation | None = None,
+    variables: Variables | None = None,
 ) -> Plan:
     """The plan with other numbers in it, for the same data, which are not looked at.
 
@@ -171,6 +172,7 @@ def rebuilt(
       config: complete, as the plan's is; its numbers may be traced.
       recipe: of its model sections.
       optimizer: in place of the config's section.
+      variables: shapes of those of the new model; None: found by tracing it.
 
     Returns:
       A Plan.
@@ -181,7 +183,7 @@ def rebuilt(
     model, objective = recipe.build(plan.spec)
     model = with_compute_dtype(model, config.training.compute_dtype, plan.spec)
     plan = plan._replace(config=config, model=model, objective=objective, recipe=recipe)
-    return _playing(plan, shapes_of(plan), optimizer)
+    return _playing(plan, shapes_of(plan) if variables is None else variables, optimizer)
 
 
 def shapes_of(plan: Plan) -> Variables:

@@ -9,7 +9,9 @@ import pytest
 
 import ae_jax as ae
 from ae_jax.errors import ConfigError, Preempted, WorkdirError
+from ae_jax.population.stack import fitting
 from ae_jax.runs.pictures import Pictures
+from ae_jax.training.parallel.members import over
 from tests.population.alone import RATE, SIZES, alone, distance, population, recipe_of, weight_of
 
 SEED = "training.seed"
@@ -90,7 +92,7 @@ def test_a_population_is_loaded_and_its_member_exported(swept, tmp_path):
     assert_equal(loaded.variables, swept.member(2).variables)
     assert loaded.config.optimizer.learning_rate == MEMBERS[2][RATE]
     assert loaded.config.objective["kl"]["weight"] == MEMBERS[2][KL]
-    assert [p["step"] for p in ae.read_metrics(tmp_path / "one")] == [50, 100, 100]
+    assert [p["step"] for p in ae.read_metrics(tmp_path / "one")] == [0, 50, 100, 100]
     with pytest.raises(WorkdirError, match="already holds a run"):
         again.export(0, tmp_path / "one")
 
@@ -176,27 +178,30 @@ def test_an_exported_member_trains_on(swept, tmp_path):
 def test_many_members_are_one_program():
     recipe, data = recipe_of("vae")
     vary = {SEED: range(64), KL: [0.5, 1.0, 2.0, 4.0]}
-    found = ae.fit_population(recipe, data, vary=vary, steps=2, batch_size=16, progress=False)
+    found = population(recipe, data, vary, steps=2)
     assert len(found) == 256
     assert found.summary["compiles"] == {"population train": 1, "population evaluate": 1}
 
 
 @pytest.mark.slow
-def test_latent_sizes_take_turns_and_so_do_members_beyond_memory():
+def test_latent_sizes_take_turns_and_so_do_members_beyond_memory(monkeypatch):
     recipe, data = recipe_of("vae")
     size = "model.bottleneck.latent_dim"
     members = [{size: d, KL: w} for w in (0.5, 1.0) for d in (2, 3)]
-    sizes = {"steps": 20, "devices": 1}
-    found = population(recipe, data, members, **sizes)
+    monkeypatch.setattr("ae_jax.population.fit.budget_of", lambda *_: 1)
+    found = population(recipe, data, members, steps=20, devices=1)
     assert [list(group) for group in found.groups] == [[0, 2], [1, 3]]
+    assert (found.summary["programs"], found.summary["turns"]) == (2, 4)
     assert found.member(3).encode(data).shape == (len(data), 3)
-    assert (
-        distance(found.member(3).variables, alone(recipe, data, members[3], steps=20).variables)
-        < TIGHT
-    )
-    alike = [{KL: w} for w in (0.5, 1.0, 2.0)]
-    whole = population(recipe, data, alike, **sizes)
-    turns = population(recipe, data, alike, memory_mib=1, **sizes)
-    assert (whole.summary["turns"], turns.summary["turns"]) == (1, 3)
-    for n in range(3):
-        assert distance(turns.member(n).variables, whole.member(n).variables) < TIGHT
+    run = alone(recipe, data, members[3], steps=20)
+    assert distance(found.member(3).variables, run.variables) < TIGHT
+
+
+def test_as_many_side_by_side_as_memory_holds():
+    members = over(jax.devices()[:1])
+    needed = lambda size: 10 * size
+    assert fitting(32, members, None, 0, needed) == 32
+    assert fitting(32, members, 400, 50, needed) == 32
+    # Of 250 bytes 50 are the states': 20 members at once, so that two turns of 16 are enough.
+    assert fitting(32, members, 250, 50, needed) == 16
+    assert fitting(32, members, 1, 50, needed) == 1
