@@ -78,4 +78,5 @@ def two_stage_vae(latent_dim: Latent = 32, **parts: Any) -> Recipe:
       >>> dict(ae.recipes.two_stage_vae(16).likelihood.node.kwargs)["variance"]
       'global'
     """
-    return vae(latent_dim, **{"likelihood": likelihoods.gaussian(variance="global")} | parts)
+    learned: dict[str, Any] = {"likelihood": likelihoods.gaussian(variance="global")}
+    return vae(latent_dim, **learned | parts)
