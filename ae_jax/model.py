@@ -1,17 +1,18 @@
 """The autoencoder: corrupt → encode → bottleneck → decode, and the only place that vmaps."""
 
-import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 from flax.core import FrozenDict
 
+from ae_jax import judging
 from ae_jax import keys as keys_lib
+from ae_jax.assembly import check_output, initialised, part_of
 from ae_jax.corruptions import Corruption
 from ae_jax.distributions import conditioned
-from ae_jax.errors import PartError, ShapeError, nearest
+from ae_jax.errors import PartError
 from ae_jax.networks._calls import accepted
 from ae_jax.ops import random as fused_random
 from ae_jax.types import (
@@ -26,7 +27,6 @@ from ae_jax.types import (
     Likelihood,
     Outputs,
     PRNGKey,
-    Shape,
     Told,
     Tree,
     Variables,
@@ -61,6 +61,11 @@ class Autoencoder(NamedTuple):
     compute_dtype: Any = None
     critics: Mapping[str, Critic] = FrozenDict()
 
+    judge_one = judging.judge_one
+    judge = judging.judge
+    critics_state = judging.critics_state
+    followed = judging.followed
+
     def init(
         self, key: PRNGKey, example: Array, extras: dict[str, Array] | None = None
     ) -> Variables:
@@ -69,7 +74,7 @@ class Autoencoder(NamedTuple):
         Args:
           key: a typed key.
           example: one example x, `[*event]`; only its shape and dtype matter.
-          extras: its extras, likewise, for networks that take a condition.
+          extras: its extras, for networks that take a condition.
 
         Returns:
           Variables.
@@ -86,9 +91,9 @@ class Autoencoder(NamedTuple):
         params, state = bottleneck.init(keys["bottleneck"], **own)
         shown = self._shown(Variables({"bottleneck": params}, {"bottleneck": state}), z)
         inits = {
-            "encoder": (encoder := _init(self.encoder, keys["encoder"], example, extras)),
-            **self._critics(key, example, z, extras, encoder[0]),
-            "decoder": _init(self.decoder, keys["decoder"], shown, extras),
+            "encoder": (encoder := initialised(self.encoder, keys["encoder"], example, extras)),
+            **judging.initial(self, key, example, z, extras, encoder[0]),
+            "decoder": initialised(self.decoder, keys["decoder"], shown, extras),
             "bottleneck": (params, state),
             "likelihood": (likelihood.init(keys["likelihood"]), {}),
         }
@@ -98,117 +103,9 @@ class Autoencoder(NamedTuple):
         ):
             if coder is not None:
                 part = "bottleneck" if name == "encoder" else "likelihood"
-                _check_output(coder, inits[name], x, extras or {}, expected, (name, part))
+                check_output(coder, inits[name], x, extras or {}, expected, (name, part))
         present = lambda i: {name: v[i] for name, v in inits.items() if jax.tree.leaves(v[i])}
         return Variables(params=present(0), state=present(1))
-
-    def _critics(
-        self,
-        key: PRNGKey,
-        example: Array,
-        z: Array,
-        extras: dict[str, Array] | None,
-        followed: Tree,
-    ) -> dict[str, Any]:
-        """Params and state of each critic, its output's shape checked."""
-        found: dict[str, Any] = {}
-        for name, critic in self.critics.items():
-            if critic.decay is not None:  # buffers of its own, or it could not be donated
-                found[name] = {}, {"params": jax.tree.map(jnp.copy, followed)}
-                continue
-            x = _joined([{"x": example, "code": z}[source] for source in critic.on])
-            coder: Any = critic.network
-            own = jax.random.fold_in(key, _number_of(name))
-            found[name] = _init(coder, own, x, extras)
-            what = f"critic '{name}'", "game"
-            _check_output(coder, found[name], x, extras or {}, critic.outputs, what)
-        return found
-
-    def judge_one(
-        self,
-        variables: Variables,
-        name: str,
-        inputs: Sequence[Array],
-        *,
-        key: PRNGKey | None = None,
-        extras: Mapping[str, Array] | None = None,
-        train: bool = False,
-    ) -> tuple[Array, dict[str, Array], Tree]:
-        """What a critic makes of one example; see `Context.critic`.
-
-        Args:
-          variables: the critic's suffice.
-          name: of the critic.
-          inputs: what it reads, in the order of its `on`.
-          key: of dropout.
-          extras: labels, conditions.
-          train: whether dropout and batch statistics are those of training; statistics need a map
-            over the batch.
-
-        Returns:
-          Its verdict `[*outputs]`, its hidden layers by name, and its new state.
-
-        Raises:
-          PartError: there is no critic of this name, or it reads something else.
-        """
-        if name not in self.critics:
-            raise PartError(f"the model has no critic '{name}'{nearest(name, self.critics)}")
-        critic = self.critics[name]
-        if len(inputs) != len(critic.on):
-            raise PartError(f"the critic '{name}' reads {critic.on}, got {len(inputs)} inputs")
-        coder: Any = critic.network
-        views = {"x": self.seen, "code": lambda z: z}
-        read = [views[on](value) for on, value in zip(critic.on, inputs, strict=True)]
-        key = None if key is None else fused_random.fold_in(key, _number_of(name))
-        told: dict[str, Any] = {"extras": dict(extras or {}), "key": key, "train": train}
-        own = _part(variables, name)
-        if critic.decay is not None:
-            own = jax.lax.stop_gradient(own[1]["params"]), _part(variables, "encoder")[1]
-        return coder.apply(*own, _joined(read), **told)
-
-    def followed(self, variables: Variables) -> dict[str, Tree]:
-        """The next state of the critics that follow the encoder; see `ae_jax.critics.teacher`.
-
-        Args:
-          variables: after a step.
-        """
-        found: dict[str, Tree] = {}
-        for name, critic in self.critics.items():
-            decay = critic.decay
-            if decay is not None:
-                move = lambda old, new, d=decay: (d * old + (1 - d) * new).astype(old.dtype)
-                old, new = variables.state[name]["params"], variables.params["encoder"]
-                found[name] = {"params": jax.tree.map(move, old, new)}
-        return found
-
-    def judge(
-        self,
-        variables: Variables,
-        name: str,
-        inputs: Sequence[Array],
-        keys: PRNGKey | None = None,
-        extras: Mapping[str, Array] | None = None,
-        *,
-        train: bool = False,
-    ) -> tuple[Array, dict[str, Array], Tree]:
-        """`judge_one` of a batch: verdicts and layers `[b, …]`, and one new state."""
-
-        def one(inputs, key, extras):
-            told = {"key": key, "extras": extras, "train": train}
-            return self.judge_one(variables, name, inputs, **told)
-
-        mapped = jax.vmap(one, axis_name=BATCH_AXIS, out_axes=(0, 0, None))
-        return mapped(tuple(inputs), keys, dict(extras or {}))
-
-    def critics_state(
-        self, variables: Variables, names: Sequence[str], batch: Batch, z: Array
-    ) -> dict[str, Tree]:
-        """The next state of those of these critics that have any, from the examples of a batch."""
-        having = [name for name in names if name in self.critics and name in variables.state]
-        of = lambda name: [{"x": batch.x, "code": z}[on] for on in self.critics[name].on]
-        extras = dict(batch.extras)
-        judge = lambda name: self.judge(variables, name, of(name), None, extras, train=True)[2]
-        return {name: judge(name) for name in having}
 
     def forward(
         self,
@@ -234,9 +131,9 @@ class Autoencoder(NamedTuple):
         """
         if self.encoder is None:
             return self._generated(variables, batch, keys, samples, train)
-        enc, (params, state) = _part(variables, "encoder"), _part(variables, "bottleneck")
+        enc, (params, state) = part_of(variables, "encoder"), part_of(variables, "bottleneck")
         encoder = self.encoder
-        likelihood_params, _ = _part(variables, "likelihood")
+        likelihood_params, _ = part_of(variables, "likelihood")
         prior = self.prior(variables)
 
         def one(x, observed, extras, keys):
@@ -341,12 +238,12 @@ class Autoencoder(NamedTuple):
         always["extras"] = {} if told.extras is None else told.extras
         options = always | accepted(self.decoder.apply, some)
         x = self._shown(variables, z) if shown is None else shown
-        return self.decoder.apply(*_part(variables, "decoder"), x, train=train, **options)
+        return self.decoder.apply(*part_of(variables, "decoder"), x, train=train, **options)
 
     def _shown(self, variables: Variables, z: Array) -> Array:
         """What the decoder is given of z."""
         shown = self.bottleneck.shown
-        return z if shown is None else shown(*_part(variables, "bottleneck"), z)
+        return z if shown is None else shown(*part_of(variables, "bottleneck"), z)
 
     def seen(self, x: Array, observed: Array | None = None) -> Array:
         """What the networks read of x, `[*event]`: of counts their logarithms, of all else x."""
@@ -374,7 +271,7 @@ class Autoencoder(NamedTuple):
                 return Draw(*getattr(posterior, one_pass)(key))
         latent = self.bottleneck.latent
         told = accepted(latent, {"train": train})
-        z = latent(*_part(variables, "bottleneck"), posterior, key, **told)
+        z = latent(*part_of(variables, "bottleneck"), posterior, key, **told)
         return Draw(z, posterior.log_prob(z))
 
     def prior(self, variables: Variables) -> Any:
@@ -390,7 +287,7 @@ class Autoencoder(NamedTuple):
             return jax.vmap(one, axis_name=BATCH_AXIS)(x)
 
         prior = self.bottleneck.prior
-        return prior(*_part(variables, "bottleneck"), **accepted(prior, {"encode": encode}))
+        return prior(*part_of(variables, "bottleneck"), **accepted(prior, {"encode": encode}))
 
     def posterior(
         self,
@@ -432,8 +329,8 @@ class Autoencoder(NamedTuple):
         if self.encoder is None:
             raise PartError(NO_ENCODER)
         told = {"observed": observed, "extras": extras or {}, "info": info}
-        features, _, _ = self.encoder.apply(*_part(variables, "encoder"), seen, **told)
-        return self.bottleneck.posterior(*_part(variables, "bottleneck"), features)
+        features, _, _ = self.encoder.apply(*part_of(variables, "encoder"), seen, **told)
+        return self.bottleneck.posterior(*part_of(variables, "bottleneck"), features)
 
     def started(self, variables: Variables, batch: Batch, key: PRNGKey) -> Variables:
         """The variables with the bottleneck started at the features of a first batch, if it can be.
@@ -446,7 +343,7 @@ class Autoencoder(NamedTuple):
         encoder = self.encoder
         if self.bottleneck.start is None or encoder is None:
             return variables
-        enc, own = _part(variables, "encoder"), _part(variables, "bottleneck")
+        enc, own = part_of(variables, "encoder"), part_of(variables, "bottleneck")
 
         def one(x, observed, extras):
             seen = self.seen(x, observed)
@@ -478,7 +375,7 @@ class Autoencoder(NamedTuple):
           info: see `posterior`.
         """
         posterior = self.posterior(variables, x, observed, extras, info)
-        own = _part(variables, "bottleneck")
+        own = part_of(variables, "bottleneck")
         if key is None:
             return jax.vmap(lambda q: self.bottleneck.latent(*own, q, None))(posterior)
         keys = jax.vmap(fused_random.fold_in, in_axes=(None, 0))(key, jnp.arange(x.shape[0]))
@@ -517,16 +414,11 @@ class Autoencoder(NamedTuple):
           info: what the decoder is to know of a corruption, each `[b, …]`: which patches it is to
             fill in.
         """
-        params, _ = _part(variables, "likelihood")
+        params, _ = part_of(variables, "likelihood")
         y = self.decode_parameters(variables, z, extras, info)
         if x is not None:
             y = jax.vmap(self.given)(y, x, observed)
         return jax.vmap(lambda y: self.likelihood.mean(params, y))(y)
-
-
-def _part(variables: Variables, name: str) -> tuple[Tree, Tree]:
-    """Params and state of a part, empty where it has none; a Run's NumPy as JAX indexes."""
-    return jax.tree.map(jnp.asarray, variables.part(name))
 
 
 def _each(sampled: Callable[[Array], T], samples: int) -> T:
@@ -544,41 +436,3 @@ def _sum_valid(stats: Tree, valid: Array | None) -> Tree:
         return jnp.sum(leaf, axis=0)
 
     return jax.tree.map(total, stats)
-
-
-def _number_of(name: str) -> int:
-    """A number for a name, the same for all time: keys hang on it."""
-    return zlib.crc32(name.encode())
-
-
-def _joined(inputs: Sequence[Array]) -> Array:
-    """What a critic reads of one example: its one input as it is, several flattened."""
-    return inputs[0] if len(inputs) == 1 else jnp.concatenate([jnp.ravel(v) for v in inputs])
-
-
-def _init(coder: Coder | None, key: PRNGKey, x: Array, extras: dict[str, Array] | None) -> Any:
-    if coder is None:
-        return {}, {}
-    return coder.init(key, x, **accepted(coder.init, {"extras": extras} if extras else {}))
-
-
-def _check_output(
-    coder: Coder,
-    own: Any,
-    x: Array,
-    extras: dict[str, Array],
-    expected: Shape,
-    names: tuple[str, str],
-) -> None:
-    def apply(own, x, extras):  # under a batch axis, as `forward` will call it
-        one = lambda x, extras: coder.apply(*own, x, extras=extras)[0]
-        two = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), (x, extras))
-        return jax.vmap(one, axis_name=BATCH_AXIS)(*two)[0]
-
-    got = jax.eval_shape(apply, own, x, extras).shape
-    if got != tuple(expected):
-        name, part = names
-        raise ShapeError(
-            f"the {name} emits shape {got} for an input of shape {jnp.shape(x)}, but the {part} "
-            f"takes {tuple(expected)}"
-        )
