@@ -28,7 +28,7 @@ def fit(
     *,
     name: str | None = None,
     condition: str | None = None,
-    codes: str = "means",
+    codes: str | None = None,
     seed: int = 0,
     **arguments: Any,
 ) -> Fitted:
@@ -47,8 +47,8 @@ def fit(
         Sampler.
       name: under which it is kept, in place of one kept so before; None: the sampler's own.
       condition: the entry of the data's extras, whole numbers, that the density is to depend on.
-      codes: "means", or "samples", one of q(z | x) for each example; integers are those of the
-        means.
+      codes: "means", or "samples", one of q(z | x) for each example; None: what the sampler is made
+        for, samples of a second-stage VAE and means of all others. Integers are those of the means.
       seed: of whatever is random in the fit; a whole number below 2³².
       **arguments: of the sampler, where it is given by name.
 
@@ -72,6 +72,7 @@ def fit(
       (5, 8)
     """
     part = _sampler(sampler, arguments)
+    codes = part.codes if codes is None else codes
     if codes not in CODES:
         raise UnknownNameError(f"codes cannot be {codes!r}{nearest(codes, CODES)}")
     if part.integers and codes != "means":

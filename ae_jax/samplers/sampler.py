@@ -32,6 +32,8 @@ class Sampler(NamedTuple):
       log_density: `(state, code, label) -> scalar`, nats, pure; of a second-stage VAE a bound.
       integers: whether codes are integers.
       node: what rebuilds it, or None.
+      codes: what it is fitted on unless `ae.samplers.fit` is told: the posteriors' "means", or
+        "samples" of them.
     """
 
     estimate: Callable[..., Tree]
@@ -39,6 +41,7 @@ class Sampler(NamedTuple):
     log_density: Callable[[Tree, Array, Array], Array]
     integers: bool = False
     node: Node | None = None
+    codes: str = "means"
 
     def fit(self, codes: Any, key: PRNGKey, labels: Any = None, size: int | None = None) -> Tree:
         """The state of the density that fits codes best.

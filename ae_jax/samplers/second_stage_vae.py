@@ -26,9 +26,15 @@ def second_stage_vae(
     """A second VAE, of the codes of the first: z ~ p(z | u), u ~ N(0, I) (Dai & Wipf 2019).
 
     Its codes u have the size of z, and its Gaussian likelihood one learned variance, so that it can
-    put all of its mass where the codes lie. `log_density` is a lower bound: importance-weighted,
-    over 64 samples that are the same each time. It needs many codes: of the 1,437 of the digits it
-    makes worse samples than any other sampler.
+    put all of its mass where the codes lie; samples are drawn with that variance. As in the paper
+    it is fitted on samples of q(z | x), whose aggregate the first decoder has seen, unless
+    `ae.samplers.fit` is told otherwise. `log_density` is a lower bound: importance-weighted, over
+    64 samples that are the same each time.
+
+    It is for many codes, tens of thousands. Of few, u ~ N(0, I) falls between those that encode any
+    z, and what is drawn there is a mean of unlike codes: the density still gets better with every
+    step, since such mass costs little likelihood, but samples get worse. Of the 1,437 codes of the
+    digits (16 dimensions) a Gaussian mixture is the better choice at any number of steps.
 
     Args:
       hidden: the widths of encoder and decoder.
@@ -89,4 +95,4 @@ def second_stage_vae(
         bound = log_likelihood(model, variables, batch, jax.random.key(0)[None], BOUND)
         return bound[0] - jnp.sum(jnp.log(state["scale"]))
 
-    return Sampler(estimate, draw, log_density)
+    return Sampler(estimate, draw, log_density, codes="samples")

@@ -75,6 +75,27 @@ def test_it_is_fitted_on_means_or_on_samples_of_the_posterior(x):
         ae.samplers.fit(run, x, codes="mean")
 
 
+def test_a_sampler_says_what_it_is_fitted_on_unless_it_is_told(x, tmp_path):
+    run = kept_in(untrained.run_of(ae.recipes.vae(2), x.astype(np.float32)), tmp_path)
+    mixture = ae.samplers.gaussian_mixture(1)
+    of_samples = mixture._replace(codes="samples")
+    states = [
+        ae.samplers.fit(run, x, part, codes=codes).state
+        for part, codes in ((of_samples, None), (mixture, "samples"), (of_samples, "means"))
+    ]
+    small.assert_identical(states[0], states[1])
+    assert small.distance(states[0]["factors"], states[2]["factors"]) > 0.1
+    kept = json.loads((run.workdir / "samplers" / "gaussian_mixture" / "sampler.json").read_text())
+    assert kept["fitted_on"]["codes"] == "means"
+    ways = {name: factory().codes for name, factory in ae.samplers.SAMPLERS.factories.items()}
+    assert ways == dict.fromkeys(ways, "means") | {"second_stage_vae": "samples"}
+
+
+def test_a_code_without_spread_is_its_own_sample(plain, x):
+    of = lambda codes: ae.samplers.fit(plain, x, components=1, codes=codes).state
+    small.assert_identical(of("samples"), of("means"))
+
+
 def test_labels_may_be_any_whole_numbers_and_choose_the_cluster(run, x, labels):
     fitted = ae.samplers.fit(run, (x, {"label": labels}), condition="label", components=1)
     assert fitted.classes == (3, 7)
