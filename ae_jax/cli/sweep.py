@@ -36,7 +36,7 @@ def define_flags() -> None:
     flags.DEFINE_enum("how", "grid", ["grid", "list"], "Every combination, or side by side.")
     flags.DEFINE_integer("random", None, "How many members to draw, from fields with a law.")
     flags.DEFINE_integer("random_seed", 0, "Of these draws.")
-    flags.DEFINE_enum("form", "vmap", ["vmap", "map"], "Members side by side, or in turn.")
+    flags.DEFINE_enum("form", None, ["vmap", "map"], "Members side by side, or in turn.")
     flags.DEFINE_integer("memory_mib", None, "What each device may use; all of it by default.")
     flags.DEFINE_integer("export", None, "Number of a member to export; nothing is trained.")
     flags.DEFINE_string("to", None, "Where to export it.")

@@ -19,6 +19,7 @@ from ae_jax.precision import compiled_in_float32
 from ae_jax.recipes.recipe import Recipe
 from ae_jax.runs.fit import described
 from ae_jax.training.parallel import processes
+from ae_jax.training.parallel.members import fastest
 
 
 @compiled_in_float32()
@@ -37,7 +38,7 @@ def fit_population(
     preprocessing: Any = None,
     resident_mib: int = 1024,
     devices: int | None = None,
-    form: str = "vmap",
+    form: str | None = None,
     memory_mib: int | None = None,
     callbacks: Sequence[Callable[..., None]] = (),
     progress: bool = True,
@@ -69,7 +70,9 @@ def fit_population(
       preprocessing: see `fit`.
       resident_mib: budget of the data, in MiB.
       devices: how many to spread members over; None: all.
-      form: how members of one device are computed: "vmap", side by side, or "map", in turn.
+      form: how members of one device are computed: "vmap", side by side in every operation, or
+        "map", in turn, many steps each; None: "map" on CPUs, whose caches hold one member's state
+        and not all, else "vmap".
       memory_mib: what each device may use, in MiB; None: what it has. Members that do not fit
         together take turns.
       callbacks: each called with a `LogPoint(step, split, metrics, member)` at every log point.
@@ -117,7 +120,7 @@ def fit_population_config(
     *,
     vary: Vary,
     how: str = "grid",
-    form: str = "vmap",
+    form: str | None = None,
     memory_mib: int | None = None,
     callbacks: Sequence[Callable[..., None]] = (),
     progress: bool = True,
@@ -129,7 +132,7 @@ def fit_population_config(
       workdir: see `fit_population`, as for all that follow.
       vary: values by dotted path.
       how: "grid" or "list".
-      form: "vmap" or "map".
+      form: "vmap" or "map"; None: as the devices have it.
       memory_mib: budget of each device.
       callbacks: called at every log point.
       progress: whether to show it.
@@ -154,7 +157,7 @@ def _fit(
     vary: Vary,
     how: str,
     workdir: Any,
-    form: str,
+    form: str | None,
     memory_mib: int | None,
     callbacks: Sequence[Callable[..., None]],
     progress: bool,
@@ -173,6 +176,7 @@ def _fit(
     found = groups_lib.resolve(config, recipe, dataset, members, custom, progress)
     devices = config.parallel.devices
     budget = budget_of(memory_mib, devices)
+    form = fastest() if form is None else form
     start = PopulationStart(found, custom, form, budget, workdir, callbacks, progress, started)
     states, summary, table = start.train()
     return Population(

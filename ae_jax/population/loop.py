@@ -11,7 +11,7 @@ from ae_jax.errors import NonFiniteError
 from ae_jax.population.groups import Group
 from ae_jax.population.stack import Stack, position
 from ae_jax.training import optimizer as optimizers
-from ae_jax.training.loop import Progress, next_length
+from ae_jax.training.loop import LONGEST_DISPATCH, Progress, next_length
 from ae_jax.training.parallel import strategies as parallel
 from ae_jax.training.parallel.members import Members
 from ae_jax.training.plan import Plan
@@ -121,7 +121,8 @@ class PopulationLoop:
         else:
             self.timed_examples += examples
             self.timed_seconds += seconds
-            limit = self.training.steps_per_dispatch
+            # As long as a signal may wait: members in turn each come back to a cold cache.
+            limit = self.training.steps_per_dispatch or LONGEST_DISPATCH
             self.length = next_length(self.length, steps, seconds, limit)
         self.reporter.advance(self.step)
 

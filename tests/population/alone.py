@@ -36,7 +36,7 @@ def weight_of(recipe):
 
 
 def population(recipe, data, members, devices=1, **options):
-    options = {"batch_size": 16, "progress": False, **SIZES} | options
+    options = {"batch_size": 16, "progress": False, "form": "vmap", **SIZES} | options
     return ae.fit_population(recipe, data, vary=members, devices=devices, **options)
 
 

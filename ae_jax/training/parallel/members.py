@@ -56,6 +56,11 @@ FORMS = {"vmap": _side_by_side, "map": _in_turn}
 """How the members on one device are computed: side by side in every operation, or in turn."""
 
 
+def fastest() -> str:
+    """The form that measured faster on this machine's kind of devices; see `fit_population`."""
+    return "map" if jax.default_backend() == "cpu" else "vmap"
+
+
 class Members(NamedTuple):
     """The devices of a population and how its members are computed there.
 
