@@ -11,6 +11,7 @@ import pytest
 import ae_jax as ae
 from ae_jax import keys as keys_lib
 from ae_jax.recipes.players import arranged
+from ae_jax.runs.pictures import Pictures
 from tests import fast
 
 NETWORK = ae.networks.mlp((8,), "tanh")
@@ -96,7 +97,10 @@ def test_what_does_not_fit_is_refused_in_one_line():
 
 
 @pytest.mark.slow
-def test_a_run_trains_with_its_own_networks_and_goes_on_from_disk_bit_for_bit(tmp_path):
+def test_a_run_trains_with_its_own_networks_and_goes_on_from_disk_bit_for_bit(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Pictures, "draw", lambda *_: None)
     x = np.random.default_rng(0).normal(size=(40, 8, 8, 1)).astype(np.float32)
     options: dict[str, Any] = {"width": 8, "depth": 1, "heads": 2}
     made = ae.recipes.i_jepa(

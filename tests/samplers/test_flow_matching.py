@@ -41,7 +41,7 @@ def test_normal_codes_have_their_normal_density():
     rng, mean = np.random.default_rng(4), np.array([3.0, -1.0])
     factor = np.array([[2.0, 0.0], [0.5, 0.1]])
     codes = rng.normal(size=(4000, 2)) @ factor.T + mean
-    sampler = ae.samplers.flow_matching((64, 64), steps=2000)
+    sampler = ae.samplers.flow_matching((64, 64), steps=1000, learning_rate=3e-3)
     state = sampler.fit(codes[:3000], jax.random.key(0))
     at = codes[3000:].astype(np.float32)
     found = np.asarray(scored(sampler, state, at, np.zeros(1000, int)))

@@ -32,8 +32,8 @@ SLOW = pytest.mark.slow
     ("name", "by_label"),
     [
         ("unigram", True),
-        ("code_transformer", True),
         pytest.param("unigram", False, marks=SLOW),
+        pytest.param("code_transformer", True, marks=SLOW),
         pytest.param("code_transformer", False, marks=SLOW),
     ],
 )
