@@ -5,7 +5,9 @@ ae-jax sweep --config=configs/vae_digits.py --workdir=runs/beta
 
 Every combination is a member; --how=list takes the first values together, then the second ones.
 A range FIRST:LAST leaves out the last. --random=16 draws members instead, from fields given as
-log_uniform(1e-4,1e-2) or uniform(0,0.5). The same command resumes. --export=3 --to=DIR writes a
+log_uniform(1e-4,1e-2) or uniform(0,0.5). The same command resumes. At the end stand a table and
+figures: all values of a member as a line, learning curves by quartiles, and of a sweep of a KL's
+weight rate against distortion. --export=3 --to=DIR writes a
 member as the workdir of an ordinary run, for which --workdir alone is needed.
 """
 
@@ -16,9 +18,11 @@ from typing import Any
 
 from absl import flags
 
+from ae_jax import _workdir as storage
 from ae_jax import fit_population_config, load_population, population
 from ae_jax.cli import command
 from ae_jax.errors import ConfigError, nearest
+from ae_jax.population.pictures import draw
 
 FLAGS = flags.FLAGS
 DRAWS: dict[str, Callable[..., Any]] = {
@@ -66,6 +70,9 @@ def main() -> None:
         memory_mib=FLAGS.memory_mib,
     )
     print(found.describe())
+    if found.workdir is not None:
+        folder = found.workdir / storage.FIGURES
+        print(*(folder / name for name in draw(found, folder)), sep="\n")
 
 
 def parse(text: str) -> dict[str, Any]:

@@ -209,11 +209,12 @@ class Ensemble:
                 )
 
 
-def ensemble(runs: Sequence[Any]) -> Ensemble:
+def ensemble(runs: Any) -> Ensemble:
     """Several runs as one, whose disagreement tells how sure they are.
 
     Args:
-      runs: Runs on data of one shape, such as one recipe's over several seeds.
+      runs: Runs on data of one shape, such as one recipe's over several seeds; or a Population,
+        whose members that have diverged are left out.
 
     Returns:
       An Ensemble.
@@ -235,7 +236,7 @@ def ensemble(runs: Sequence[Any]) -> Ensemble:
       >>> bool(found.disagreement[0] < found.disagreement[1])
       True
     """
-    members = tuple(runs)
+    members = _members_of(runs) if hasattr(runs, "member") else tuple(runs)
     if not members:
         raise DataError("an ensemble needs one run or more, got none")
     for number, run in enumerate(members):
@@ -252,6 +253,11 @@ def ensemble(runs: Sequence[Any]) -> Ensemble:
                 f"are not those of member 0: {_names(run)} and {_names(members[0])}"
             )
     return Ensemble(_sharing(members))
+
+
+def _members_of(population: Any) -> tuple[Any, ...]:
+    lost = {row["member"] for row in population.table if row["status"] == "diverged"}
+    return tuple(population.member(i) for i in range(len(population)) if i not in lost)
 
 
 def _names(run: Any) -> list[str] | None:

@@ -27,7 +27,7 @@ def parallel_coordinates_figure(
 ) -> None:
     """Writes a PNG of one line a member through all its hyperparameters, coloured by a metric.
 
-    The metric is the last axis. Positive values that span two decades or more stand on a
+    The metric is the last axis. Positive values that span a decade or more stand on a
     logarithmic scale, categories in the order of their names, each axis from its smallest value
     below to its largest. The lowest of the metric is drawn on top; members whose metric is not
     finite are grey, and end before it.

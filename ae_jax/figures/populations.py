@@ -13,7 +13,7 @@ from ae_jax.figures.pictures import save, subplots
 QUARTILES = (0.25, 0.5, 0.75)
 NAMED = 10
 """As many groups stand in a legend; of more, as many evenly apart."""
-WIDE = 100.0
+WIDE = 10.0
 """From this ratio of largest to smallest on, positive values are drawn on a logarithmic scale."""
 NOT_METRICS = {"step", "split", "member", "skipped", "examples_per_second"}
 
@@ -180,7 +180,7 @@ def _draw_bands(axis: Any, found: Mapping[Any, Band], label: str) -> None:
 
 
 def logarithmic(values: np.ndarray) -> bool:
-    """Whether positive values span two decades or more."""
+    """Whether positive values span a decade or more."""
     return bool(values.min() > 0 and values.max() >= WIDE * values.min())
 
 

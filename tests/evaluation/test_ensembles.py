@@ -121,6 +121,16 @@ def test_each_member_is_evaluated_by_its_own_objective(vaes):
     assert gap == pytest.approx(3 * losses[0]["kl"], rel=1e-4)
 
 
+def test_the_members_of_a_population_that_have_not_diverged_are_one(runs):
+    class Population(list):
+        member = list.__getitem__
+
+    made = Population(runs)
+    made.table = [{"member": i, "status": ("trained", "diverged")[i == 1]} for i in range(3)]
+    group = ae.ensemble(made)
+    assert [id(run.variables) for run in group.runs] == [id(runs[i].variables) for i in (0, 2)]
+
+
 def test_what_makes_no_ensemble_is_refused(runs, vaes):
     with pytest.raises(DataError, match="needs one run or more, got none"):
         ae.ensemble([])
