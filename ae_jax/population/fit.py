@@ -102,7 +102,7 @@ def fit_population(
         model,
         data,
         test=test,
-        data_options={"engine": "resident", "resident_mib": resident_mib},
+        data_options={"engine": "auto", "resident_mib": resident_mib},
         preprocessing=preprocessing,
         optimizer=optimizer,
         training={"steps": steps, "batch_size": batch_size, "seed": seed, **training},

@@ -84,9 +84,10 @@ def resolve(
     configs = configs_of(base.config, members)
     if base.engine != "resident":
         raise ConfigError(
-            "the data of a population lie on the devices, and these are larger than "
-            f"data.resident_mib={base.config.data.resident_mib}: raise it (resident_mib=…) where "
-            "there is memory for them, or train the members one by one"
+            "the data of a population lie on the devices, and these are streamed, with "
+            f"data.engine={base.config.data.engine!r} and "
+            f"data.resident_mib={base.config.data.resident_mib}: raise that where there is memory, "
+            "or train the members one by one"
         )
     if optimizer is not None and (own := [p for p in members[0] if p.startswith("optimizer.")]):
         raise ConfigError(

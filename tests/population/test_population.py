@@ -5,13 +5,16 @@ import signal
 
 import jax
 import numpy as np
+import optax
 import pytest
 
 import ae_jax as ae
 from ae_jax.errors import ConfigError, Preempted, WorkdirError
 from ae_jax.population.stack import fitting
 from ae_jax.runs.pictures import Pictures
+from ae_jax.training.parallel import strategies as parallel
 from ae_jax.training.parallel.members import over
+from tests import small
 from tests.population.alone import RATE, SIZES, alone, distance, population, recipe_of, weight_of
 
 SEED = "training.seed"
@@ -195,6 +198,19 @@ def test_latent_sizes_take_turns_and_so_do_members_beyond_memory(monkeypatch):
     assert found.member(3).encode(data).shape == (len(data), 3)
     run = alone(recipe, data, members[3], steps=20)
     assert distance(found.member(3).variables, run.variables) < TIGHT
+
+
+def test_what_no_program_can_train_is_refused_before_compiling():
+    recipe, before = small.vae(), parallel.counts.copy()
+    rates = {"vary": {RATE: [1e-3, -1.0]}, "progress": False}
+    with pytest.raises(ConfigError, match=r"member 1 \(optimizer.learning_rate=-1.0\).*positive"):
+        ae.fit_population_config(small.config(recipe), **rates)
+    streamed = small.config(recipe, data={"engine": "streaming"})
+    with pytest.raises(ConfigError, match="data.engine='streaming'.*one by one"):
+        ae.fit_population_config(streamed, **rates)
+    with pytest.raises(ConfigError, match="'optimizer.learning_rate' cannot vary.*Python object"):
+        ae.fit_population(recipe, small.arrays(), optimizer=optax.sgd(0.1), **rates)
+    assert parallel.counts == before
 
 
 def test_as_many_side_by_side_as_memory_holds():
