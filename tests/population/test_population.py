@@ -209,7 +209,7 @@ def test_what_no_program_can_train_is_refused_before_compiling():
     with pytest.raises(ConfigError, match="data.engine='streaming'.*one by one"):
         ae.fit_population_config(streamed, **rates)
     with pytest.raises(ConfigError, match="'optimizer.learning_rate' cannot vary.*Python object"):
-        ae.fit_population(recipe, small.arrays(), optimizer=optax.sgd(0.1), **rates)
+        population(recipe, small.arrays(), optimizer=optax.sgd(0.1), members=rates["vary"])
     assert parallel.counts == before
 
 
