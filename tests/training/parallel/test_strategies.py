@@ -19,7 +19,7 @@ from ae_jax.training import programs as engine
 from ae_jax.training.parallel import strategies as parallel
 from ae_jax.training.step import metric_names
 from tests import fast, small
-from tests.recipes.test_recipes import GAMES, NAMES, OPTIONS, networks_of
+from tests.recipes.test_recipes import FIRST, GAMES, NAMES, OPTIONS, networks_of
 
 BATCH, SIZE, STEPS = 32, 61, 5  # the data end within the second batch
 TOLERANCE = 1e-5
@@ -69,7 +69,9 @@ def other(name):
     options = dict(OPTIONS.get(name, {})) | MILDER.get(name, {}) | EARLIER.get(name, {})
     shape, kind = options.pop("event_shape", (6,)), options.pop("kind", "real")
     parts = networks_of(name, NETWORK)
-    return Case(getattr(ae.recipes, name)(4, **parts, **options), shape=shape, kind=kind)
+    return Case(
+        getattr(ae.recipes, name)(FIRST.get(name, 4), **parts, **options), shape=shape, kind=kind
+    )
 
 
 @functools.cache
