@@ -3,9 +3,10 @@
     python scripts/prepare_data.py --from_debian
     python scripts/train.py --config=configs/dcgan_fashion_mnist.py --workdir=runs/dcgan
 
-Expected at seed 0, after six epochs: garments with folds and sleeves, some of them two in one; the
-critic right in 74%, and samples that vary 1.00 as much as the data. About 260 s on two CPU cores
-that others share.
+Expected over seeds 0 and 1, after six epochs: garments with folds and sleeves, a third of them torn
+or two in one; the critic right in 73% (71 to 74), test samples that vary 1.01 as much as the data
+(0.98 to 1.04), and a Fréchet distance of 0.97 (0.90 to 1.03) in a classifier's features, where a
+VAE's is 5.8: see the README beside. 285 s of computing on one CPU core.
 """
 
 import ml_collections
