@@ -40,7 +40,7 @@ def i_jepa(
       >>> import ae_jax as ae
       >>> recipe = ae.recipes.i_jepa((49, 32))
       >>> recipe.objective, [player.name for player in recipe.players]
-      (Objective(1.0 · feature_prediction), ['model', 'decoder'])
+      (Objective(1.0 · feature_prediction), ['model', 'pixels'])
     """
     chosen = {
         "encoder": networks.vit(patch, mask_rate=rate, pool="none"),
@@ -52,6 +52,6 @@ def i_jepa(
     predictor = critic(chosen.pop("predictor"), "code", latent_dim)
     chosen["critics"] = {"predictor": predictor, "teacher": teacher(decay)}
     students = Player(("encoder", "predictor"), None, None, name=MAIN)
-    shower = Player(("decoder",), terms.reconstruction(), None, name="decoder")
+    shower = Player(("decoder",), terms.reconstruction(), None, name="pixels")
     chosen |= {"players": (students, shower), "bottleneck": bottlenecks.identity(latent_dim)}
     return Recipe.from_nodes(objective=terms.feature_prediction(), **chosen)

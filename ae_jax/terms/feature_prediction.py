@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax.errors import PartError
+from ae_jax.terms._feeds import observed_alone
 from ae_jax.terms._registered import registered
 from ae_jax.types import Array, Context, Outputs
 
@@ -18,9 +19,9 @@ def feature_prediction(
     """½ Σ ‖g(z)ₜ - f̄(x)ₜ‖² over hidden patches t (I-JEPA, Assran et al. 2023).
 
     g, a critic of codes, predicts from the code of the visible patches; f̄, `ae.teacher`, sees the
-    whole of x, and each of its vectors is moved and scaled to mean 0 and variance 1. No gradient
-    reaches f̄. The sum is over patches and features, as of a Gaussian of unit variance less its
-    constant.
+    whole of x, 0 for what is missing. Each vector of f̄ is moved and scaled to mean 0 and variance
+    1, and no gradient reaches it. The sum is over patches and features, as of a Gaussian of unit
+    variance less its constant.
 
     Args:
       outputs: outputs of the forward pass.
@@ -43,7 +44,9 @@ def feature_prediction(
             f"{sorted(outputs.info) or 'nothing'}"
         )
     hidden = outputs.info[MASK].reshape(len(outputs.z), -1)
-    target = jax.lax.stop_gradient(context.critic(teacher, context.batch.x))
+    target = jax.lax.stop_gradient(
+        context.critic(teacher, observed_alone(context.batch.x, context))
+    )
     predicted = context.critic(predictor, outputs.z[:, 0])
     if predicted.shape != target.shape or target[0].size % hidden.shape[1]:
         raise PartError(

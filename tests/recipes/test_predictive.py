@@ -47,7 +47,7 @@ def test_after_n_steps_the_teacher_is_numpys_moving_average_and_the_decoder_has_
             jax.tree.leaves(state.variables.params[part]), jax.tree.leaves(first[part]), strict=True
         )
         assert any(not np.array_equal(*pair) for pair in pairs), part
-    assert {"model/feature_prediction", "decoder/reconstruction"} < set(metrics)
+    assert {"model/feature_prediction", "pixels/reconstruction"} < set(metrics)
 
 
 def test_the_term_is_numpys_and_gives_the_teacher_no_gradient_and_the_decoder_none():
