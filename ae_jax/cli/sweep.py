@@ -7,8 +7,8 @@ Every combination is a member; --how=list takes the first values together, then 
 A range FIRST:LAST leaves out the last. --random=16 draws members instead, from fields given as
 log_uniform(1e-4,1e-2) or uniform(0,0.5). The same command resumes. At the end stand a table and
 figures: all values of a member as a line, learning curves by quartiles, and of a sweep of a KL's
-weight rate against distortion. --export=3 --to=DIR writes a
-member as the workdir of an ordinary run, for which --workdir alone is needed.
+weight rate against distortion. --export=3 --to=DIR writes a member as the workdir of an ordinary
+run, for which --workdir alone is needed.
 """
 
 import ast
