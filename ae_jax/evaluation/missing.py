@@ -30,7 +30,9 @@ def missing_entries(
     Each observed entry is hidden with the same probability, whatever its value (missing completely
     at random). Errors are mean squares over the hidden entries: of a table in units of each
     column's deviation in training, of all else of one deviation, of all entries about their own
-    means; the training mean then scores about 1, and less is better.
+    means; the training mean then scores about 1, and less is better. A model that was trained on
+    whole examples can score worse than that: its encoder has never seen the gaps, and few of the
+    importance samples carry weight.
 
     Args:
       run: a Run of numbers with a prior; see `impute`.
