@@ -144,7 +144,7 @@ def test_what_makes_no_ensemble_is_refused(runs, vaes):
     scaled = dataclasses.replace(vaes[1], preprocessing=preprocessing.scale(0.0, 2.0))
     with pytest.raises(ConfigError, match="members 0 and 1 are of x preprocessed in different way"):
         ae.ensemble([vaes[0], scaled]).log_likelihood(NEW)
-    with pytest.raises(PartError, match="'negative_elbo' needs a prior"):
+    with pytest.raises(PartError, match="'negative_elbo' needs densities"):
         ae.ensemble(runs).detector(X, "negative_elbo")
     columns = tuple(ae.types.Column(name, "number") for name in "abcd")
     named = dataclasses.replace(runs[0], spec=runs[0].spec._replace(columns=columns))

@@ -63,5 +63,5 @@ def test_what_cannot_be_judged_is_refused():
     with pytest.raises(DataError, match="5 neighbours need more training examples, got 5"):
         missing_entries(exact.run(), SPLITS._replace(train=Arrays(DATA[:5])))
     plain = untrained.run_of(ae.recipes.autoencoder(2), DATA)
-    with pytest.raises(PartError, match="needs a model with a prior"):
+    with pytest.raises(PartError, match="importance weights needs densities"):
         missing_entries(plain, SPLITS)
