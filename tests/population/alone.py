@@ -9,7 +9,7 @@ import ae_jax as ae
 from ae_jax.recipes.recipe import Recipe
 from ae_jax.runs.fit import _fit, described
 from tests import small
-from tests.recipes.test_recipes import OPTIONS, networks_of
+from tests.recipes.test_recipes import FIRST, OPTIONS, networks_of
 
 SIZES = {"steps": 100, "log_every": 50, "eval_every": 100, "checkpoint_every": 100}
 RATE = "optimizer.learning_rate"
@@ -19,10 +19,8 @@ def recipe_of(name):
     """A small recipe by name, and data that it is for."""
     options = dict(OPTIONS.get(name, {}))
     shape, kind = options.pop("event_shape", (small.WIDTH,)), options.pop("kind", "real")
-    if name == "dcgan":
-        options["event_shape"] = shape
     parts = networks_of(name)
-    recipe = getattr(ae.recipes, name)(3, **parts, **options)
+    recipe = getattr(ae.recipes, name)(FIRST.get(name, 3), **parts, **options)
     rng = np.random.default_rng(0)
     if shape == (small.WIDTH,):
         return recipe, small.arrays()
