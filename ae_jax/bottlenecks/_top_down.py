@@ -54,7 +54,7 @@ class TopDown(nn.Module):
             prior = standard_normal(shape)
             if state is not None:
                 state = LEADS[len(shape)](self, state, shape, number)
-                prior = gaussian(self.linear(state, 2 * shape[-1], f"prior_{number}"))
+                prior = gaussian(self.moments(state, shape[-1], f"prior_{number}"))
             posterior = None
             if told is not None:
                 posterior = self.merge(self, prior, state, told[number], number)
@@ -77,9 +77,15 @@ class TopDown(nn.Module):
             return Dense(self.width, self.common.dtype, name=name)
         return Convolution(self.width, KERNEL, dtype=self.common.dtype, name=name)
 
-    def linear(self, x: Array, size: int, name: str) -> Array:
-        """Numbers `[…, size]` in full precision, position by position."""
-        return at_full_precision(Dense(size, self.common.dtype, name=name)(x))
+    def moments(self, x: Array, size: int, name: str) -> Array:
+        """Numbers `[…, 2 size]` in full precision, position by position.
+
+        Where latents add up they are 0 at first, so that q = p = N(0, I): a variance that grows
+        with the state would let the state grow from level to level without end.
+        """
+        first = nn.initializers.zeros if self.skip else nn.initializers.lecun_normal()
+        layer = Dense(2 * size, self.common.dtype, first, name=name)
+        return at_full_precision(layer(x))
 
 
 def gaussian(numbers: Array) -> DiagonalGaussian:
@@ -135,7 +141,7 @@ def residual(
     if state is not None:
         h = jnp.concatenate([state.astype(told.dtype), told], axis=-1)
         h = net.common.activate(net.layer(h.ndim, f"merge_{number}")(h))
-    change = gaussian(net.linear(h, 2 * prior.loc.shape[-1], f"posterior_{number}"))
+    change = gaussian(net.moments(h, prior.loc.shape[-1], f"posterior_{number}"))
     return DiagonalGaussian(prior.loc + change.loc, prior.log_var + change.log_var)
 
 

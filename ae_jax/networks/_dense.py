@@ -1,5 +1,6 @@
 """The dense layer: Flax's, in the forms of `ae_jax.ops.dense`."""
 
+from collections.abc import Callable
 from typing import Any
 
 from flax import linen as nn
@@ -15,16 +16,18 @@ class Dense(nn.Module):
     Attributes:
       features: how many numbers it emits.
       dtype: computed in; None: x's and the parameters'.
+      kernel_init: of W.
     """
 
     features: int
     dtype: Any = None
+    kernel_init: Callable[..., Array] = nn.initializers.lecun_normal()
 
     @nn.compact
     def __call__(self, x: Array, active: Array | None = None) -> Array:
         """`[…, c]` to `[…, features]`; `[c]` may be 0 but for the places `active`."""
         shape = (x.shape[-1], self.features)
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
+        kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", nn.initializers.zeros_init(), shape[1:])
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         return add_bias(multiply(x, kernel, active), bias)
