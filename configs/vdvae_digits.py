@@ -5,10 +5,9 @@
 Each latent is added to a state that grows from the top down, which the decoder reads (Child 2021),
 and its posterior is relative to its prior (Vahdat & Kautz 2020). `vae_digits` has one latent.
 
-Expected of seed 0: test -ELBO -30.2 nats (a density over 64 pixels in [0, 1], so it may be
-negative), of which the KL is 9.9 of the lower latent and 13.9 of the upper; mse 0.0107. Without
-free bits, at a constant rate, the lower one tells nothing and the -ELBO is -26.2. Some four minutes
-on a busy CPU core.
+Expected of seed 0: test -ELBO -26.6 nats (a density over 64 pixels in [0, 1], so it may be
+negative; `vae_digits` reaches -27.4), of which the KL is 8.4 of the lower latent and 8.6 of the
+upper; mse 0.0148. Eight minutes of a CPU that many shared.
 """
 
 import ml_collections
