@@ -11,6 +11,8 @@ teacher's 0.74 to 0.87. That is a small demonstration, not a way to beat pixels,
 About 90 s on two CPU cores.
 """
 
+from typing import Any
+
 import ml_collections
 
 import ae_jax as ae
@@ -20,7 +22,7 @@ RATE = 0.6
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The config, or its `smoke` variant."""
-    size = {"width": 64, "depth": 2, "heads": 4}
+    size: dict[str, Any] = {"width": 64, "depth": 2, "heads": 4}
     recipe = ae.recipes.i_jepa(
         (16, 64),
         patch=2,
