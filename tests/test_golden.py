@@ -94,6 +94,7 @@ SUMMARY = [
     "examples_seen",
     "git_revision",
     "goodput",
+    "hints",
     "input_wait_share",
     "lost_steps",
     "matmul_precision",
