@@ -110,14 +110,6 @@ class Population:
 
         Raises:
           ConfigError: no member has such a metric, or none has a finite one.
-
-        Example:
-          >>> import ae_jax as ae
-          >>> vary = {"optimizer.learning_rate": [1e-6, 1e-3]}
-          >>> options = {"steps": 20, "progress": False}
-          >>> population = ae.fit_population(ae.recipes.vae(2), "digits", vary=vary, **options)
-          >>> population.best()
-          1
         """
         splits = sorted(self.table[0]["metrics"]) if self.table else []
         if split is None:
