@@ -7,8 +7,8 @@ from images with a joint-embedding predictive architecture", at the size of the 
 
 Expected over seeds 0 to 2: test feature_prediction 66 to 80, of 320 where nothing is predicted; a
 linear classifier of codes averaged over the patches reads 0.77 to 0.85 of 364 digits right, of the
-teacher's 0.74 to 0.87. That is a small demonstration, not a way to beat pixels, which give 0.975.
-About 90 s on two CPU cores.
+teacher's 0.74 to 0.87 (seeds 1 and 2 with the pixels' player first, as it no longer is). That is a
+small demonstration, not a way to beat pixels, which give 0.975. About 90 s on two CPU cores.
 """
 
 from typing import Any
