@@ -38,7 +38,7 @@ def test_a_run_encodes_samples_bounds_and_is_loaded(name, tmp_path):
     metrics = run.evaluate(x)
     assert run.log_likelihood(x, 200, seed=0).mean() > -metrics["neg_elbo"] - 0.2
     levels = metrics["level_1_kl"] + metrics["level_2_kl"]
-    assert rates.rate.mean() == pytest.approx(levels, rel=0.2)
+    assert rates.rate.mean() == pytest.approx(levels, rel=0.2, abs=1e-2)
     again = ae.load(tmp_path)
     np.testing.assert_array_equal(again.sample(8, seed=0), samples)
     np.testing.assert_array_equal(again.encode(x[:9]), codes)
