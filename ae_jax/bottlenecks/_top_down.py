@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from ae_jax import losses
+from ae_jax._registry import plain
 from ae_jax.bottlenecks._shapes import latent_shape, no_stats, same_state
 from ae_jax.distributions import DiagonalGaussian, Hierarchy, standard_normal
 from ae_jax.distributions.hierarchy import Level, Walk, split
@@ -195,7 +196,7 @@ def shrinking(levels: Any) -> tuple[Shape, ...]:
             f"levels must be two or more sizes, the bottom's first, e.g. (32, 16), got {levels!r}: "
             "one latent is ae.bottlenecks.gaussian"
         )
-    shapes = tuple(map(latent_shape, levels))
+    shapes = tuple(map(latent_shape, plain(levels)))
     if {len(shape) for shape in shapes} not in ({1}, {3}):
         raise ConfigError(
             "levels must be all numbers, of vectors, or all (height, width, channels), got "

@@ -17,6 +17,7 @@ from tests import fast
 NETWORK = ae.networks.mlp((8,), "tanh")
 X: Any = np.random.default_rng(0).normal(size=(8, 6)).astype(np.float32)
 DECAY = 0.8
+NAMES = {"feature_prediction"}
 
 
 def recipe(latent=(3, 2), predictor=NETWORK):

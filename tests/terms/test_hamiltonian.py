@@ -13,6 +13,7 @@ from tests import fast
 from tests.terms.setting import NETWORK, evaluate, setting
 
 X = np.random.default_rng(0).random((4, 6)).astype(np.float32)
+NAMES = {"hamiltonian"}
 
 
 @pytest.mark.slow
