@@ -27,6 +27,7 @@ def first_minute(namespace, folder):
     assert namespace["reduced"]["run"]["explained_variance"] > 0.5
     assert namespace["judged"]["samples"]["coverage"] > 0.5
     assert namespace["gan"].sample(16).shape == (16, 8, 8, 1)
+    assert len(namespace["six"]) == 6
     assert namespace["bound"].mean() > 0  # nats of a density over 64 pixels in [0, 1]
     assert float(namespace["metrics"]["loss"]) < 40
     assert namespace["images"].shape == (8, 8, 8, 1)
