@@ -1,16 +1,23 @@
-"""A run's codes as integers: from examples, back to examples, and how many are in use."""
+"""A run's codes as integers: from examples, back to examples, and how many are in use.
 
+`codes`, `decode_codes` and `code_use` are methods of `Run`: a run is their first argument.
+"""
+
+import functools
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ae_jax import evaluation
 from ae_jax.data.source import Records, pieces, readable
 from ae_jax.errors import DataError, PartError, ShapeError
-from ae_jax.evaluation import CodeUse, code_use
+from ae_jax.precision import compiled_in_float32
 from ae_jax.runs.functions import Functions
+from ae_jax.runs.inputs import fields
 from ae_jax.types import Array, Bottleneck, Codes, Variables
 
 
@@ -48,8 +55,8 @@ def decoded(
 def latents(bottleneck: Bottleneck, variables: Variables, numbers: Array) -> Array:
     """The z that integers stand for, `[n, *latent]`."""
     codes: Any = bottleneck.codes
-    own = [jax.tree.map(jnp.asarray, tree.get("bottleneck", {})) for tree in variables]
-    return jax.vmap(lambda row: codes.latent(*own, row))(numbers)
+    arrays = [jax.tree.map(jnp.asarray, tree.get("bottleneck", {})) for tree in variables]
+    return jax.vmap(lambda row: codes.latent(*arrays, row))(numbers)
 
 
 def checked(run: Any, numbers: Any) -> np.ndarray:
@@ -75,13 +82,87 @@ def checked(run: Any, numbers: Any) -> np.ndarray:
     return numbers.astype(np.int32)
 
 
-def use(run: Any, split: Any) -> CodeUse:
-    """How often each code stands for a position of a split's examples."""
+@compiled_in_float32()
+def codes(
+    run: Any, x: Any, *, observed: Any = None, extras: Mapping[str, Any] | None = None
+) -> np.ndarray:
+    """The integers of each example's quantised code; `decode_codes` is the way back.
+
+    Args:
+      run: an `ae.Run`.
+      x: `[n, *event]`, in the data's units, as for `encode`.
+      observed: see `encode`.
+      extras: see `encode`.
+
+    Returns:
+      int32 `[n, *model.bottleneck.codes.shape]`: one a position, or of residual and grouped
+      quantisers one a position and level or group, from 0 to `codes.size - 1`.
+
+    Raises:
+      PartError: the bottleneck does not quantise.
+
+    Example:
+      >>> import ae_jax as ae
+      >>> recipe = ae.recipes.fsq_vae((4, 3), levels=4)
+      >>> run = ae.fit(recipe, "digits", steps=2, progress=False)
+      >>> numbers = run.codes(run.dataset().test)
+      >>> numbers.shape, run.decode_codes(numbers).shape
+      ((364, 4), (364, 8, 8, 1))
+      >>> run.code_use().size
+      64
+    """
+    codes_of(run)
+    records = run.records(x, observed=observed, extras=extras)
+    numbered = functools.partial(numbers, run.functions)
+    return run.over_examples("codes", numbered)(run.variables, records)
+
+
+@compiled_in_float32()
+def decode_codes(run: Any, numbers: Any, *, extras: Mapping[str, Any] | None = None) -> np.ndarray:
+    """The mean of p(x | z) for the codes that integers stand for, in the data's units.
+
+    `decode_codes(codes(x))` is `reconstruct(x)`.
+
+    Args:
+      run: an `ae.Run`.
+      numbers: integers `[n, *model.bottleneck.codes.shape]`, as `codes` gives them; of a
+        residual quantiser the first levels alone will do.
+      extras: conditions, each `[n, …]`, for a model that takes them.
+
+    Returns:
+      As `decode`.
+
+    Raises:
+      PartError: the bottleneck does not quantise.
+      ShapeError: integers of another shape.
+      DataError: no integers, or out of range.
+    """
+    numbers = checked(run, numbers)
+    decode = functools.partial(decoded, run.functions)
+    program = run.over_examples(("decode codes", numbers.shape[1:]), decode, in_units=True)
+    return program(run.variables, numbers, fields(run, extras, len(numbers)))
+
+
+def code_use(run: Any, data: Any = None) -> evaluation.CodeUse:
+    """How many codes are in use and their perplexity; see `ae.evaluation.code_use`.
+
+    Args:
+      run: an `ae.Run`.
+      data: `[n, *event]`, a source such as `ae.data.load(…).test`, or None: the test split of
+        the run's own data source. Every example counts.
+
+    Returns:
+      A CodeUse, the same integers on any number of devices.
+
+    Raises:
+      PartError: the bottleneck does not quantise.
+      ConfigError: the data came from memory.
+    """
     codes = codes_of(run)
     beside = codes.shape[len(run.model.bottleneck.latent_shape) - 1 :]  # levels, groups
-    found = [
+    numbered = [
         run.codes(records.x, observed=records.observed, extras=records.extras)
-        for records in map(readable, pieces(split))
+        for records in map(readable, pieces(run.split(data, parts=("encoder",))))
         if len(records.x)
     ]
-    return code_use(np.concatenate(found), codes.size, math.prod(beside))
+    return evaluation.code_use(np.concatenate(numbered), codes.size, math.prod(beside))
