@@ -10,22 +10,19 @@ from ae_jax.terms.adversarial import (
     lecam,
     spread,
 )
+from ae_jax.terms.aggregate import (
+    dimension_wise_kl,
+    dip_i,
+    dip_ii,
+    mmd,
+    mutual_information,
+    total_correlation,
+)
 from ae_jax.terms.balance import balanced
 from ae_jax.terms.bounds import ciwae, iwae, miwae
 from ae_jax.terms.combinators import detached, where
 from ae_jax.terms.density_ratio import density_ratio, density_ratio_discriminator
-from ae_jax.terms.divergence import (
-    capacity,
-    dimension_wise_kl,
-    dip_i,
-    dip_ii,
-    free_bits,
-    kl,
-    mmd,
-    monte_carlo_kl,
-    mutual_information,
-    total_correlation,
-)
+from ae_jax.terms.divergence import capacity, free_bits, kl, monte_carlo_kl
 from ae_jax.terms.feature_prediction import feature_prediction
 from ae_jax.terms.hamiltonian import hamiltonian
 from ae_jax.terms.penalties import gradient_penalty, r1, r2

@@ -8,7 +8,7 @@ from scipy import stats
 
 from ae_jax import terms
 from ae_jax.distributions import PointMass
-from ae_jax.terms.divergence import PRIOR_DRAW
+from ae_jax.terms.aggregate import PRIOR_DRAW
 from tests.reference import discrepancy, divergences, structure, total_correlation
 from tests.terms.setting import NUM_TRAIN, VALID, double, evaluate, gradients, setting
 
