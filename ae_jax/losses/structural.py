@@ -10,23 +10,16 @@ and the right-hand sides keep their precision where the images are nearly equal.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ae_jax.checks import (
-    require_mask,
     require_not_negative,
-    require_positive,
-    require_positive_ints,
-    require_rank,
-    require_same_shape,
 )
 from ae_jax.errors import ConfigError, ShapeError
-from ae_jax.losses._precision import at_least_float32
+from ae_jax.losses._windows import Images, Window, deficits
 
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
@@ -71,10 +64,10 @@ def ssim_loss(
     >>> float(ssim_loss(jnp.zeros((11, 11, 1)), jnp.zeros((11, 11, 1)), data_range=1.0))
     0.0
     """
-    images = _Images.of(x, reconstruction, observed)
-    window = _Window.of(data_range, window_size, sigma, k1, k2)
+    images = Images.of(x, reconstruction, observed)
+    window = Window.of(data_range, window_size, sigma, k1, k2)
     _require_side(images, window_size, scales=1)
-    return _deficits(images, window).mean_product(axis=(0, 1, 2))
+    return deficits(images, window).mean_product(axis=(0, 1, 2))
 
 
 def ssim(
@@ -150,14 +143,14 @@ def ms_ssim_loss(
         the smallest side), a weight is negative, or a constant is not positive.
     """
     require_scales(weights)
-    images = _Images.of(x, reconstruction, observed)
-    window = _Window.of(data_range, window_size, sigma, k1, k2)
+    images = Images.of(x, reconstruction, observed)
+    window = Window.of(data_range, window_size, sigma, k1, k2)
     _require_side(images, window_size, scales=len(weights))
     scales = []
     for _ in weights[:-1]:
-        scales.append(_deficits(images, window).mean_contrast(axis=(0, 1)))
+        scales.append(deficits(images, window).mean_contrast(axis=(0, 1)))
         images = images.halved()
-    scales.append(_deficits(images, window).mean_product(axis=(0, 1)))
+    scales.append(deficits(images, window).mean_product(axis=(0, 1)))
     deficit = jnp.stack(scales, axis=-1)  # [channels, scales]
     exponents = jnp.asarray(weights, deficit.dtype)[None]
     positive = jnp.all(deficit < 1, axis=-1)
@@ -193,138 +186,7 @@ def ms_ssim(
     return 1 - loss
 
 
-class _Window(NamedTuple):
-    """The Gaussian window, a product of equal weights along both axes, and the constants."""
-
-    weights: tuple[float, ...]
-    c1: float
-    c2: float
-
-    @classmethod
-    def of(
-        cls, data_range: float, window_size: int, sigma: float, k1: float, k2: float
-    ) -> "_Window":
-        require_positive_ints(window_size=window_size)
-        require_positive(data_range=data_range, sigma=sigma, k1=k1, k2=k2)
-        offsets = np.arange(window_size) - (window_size - 1) / 2
-        weights = np.exp(-0.5 * (offsets / sigma) ** 2)
-        weights = tuple(float(weight) for weight in weights / weights.sum())
-        return cls(weights, (k1 * data_range) ** 2, (k2 * data_range) ** 2)
-
-    def sums(self, planes: jax.Array) -> jax.Array:
-        """Weighted sums over all windows within the image, of planes [p, h, w, c]."""
-        # As products with banded matrices: on CPU some 20 times faster than depthwise convolutions
-        # or sums of shifted slices, and on accelerators what they are made for. The default matmul
-        # precision there would leave nothing of a small variance.
-        height, width = planes.shape[1:3]
-        rows, columns = (jnp.asarray(self.band(side), planes.dtype) for side in (height, width))
-        return jnp.einsum("ih,phwc,jw->pijc", rows, planes, columns, precision="highest")
-
-    def band(self, side: int) -> np.ndarray:
-        """The matrix whose rows hold the window at each of its places along a side."""
-        count = len(self.weights)
-        matrix = np.zeros((side - count + 1, side))
-        for place, row in enumerate(matrix):
-            row[place : place + count] = self.weights
-        return matrix
-
-
-class _Images(NamedTuple):
-    """Two images, zero where unobserved, and the share of each entry that is observed."""
-
-    x: jax.Array
-    reconstruction: jax.Array
-    share: jax.Array | None
-
-    @classmethod
-    def of(
-        cls, x: chex.Array, reconstruction: chex.Array, observed: chex.Array | None
-    ) -> "_Images":
-        require_same_shape(x=x, reconstruction=reconstruction)
-        require_rank(3, x=x)
-        require_mask(observed, x)
-        x, reconstruction = at_least_float32(x, reconstruction)
-        if observed is None:
-            return cls(x, reconstruction, None)
-        zero = jnp.zeros_like(x)
-        share = jnp.asarray(observed, x.dtype)
-        return cls(jnp.where(observed, x, zero), jnp.where(observed, reconstruction, zero), share)
-
-    def halved(self) -> "_Images":
-        """The 2×2 means, over observed entries where there is a mask."""
-        planes = jnp.stack([self.x, self.reconstruction])
-        if self.share is None:
-            x, reconstruction = _mean_2x2(planes)
-            return _Images(x, reconstruction, None)
-        share = _mean_2x2(self.share[None])
-        x, reconstruction = _ratio(_mean_2x2(self.share[None] * planes), share)
-        return _Images(x, reconstruction, share[0])
-
-
-class _Deficits(NamedTuple):
-    """What luminance and contrast-structure lack to 1, per window, and the windows' weights."""
-
-    luminance: jax.Array
-    contrast: jax.Array
-    share: jax.Array | None
-
-    def mean_contrast(self, axis: tuple[int, ...]) -> jax.Array:
-        return _mean(self.contrast, self.share, axis)
-
-    def mean_product(self, axis: tuple[int, ...]) -> jax.Array:
-        """The mean of 1 − SSIM."""
-        product = self.luminance + self.contrast - self.luminance * self.contrast
-        return _mean(product, self.share, axis)
-
-
-def _deficits(images: _Images, window: _Window) -> _Deficits:
-    x, reconstruction, share = images
-    # Variances are computed about each channel's mean, which leaves them as they are but keeps the
-    # difference of E[x²] and E[x]² from cancelling on bright, flat images. No gradient is lost: the
-    # derivative with respect to the centre is zero.
-    centres = [
-        jax.lax.stop_gradient(_mean(image, share, (0, 1), keepdims=True))
-        for image in (x, reconstruction)
-    ]
-    t, r = x - centres[0], reconstruction - centres[1]
-    planes = jnp.stack([t, r, jnp.square(r) + jnp.square(t), jnp.square(t - r)])
-    window_share = None
-    if share is None:
-        moments = window.sums(planes)
-    else:
-        sums = window.sums(jnp.concatenate([share[None] * planes, share[None]]))
-        window_share = sums[-1]
-        moments = _ratio(sums[:-1], sums[-1:])
-    mean_t, mean_r, power, difference_power = moments
-    # Rounding may leave a variance slightly below zero.
-    variance = jnp.maximum(power - jnp.square(mean_r) - jnp.square(mean_t), 0)
-    difference_variance = jnp.maximum(difference_power - jnp.square(mean_t - mean_r), 0)
-    mean_t, mean_r = mean_t + centres[0], mean_r + centres[1]
-    luminance = jnp.square(mean_t - mean_r) / (jnp.square(mean_r) + jnp.square(mean_t) + window.c1)
-    return _Deficits(luminance, difference_variance / (variance + window.c2), window_share)
-
-
-def _mean(
-    values: jax.Array, share: jax.Array | None, axis: tuple[int, ...], keepdims: bool = False
-) -> jax.Array:
-    if share is None:
-        return jnp.mean(values, axis, keepdims=keepdims)
-    total = jnp.sum(share, axis, keepdims=keepdims)
-    return _ratio(jnp.sum(share * values, axis, keepdims=keepdims), total)
-
-
-def _ratio(numerator: jax.Array, share: jax.Array) -> jax.Array:
-    """The quotient, and zero where nothing was observed."""
-    return numerator / jnp.where(share > 0, share, jnp.ones_like(share))
-
-
-def _mean_2x2(planes: jax.Array) -> jax.Array:
-    count, height, width, channels = planes.shape
-    even = planes[:, : height // 2 * 2, : width // 2 * 2]
-    return even.reshape(count, height // 2, 2, width // 2, 2, channels).mean((2, 4))
-
-
-def _require_side(images: _Images, window_size: int, scales: int) -> None:
+def _require_side(images: Images, window_size: int, scales: int) -> None:
     smallest = window_size * 2 ** (scales - 1)
     if min(images.x.shape[:2]) < smallest:
         raise ShapeError(
