@@ -19,7 +19,8 @@ from ae_jax.evaluation.usage import require_gaussians
 from ae_jax.precision import compiled_in_float32
 from ae_jax.runs.inputs import places
 from ae_jax.runs.spread import strategy_of
-from ae_jax.training.feeds import choose_engine, evaluation_program, evaluator
+from ae_jax.training.evaluator import evaluation_program, evaluator
+from ae_jax.training.feeds import choose_engine
 
 
 @compiled_in_float32()

@@ -10,7 +10,8 @@ import numpy as np
 
 from ae_jax.errors import NonFiniteError, Preempted
 from ae_jax.training import optimizer as optimizers
-from ae_jax.training.feeds import ENGINES, evaluation_program, evaluator
+from ae_jax.training.evaluator import evaluation_program, evaluator
+from ae_jax.training.feeds import ENGINES
 from ae_jax.training.parallel import processes
 from ae_jax.training.parallel import strategies as parallel
 from ae_jax.training.parallel.strategy import Strategy
