@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from ae_jax.population.programs import Values, weak
-from ae_jax.training.checkpoint import from_tree, to_tree
+from ae_jax.training.checkpoint_tree import from_tree, to_tree
 from ae_jax.training.state import TrainState
 from ae_jax.types import Variables
 

@@ -11,6 +11,7 @@ from ae_jax.precision import compiled_in_float32, with_compute_dtype
 from ae_jax.recipes.recipe import Recipe, as_recipe
 from ae_jax.runs import summary
 from ae_jax.runs.run import Run
+from ae_jax.training.checkpoint_tree import variables_of
 from ae_jax.types import spec_from_dict
 
 
@@ -38,7 +39,7 @@ def load(
       CheckpointError: there is no checkpoint, or none can be read.
     """
     from ae_jax import _workdir as storage
-    from ae_jax.training.checkpoint import Checkpoints, variables_of
+    from ae_jax.training.checkpoint import Checkpoints
 
     path = storage.existing_workdir(workdir)
     stored = storage.read_config(path)

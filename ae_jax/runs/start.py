@@ -21,6 +21,7 @@ from ae_jax.runs.history import Starts
 from ae_jax.runs.pictures import Pictures
 from ae_jax.runs.run import Run
 from ae_jax.training import terminal
+from ae_jax.training.checkpoint_tree import from_tree
 from ae_jax.training.loop import Loop, Plan, train
 from ae_jax.training.parallel import processes
 from ae_jax.training.parallel import strategies as parallel
@@ -122,8 +123,6 @@ class Start:
             if self.plan.config.training.init_from is not None:
                 return self._warm(init(root)), 0
             return first_batch.started(self.plan, init(root), root), 0
-        from ae_jax.training.checkpoint import from_tree
-
         if restored.passed_over:
             skipped = ", ".join(map(str, restored.passed_over))
             self._say(f"checkpoint {skipped} cannot be read; going on from {restored.step}")

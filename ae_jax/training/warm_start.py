@@ -5,7 +5,8 @@ from typing import Any
 
 from ae_jax import _workdir as storage
 from ae_jax.errors import CheckpointError, ShapeError, UnknownNameError, nearest
-from ae_jax.training.checkpoint import Checkpoints, leaf_shapes, variables_of
+from ae_jax.training.checkpoint import Checkpoints
+from ae_jax.training.checkpoint_tree import leaf_shapes, variables_of
 from ae_jax.types import Tree, Variables
 
 

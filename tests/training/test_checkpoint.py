@@ -14,6 +14,7 @@ import ae_jax as ae
 from ae_jax.errors import CheckpointError
 from ae_jax.training import checkpoint as lib
 from ae_jax.training import single_player
+from ae_jax.training.checkpoint_tree import from_tree, to_tree
 from ae_jax.training.parallel import strategies as parallel
 from tests import small
 
@@ -107,8 +108,8 @@ def test_everything_comes_back_as_it_was(state, tmp_path):
     save(tmp_path, state, [1.0])
     restored = restore(tmp_path)
     assert (restored.step, restored.examples_seen, restored.passed_over) == (1, 16, ())
-    small.assert_identical(restored.tree, lib.to_tree(state._replace(step=np.int32(1))))
-    again = lib.from_tree(restored.tree, make_state())
+    small.assert_identical(restored.tree, to_tree(state._replace(step=np.int32(1))))
+    again = from_tree(restored.tree, make_state())
     assert jax.tree.structure(again.optimizer) == jax.tree.structure(state.optimizer)
     small.assert_identical(again.variables, state.variables)
     assert jax.random.key_data(again.root).tolist() == np.asarray(state.root).tolist()
@@ -137,7 +138,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(state, tmp_path,
     damage(folder(tmp_path, 3))
     restored = restore(tmp_path)
     assert restored.step == 2
-    small.assert_identical(restored.tree, lib.to_tree(state._replace(step=np.int32(2))))
+    small.assert_identical(restored.tree, to_tree(state._replace(step=np.int32(2))))
     assert restored.passed_over == (3,)
     assert "checkpoint 3 cannot be read" in caplog.text
 
@@ -184,7 +185,7 @@ def test_foreign_files_and_folders_do_no_harm(state, tmp_path):
 )
 def test_a_checkpoint_of_another_model_or_optimizer_is_refused(state, hidden, optimizer, shapes):
     with pytest.raises(CheckpointError, match=f"another model or optimizer: .* has shape {shapes}"):
-        lib.from_tree(lib.to_tree(state), make_state(hidden, optimizer))
+        from_tree(to_tree(state), make_state(hidden, optimizer))
 
 
 @pytest.fixture(scope="module")
