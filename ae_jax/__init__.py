@@ -31,11 +31,10 @@ from ae_jax import (
     training,
 )
 from ae_jax._workdir import read_metrics
-from ae_jax.building import autoencoder
 from ae_jax.critics import critic, teacher
 from ae_jax.data.spec import spec_of
 from ae_jax.evaluation.ensembles import ensemble
-from ae_jax.model import Autoencoder
+from ae_jax.model import Autoencoder, autoencoder
 from ae_jax.networks import from_linen, from_nnx
 from ae_jax.objective import Objective, Term, term
 from ae_jax.population.fit import fit_population, fit_population_config

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 from ae_jax import _registry as registry
 from ae_jax import config as config_lib
 from ae_jax import networks
-from ae_jax.building import autoencoder as build_autoencoder
 from ae_jax.config import ConfigLike
 from ae_jax.critics import as_critic
 from ae_jax.errors import ConfigError, PartError
 from ae_jax.model import Autoencoder
+from ae_jax.model import autoencoder as build_autoencoder
 from ae_jax.objective import Objective
 from ae_jax.objective import from_config as objective_from_config
 from ae_jax.recipes import players as players_lib

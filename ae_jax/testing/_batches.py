@@ -8,9 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import bottlenecks, likelihoods, networks
-from ae_jax.building import autoencoder
 from ae_jax.errors import PartError
-from ae_jax.model import Autoencoder
+from ae_jax.model import Autoencoder, autoencoder
 from ae_jax.training.parallel import strategies as parallel
 from ae_jax.types import Batch, Shape, Tree, Variables
 

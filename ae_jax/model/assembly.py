@@ -26,7 +26,7 @@ def initialised(
 
 def check_output(
     coder: Coder,
-    own: Any,
+    weights: Any,
     x: Array,
     extras: dict[str, Array],
     expected: Shape,
@@ -34,12 +34,12 @@ def check_output(
 ) -> None:
     """Raises ShapeError, naming both parts, unless a coder emits what the next part takes."""
 
-    def apply(own, x, extras):  # under a batch axis, as `forward` will call it
-        one = lambda x, extras: coder.apply(*own, x, extras=extras)[0]
+    def apply(weights, x, extras):  # under a batch axis, as `forward` will call it
+        one = lambda x, extras: coder.apply(*weights, x, extras=extras)[0]
         two = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), (x, extras))
         return jax.vmap(one, axis_name=BATCH_AXIS)(*two)[0]
 
-    got = jax.eval_shape(apply, own, x, extras).shape
+    got = jax.eval_shape(apply, weights, x, extras).shape
     if got != tuple(expected):
         name, part = names
         raise ShapeError(

@@ -10,8 +10,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ae_jax.assembly import check_output, initialised, part_of
 from ae_jax.errors import PartError, nearest
+from ae_jax.model.assembly import check_output, initialised, part_of
 from ae_jax.ops import random as fused_random
 from ae_jax.types import BATCH_AXIS, Array, Batch, PRNGKey, Tree, Variables
 
@@ -25,18 +25,18 @@ def initial(
     followed: Tree,
 ) -> dict[str, Any]:
     """Params and state of each critic, its output's shape checked."""
-    found: dict[str, Any] = {}
+    inits: dict[str, Any] = {}
     for name, critic in model.critics.items():
         if critic.decay is not None:  # buffers of its own, or it could not be donated
-            found[name] = {}, {"params": jax.tree.map(jnp.copy, followed)}
+            inits[name] = {}, {"params": jax.tree.map(jnp.copy, followed)}
             continue
         x = _joined([{"x": example, "code": z}[source] for source in critic.on])
         coder: Any = critic.network
-        own = jax.random.fold_in(key, _number_of(name))
-        found[name] = initialised(coder, own, x, extras)
+        critic_key = jax.random.fold_in(key, _number_of(name))
+        inits[name] = initialised(coder, critic_key, x, extras)
         what = f"critic '{name}'", "game"
-        check_output(coder, found[name], x, extras or {}, critic.outputs, what)
-    return found
+        check_output(coder, inits[name], x, extras or {}, critic.outputs, what)
+    return inits
 
 
 def judge_one(
@@ -77,10 +77,10 @@ def judge_one(
     read = [views[on](value) for on, value in zip(critic.on, inputs, strict=True)]
     key = None if key is None else fused_random.fold_in(key, _number_of(name))
     told: dict[str, Any] = {"extras": dict(extras or {}), "key": key, "train": train}
-    own = part_of(variables, name)
+    weights = part_of(variables, name)
     if critic.decay is not None:
-        own = jax.lax.stop_gradient(own[1]["params"]), part_of(variables, "encoder")[1]
-    return coder.apply(*own, _joined(read), **told)
+        weights = jax.lax.stop_gradient(weights[1]["params"]), part_of(variables, "encoder")[1]
+    return coder.apply(*weights, _joined(read), **told)
 
 
 def judge(
@@ -121,14 +121,14 @@ def followed(model: Any, variables: Variables) -> dict[str, Tree]:
       model: an Autoencoder.
       variables: after a step.
     """
-    found: dict[str, Tree] = {}
+    teachers: dict[str, Tree] = {}
     for name, critic in model.critics.items():
         decay = critic.decay
         if decay is not None:
             move = lambda old, new, d=decay: (d * old + (1 - d) * new).astype(old.dtype)
             old, new = variables.state[name]["params"], variables.params["encoder"]
-            found[name] = {"params": jax.tree.map(move, old, new)}
-    return found
+            teachers[name] = {"params": jax.tree.map(move, old, new)}
+    return teachers
 
 
 def _number_of(name: str) -> int:

@@ -10,7 +10,7 @@ from ae_jax import _registry as registry
 from ae_jax.corruptions import Corruption, none
 from ae_jax.critics import bound
 from ae_jax.errors import ConfigError, PartError
-from ae_jax.model import Autoencoder
+from ae_jax.model.autoencoder import Autoencoder
 from ae_jax.types import Bottleneck, Coder, Critic, Likelihood, Network, Shape
 
 
@@ -74,8 +74,10 @@ def autoencoder(
         decoder = decoder.bind(shape)._replace(node=decoder.node)
     if encoder is None:
         _require_prior(bottleneck)
-    own = encoder, bottleneck.feature_shape
-    named = FrozenDict({name: bound(name, part, *own) for name, part in (critics or {}).items()})
+    encoding = encoder, bottleneck.feature_shape
+    named = FrozenDict(
+        {name: bound(name, part, *encoding) for name, part in (critics or {}).items()}
+    )
     corruption = corruption or none()
     return Autoencoder(encoder, decoder, bottleneck, likelihood, corruption, critics=named)
 
@@ -92,10 +94,10 @@ def _require_prior(bottleneck: Bottleneck) -> None:
 def _check_rates(encoder: Any, corruption: Any) -> None:
     """An encoder that drops a fixed number of patches drops those that the corruption hides."""
     nodes = (getattr(part, "node", None) for part in (encoder, corruption))
-    expected, own = ({} if node is None else dict(node.kwargs) for node in nodes)
+    expected, masked = ({} if node is None else dict(node.kwargs) for node in nodes)
     dropped = expected.get("mask_rate")
-    if dropped and "patch" in own and dropped != own["rate"]:
+    if dropped and "patch" in masked and dropped != masked["rate"]:
         raise ConfigError(
-            f"the encoder's mask_rate={dropped:g} must be the corruption's rate={own['rate']:g}: "
-            "it processes as many patches as that leaves"
+            f"the encoder's mask_rate={dropped:g} must be the corruption's rate="
+            f"{masked['rate']:g}: it processes as many patches as that leaves"
         )
