@@ -35,6 +35,14 @@ class _Group(NamedTuple):
     outputs: slice
     shape: Shape
 
+    def emitted(self, params: Any, y: Array) -> tuple[Any, Array]:
+        """Its parameters, and what the decoder emits for it."""
+        return params.get(self.name, {}), y[self.outputs].reshape(self.shape)
+
+    def columns_of(self, x: Array, observed: Array | None) -> tuple[Array, Array | None]:
+        """Its columns of x, and which of them are observed."""
+        return x[self.columns], None if observed is None else observed[self.columns]
+
 
 @LIKELIHOODS.register
 def mixed(columns: Sequence[tuple[Any, int]]) -> Likelihood:
@@ -61,98 +69,27 @@ def mixed(columns: Sequence[tuple[Any, int]]) -> Likelihood:
       >>> table.parameter_shape((5,))
       (13,)
     """
-    groups = _groups(columns)
-    width = groups[-1].columns.stop
-
-    def parameter_shape(event_shape):
-        if tuple(event_shape) != (width,):
-            raise ShapeError(
-                f"the mixed likelihood describes events of shape {(width,)}, got {event_shape}"
-            )
-        return (groups[-1].outputs.stop,)
-
-    def init(key):
-        keys = jax.random.split(key, len(groups))
-        drawn = {g.name: g.part.init(group_key) for g, group_key in zip(groups, keys, strict=True)}
-        return {name: params for name, params in drawn.items() if jax.tree.leaves(params)}
-
-    def own(group: _Group, params: Any, y: Array) -> tuple[Any, Array]:
-        return params.get(group.name, {}), y[group.outputs].reshape(group.shape)
-
-    def log_prob(params, y, x, observed):
-        total = jnp.zeros(())
-        for group in groups:
-            seen = None if observed is None else observed[group.columns]
-            own_params, own_y = own(group, params, y)
-            total = total + group.part.log_prob(own_params, own_y, x[group.columns], seen)
-        return total
-
-    def joined(method: str):
-        def join(params, y, *keys):
-            parts = (
-                getattr(g.part, method)(*own(g, params, y), *key)
-                for g, *key in zip(groups, *keys, strict=True)
-            )
-            return jnp.concatenate(at_least_float32(*parts))
-
-        return join
-
-    def score(params, y, x, observed):
-        total: dict[str, tuple[Array, Array]] = {}
-        for group in groups:
-            seen = None if observed is None else observed[group.columns]
-            scores = score_of(group.part)(*own(group, params, y), x[group.columns], seen)
-            for name, (summed, count) in scores.items():
-                before = total.get(name, (0.0, 0.0))
-                total[name] = (before[0] + summed, before[1] + count)
-        return total
-
-    def view(x, observed):
-        shown = []
-        for group in groups:
-            shown_columns = x[group.columns]
-            if group.part.view is not None:
-                seen = None if observed is None else observed[group.columns]
-                shown_columns = group.part.view(shown_columns, seen)
-            shown.append(shown_columns)
-        return jnp.concatenate(at_least_float32(*shown))
-
-    def given(y, x, observed):
-        told = []
-        for group in groups:
-            part, mine = group.part, y[group.outputs].reshape(group.shape)
-            if part.given is not None:
-                seen = None if observed is None else observed[group.columns]
-                mine = part.given(mine, x[group.columns], seen)
-            told.append(mine.reshape(-1))
-        return jnp.concatenate(at_least_float32(*told))
+    table = _Table(_groups(columns))
+    groups = table.groups
 
     def started(means: np.ndarray) -> Likelihood:
         parts = (g.part.started(means[g.columns]) if g.part.started else g.part for g in groups)
         return mixed([(part, count) for part, (_, count) in zip(parts, columns, strict=True)])
 
-    def validate(x: np.ndarray) -> None:
-        if x.shape[-1] != width:
-            raise DataError(
-                f"the mixed likelihood describes {width} columns, got data of shape {x.shape}"
-            )
-        for group in groups:
-            _validate(group, x[..., group.columns])
-
     some = lambda field: any(getattr(group.part, field) is not None for group in groups)
     return Likelihood(
-        parameter_shape=parameter_shape,
-        init=init,
-        log_prob=log_prob,
-        mean=joined("mean"),
-        mode=joined("mode"),
-        sample=lambda params, y, key: joined("sample")(
-            params, y, jax.random.split(key, len(groups))
+        parameter_shape=table.parameter_shape,
+        init=table.init,
+        log_prob=table.log_prob,
+        mean=lambda params, y: table.joined("mean", params, y),
+        mode=lambda params, y: table.joined("mode", params, y),
+        sample=lambda params, y, key: table.joined(
+            "sample", params, y, jax.random.split(key, len(groups))
         ),
-        validate=validate,
-        score=score,
-        view=view if some("view") else None,
-        given=given if some("given") else None,
+        validate=table.validate,
+        score=table.score,
+        view=table.view if some("view") else None,
+        given=table.given if some("given") else None,
         started=started if some("started") else None,
         discrete=tuple(
             bool(kind)
@@ -160,6 +97,75 @@ def mixed(columns: Sequence[tuple[Any, int]]) -> Likelihood:
             for kind in np.broadcast_to(group.part.discrete, count)
         ),
     )
+
+
+class _Table(NamedTuple):
+    """The functions of a mixed likelihood, from its groups of columns, left to right."""
+
+    groups: list[_Group]
+
+    @property
+    def width(self) -> int:
+        return self.groups[-1].columns.stop
+
+    def parameter_shape(self, event_shape: Shape) -> Shape:
+        if tuple(event_shape) != (self.width,):
+            raise ShapeError(
+                f"the mixed likelihood describes events of shape {(self.width,)}, got {event_shape}"
+            )
+        return (self.groups[-1].outputs.stop,)
+
+    def init(self, key: Any) -> dict[str, Any]:
+        keys = jax.random.split(key, len(self.groups))
+        drawn = {g.name: g.part.init(key) for g, key in zip(self.groups, keys, strict=True)}
+        return {name: params for name, params in drawn.items() if jax.tree.leaves(params)}
+
+    def log_prob(self, params: Any, y: Array, x: Array, observed: Array | None) -> Array:
+        total = jnp.zeros(())
+        for group in self.groups:
+            nats = group.part.log_prob(*group.emitted(params, y), *group.columns_of(x, observed))
+            total = total + nats
+        return total
+
+    def joined(self, method: str, params: Any, y: Array, *keys: Array) -> Array:
+        parts = (
+            getattr(group.part, method)(*group.emitted(params, y), *key)
+            for group, *key in zip(self.groups, *keys, strict=True)
+        )
+        return jnp.concatenate(at_least_float32(*parts))
+
+    def score(self, params: Any, y: Array, x: Array, observed: Array | None) -> dict[str, Any]:
+        total: dict[str, tuple[Array, Array]] = {}
+        for group in self.groups:
+            emitted, known = group.emitted(params, y), group.columns_of(x, observed)
+            for name, (summed, count) in score_of(group.part)(*emitted, *known).items():
+                before = total.get(name, (0.0, 0.0))
+                total[name] = (before[0] + summed, before[1] + count)
+        return total
+
+    def view(self, x: Array, observed: Array | None) -> Array:
+        shown = []
+        for group in self.groups:
+            known, seen = group.columns_of(x, observed)
+            shown.append(known if group.part.view is None else group.part.view(known, seen))
+        return jnp.concatenate(at_least_float32(*shown))
+
+    def given(self, y: Array, x: Array, observed: Array | None) -> Array:
+        told = []
+        for group in self.groups:
+            part, (_, emitted) = group.part, group.emitted({}, y)
+            if part.given is not None:
+                emitted = part.given(emitted, *group.columns_of(x, observed))
+            told.append(emitted.reshape(-1))
+        return jnp.concatenate(at_least_float32(*told))
+
+    def validate(self, x: np.ndarray) -> None:
+        if x.shape[-1] != self.width:
+            raise DataError(
+                f"the mixed likelihood describes {self.width} columns, got data of shape {x.shape}"
+            )
+        for group in self.groups:
+            _validate(group, x[..., group.columns])
 
 
 def _groups(columns: Sequence[tuple[Any, int]]) -> list[_Group]:
