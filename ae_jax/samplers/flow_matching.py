@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from ae_jax.checks import require_not_negative, require_positive, require_positi
 from ae_jax.errors import ConfigError, nearest
 from ae_jax.samplers import _training as training
 from ae_jax.samplers.sampler import SAMPLERS, Sampler, standardise
-from ae_jax.types import Array, PRNGKey, Tree
+from ae_jax.types import Array, Network, PRNGKey, Tree
 
 BATCH = 256
 LEFT = 1e-3  # σ_min: the deviation of what is left of the noise about a code, in its own units
@@ -89,35 +89,56 @@ def flow_matching(
     require_not_negative(guidance=guidance)
     if solver not in SOLVERS:
         raise ConfigError(f"solver cannot be {solver!r}{nearest(solver, SOLVERS)}")
-    network, advance = networks.mlp(tuple(hidden), "silu"), SOLVERS[solver]
+    flow = _Flow(networks.mlp(tuple(hidden), "silu"), SOLVERS[solver], solver_steps, guidance)
+    how = {"steps": steps, "learning_rate": learning_rate}
+    estimate = lambda codes, labels, key: _estimate(flow, how, codes, labels, key)
+    return Sampler(estimate, flow.draw, flow.log_density)
 
-    def velocity(params: Tree, z: Array, t: Array, told: Array) -> Array:
+
+class _Flow(NamedTuple):
+    """The velocity of codes, and what follows it.
+
+    Attributes:
+      network: of the velocity.
+      advance: one step of a solver.
+      solver_steps: from noise to code.
+      guidance: w.
+    """
+
+    network: Network
+    advance: Callable[..., Tree]
+    solver_steps: int
+    guidance: float
+
+    def velocity(self, params: Tree, z: Array, t: Array, told: Array) -> Array:
         angles = 2 * math.pi * t * 2.0 ** jnp.arange(-1, FREQUENCIES - 1)
         inputs = jnp.concatenate([z, told, jnp.sin(angles), jnp.cos(angles)])
-        return network.bind(z.shape).apply(params, {}, inputs)[0]
+        return self.network.bind(z.shape).apply(params, {}, inputs)[0]
 
-    def field(state: Tree, label: Array) -> Callable[[Array, Array], Array]:
-        told, of = state["classes"][label], lambda *row: velocity(state["velocity"], *row)
-        if guidance == 1 or len(told) == 1:
+    def field(self, state: Tree, label: Array) -> Callable[[Array, Array], Array]:
+        """The velocity at (z, t) of a class."""
+        told, of = state["classes"][label], lambda *row: self.velocity(state["velocity"], *row)
+        if self.guidance == 1 or len(told) == 1:
             return lambda z, t: of(z, t, told)
 
         def guided(z: Array, t: Array) -> Array:
             untold = of(z, t, jnp.zeros_like(told))
-            return untold + guidance * (of(z, t, told) - untold)
+            return untold + self.guidance * (of(z, t, told) - untold)
 
         return guided
 
-    def along(field: Callable[..., Tree], start: Tree, first: float, last: float) -> Tree:
-        h = (last - first) / solver_steps
-        step = lambda x, i: (advance(field, x, first + i * h, jnp.float32(h)), None)
-        return jax.lax.scan(step, start, jnp.arange(solver_steps))[0]
+    def along(self, field: Callable[..., Tree], start: Tree, first: float, last: float) -> Tree:
+        """Where a path from `start` at time `first` is at time `last`."""
+        h = (last - first) / self.solver_steps
+        step = lambda x, i: (self.advance(field, x, first + i * h, jnp.float32(h)), None)
+        return jax.lax.scan(step, start, jnp.arange(self.solver_steps))[0]
 
-    def draw(state: Tree, key: PRNGKey, label: Array) -> Array:
+    def draw(self, state: Tree, key: PRNGKey, label: Array) -> Array:
         noise = jax.random.normal(key, state["loc"].shape)
-        return state["loc"] + state["scale"] * along(field(state, label), noise, 0.0, 1.0)
+        return state["loc"] + state["scale"] * self.along(self.field(state, label), noise, 0.0, 1.0)
 
-    def log_density(state: Tree, code: Array, label: Array) -> Array:
-        v = field(state, label)
+    def log_density(self, state: Tree, code: Array, label: Array) -> Array:
+        v = self.field(state, label)
 
         def both(x: Tree, t: Array) -> Tree:
             z, _ = x
@@ -125,47 +146,47 @@ def flow_matching(
             return slope, jnp.trace(jax.vmap(jacobian)(jnp.eye(len(z))))
 
         z = (code - state["loc"]) / state["scale"]
-        noise, volume = along(both, (z, jnp.zeros(())), 1.0, 0.0)
+        noise, volume = self.along(both, (z, jnp.zeros(())), 1.0, 0.0)
         base = -0.5 * jnp.sum(noise**2) - 0.5 * len(z) * math.log(2 * math.pi)
         return base + volume - jnp.sum(jnp.log(state["scale"]))
 
-    def miss(params: Tree, code: Array, told: Array, t: Array, noise: Array) -> Array:
+    def miss(self, params: Tree, code: Array, told: Array, t: Array, noise: Array) -> Array:
+        """What conditional flow matching minimises, at one time of one code's path."""
         z = (1 - (1 - LEFT) * t) * noise + t * code
-        return jnp.mean((velocity(params, z, t, told) - code + (1 - LEFT) * noise) ** 2)
+        return jnp.mean((self.velocity(params, z, t, told) - code + (1 - LEFT) * noise) ** 2)
 
-    def estimate(codes: np.ndarray, labels: np.ndarray, key: PRNGKey) -> Tree:
-        training.require_enough(codes, "flow matching")
-        first, order, draws = jax.random.split(key, 3)
-        given, classes = standardise(codes), int(labels.max()) + 1
-        identity = jnp.eye(classes)
-        told_size = codes.shape[1] + classes + 2 * FREQUENCIES
-        params, _ = network.bind((codes.shape[1],)).init(first, jnp.zeros(told_size))
 
-        def loss(params: Tree, codes: Array, labels: Array, key: PRNGKey, done: Array) -> Array:
-            del done
-            keys = jax.random.split(key, 3)
-            known = jax.random.bernoulli(keys[0], 1 - UNTOLD, labels.shape) | (classes == 1)
-            times = (jnp.arange(len(codes)) + jax.random.uniform(keys[1], labels.shape)) / len(
-                codes
-            )
-            told = jnp.where(known[:, None], identity[labels], 0)
-            noise = jax.random.normal(keys[2], codes.shape)
-            one = lambda *row: miss(params, *row)
-            return jnp.mean(jax.vmap(one)(codes, told, times, noise))
+def _estimate(
+    flow: _Flow, how: dict[str, Any], codes: np.ndarray, labels: np.ndarray, key: PRNGKey
+) -> Tree:
+    """The sampler's state, trained on codes."""
+    training.require_enough(codes, "flow matching")
+    first, order, draws = jax.random.split(key, 3)
+    given, classes = standardise(codes), int(labels.max()) + 1
+    identity = jnp.eye(classes)
+    told_size = codes.shape[1] + classes + 2 * FREQUENCIES
+    params, _ = flow.network.bind((codes.shape[1],)).init(first, jnp.zeros(told_size))
 
-        def held_out(params: Tree, codes: Array, labels: Array) -> Array:
-            def score(place: Array, code: Array, label: Array) -> Array:
-                noise = jax.random.fold_in(first, place)
-                noise = jax.random.normal(noise, (JUDGING, *code.shape))
-                times = (jnp.arange(JUDGING) + 0.5) / JUDGING
-                one = lambda t, noise: miss(params, code, identity[label], t, noise)
-                return jnp.mean(jax.vmap(one)(times, noise))
+    def loss(params: Tree, codes: Array, labels: Array, key: PRNGKey, done: Array) -> Array:
+        del done
+        keys = jax.random.split(key, 3)
+        known = jax.random.bernoulli(keys[0], 1 - UNTOLD, labels.shape) | (classes == 1)
+        times = (jnp.arange(len(codes)) + jax.random.uniform(keys[1], labels.shape)) / len(codes)
+        told = jnp.where(known[:, None], identity[labels], 0)
+        noise = jax.random.normal(keys[2], codes.shape)
+        one = lambda *row: flow.miss(params, *row)
+        return jnp.mean(jax.vmap(one)(codes, told, times, noise))
 
-            return training.in_turn(score, jnp.arange(len(codes)), codes, labels)
+    def held_out(params: Tree, codes: Array, labels: Array) -> Array:
+        def score(place: Array, code: Array, label: Array) -> Array:
+            noise = jax.random.fold_in(first, place)
+            noise = jax.random.normal(noise, (JUDGING, *code.shape))
+            times = (jnp.arange(JUDGING) + 0.5) / JUDGING
+            one = lambda t, noise: flow.miss(params, code, identity[label], t, noise)
+            return jnp.mean(jax.vmap(one)(times, noise))
 
-        rows = training.shuffled(given.codes.astype(np.float32), labels, order)
-        how: dict[str, Any] = {"steps": steps, "learning_rate": learning_rate, "batch": BATCH}
-        best = training.minimise(loss, held_out, params, rows, draws, **how)
-        return {"loc": given.loc, "scale": given.scale, "classes": identity, "velocity": best}
+        return training.in_turn(score, jnp.arange(len(codes)), codes, labels)
 
-    return Sampler(estimate, draw, log_density)
+    rows = training.shuffled(given.codes.astype(np.float32), labels, order)
+    best = training.minimise(loss, held_out, params, rows, draws, **how, batch=BATCH)
+    return {"loc": given.loc, "scale": given.scale, "classes": identity, "velocity": best}
