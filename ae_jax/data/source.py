@@ -239,6 +239,16 @@ def readable(records: Records) -> Records:
     return jax.tree.map(lambda field: np.asarray(field)[records.valid], records)
 
 
+def as_numpy(records: Records) -> Records:
+    """The same records, every field a NumPy array and the extras a dict.
+
+    Example:
+      >>> type(as_numpy(Records(jax.numpy.ones((2, 1)))).x).__name__
+      'ndarray'
+    """
+    return jax.tree.map(np.asarray, records._replace(extras=dict(records.extras)))
+
+
 def check_records(records: Records, name: str, index: np.ndarray | None = None) -> None:
     """Raises DataError if an observed number is not finite, naming the value and its record.
 

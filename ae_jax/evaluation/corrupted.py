@@ -12,7 +12,7 @@ from ae_jax import generation, keys
 from ae_jax.data import matching
 from ae_jax.data.batches import to_batch
 from ae_jax.data.preprocessing import on_device
-from ae_jax.data.source import Records, Source, pieces, readable
+from ae_jax.data.source import Records, Source, as_numpy, pieces, readable
 from ae_jax.errors import DataError, nearest
 from ae_jax.masks import MASK, Hiding, hide
 from ae_jax.types import Array, Batch
@@ -115,9 +115,8 @@ def reconstructed(
     which = corruption if callable(corruption) else str(corruption)
     places, root = np.arange(len(records.x), dtype=np.uint32), keys.root(seed)
     shared = run.variables, jax.random.key_data(root)
-    host_records = jax.tree.map(np.asarray, records._replace(extras=dict(records.extras)))
     through = run.over_examples(("reconstructed", which), one_batch)
-    return _host_undone(run, through(shared, host_records, places))
+    return _host_undone(run, through(shared, as_numpy(records), places))
 
 
 def filled(run: Any, records: Records, mask: Any) -> np.ndarray:
@@ -149,9 +148,8 @@ def filled(run: Any, records: Records, mask: Any) -> np.ndarray:
             return _through(run, variables, batch, x, told)
 
         info = hiding.info(_in_the_models_shape(run, mask, len(records.x)), len(records.x))
-        host_records = jax.tree.map(np.asarray, records._replace(extras=dict(records.extras)))
         result = _host_undone(
-            run, run.over_examples("filled", through)(run.variables, host_records, info)
+            run, run.over_examples("filled", through)(run.variables, as_numpy(records), info)
         )
     x, hidden, observed = np.asarray(records.x), np.asarray(result.hidden), records.observed
     if hidden.shape != x.shape:  # what is cropped does not come back

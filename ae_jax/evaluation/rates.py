@@ -13,7 +13,7 @@ from ae_jax import keys
 from ae_jax.checks import require_positive_ints, require_seed
 from ae_jax.data.batches import to_batch
 from ae_jax.data.preprocessing import on_device
-from ae_jax.data.source import Records, pieces, readable
+from ae_jax.data.source import Records, as_numpy, pieces, readable
 from ae_jax.distributions import conditioned, kl_divergence
 from ae_jax.errors import DataError, PartError
 from ae_jax.evaluation.likelihood import over_importance_samples
@@ -122,7 +122,7 @@ def examples(run: Any, data: Any = None) -> Iterator[tuple[Records, np.ndarray]]
     """
     first = 0
     for piece in pieces(run.split(data)):
-        piece = jax.tree.map(np.asarray, readable(piece)._replace(extras=dict(piece.extras)))
+        piece = as_numpy(readable(piece))
         yield piece, np.arange(first, first + len(piece.x), dtype=np.uint32)
         first += len(piece.x)
 

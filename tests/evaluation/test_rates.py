@@ -9,6 +9,7 @@ from scipy import stats
 
 import ae_jax as ae
 from ae_jax.data import preprocessing
+from ae_jax.evaluation.rates import examples
 from ae_jax.runs.run import Run
 from tests import small
 from tests.evaluation import test_likelihood as linear
@@ -194,3 +195,12 @@ def test_what_has_no_meaning_is_refused():
         nothing_to_count(run, np.zeros((3, 4), np.uint8))
     with pytest.raises(ae.errors.DataError, match="dimensions above 0, got"):
         ae.evaluation.bits_per_dim(np.zeros(0), 3)
+
+
+def test_examples_that_cannot_be_read_take_their_extras_with_them():
+    valid = np.arange(len(DATA)) != 1
+    split = ae.data.Arrays(DATA, {"label": np.arange(len(DATA))}, valid=valid)
+    (records, places), *_ = examples(standardised(), split)
+    np.testing.assert_array_equal(records.x, DATA[valid])
+    np.testing.assert_array_equal(records.extras["label"], np.flatnonzero(valid))
+    assert len(places) == valid.sum()
