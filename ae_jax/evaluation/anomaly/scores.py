@@ -1,4 +1,4 @@
-"""The table of anomaly scores: each is a row of pure functions; see `ae_jax.evaluation.anomaly`."""
+"""The table of anomaly scores: each is a row of pure functions."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -8,16 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import _registry as registry
-from ae_jax import generation
 from ae_jax.checks import require_positive_ints
 from ae_jax.errors import PartError
 from ae_jax.evaluation import _proximity
 from ae_jax.evaluation._arrays import require_neighbours
 from ae_jax.evaluation._surprise import decoded, nats, residuals
-from ae_jax.evaluation.likelihood import has_bound, log_likelihood
+from ae_jax.evaluation.likelihood import log_likelihood
 from ae_jax.keys import ExampleKeys
 from ae_jax.model import Autoencoder
-from ae_jax.types import Array, Batch, Node, Spec, Tree, Variables
+from ae_jax.types import Array, Batch, Node, Spec, Variables
 
 Views = Mapping[str, Any]
 
@@ -253,13 +252,13 @@ def _moments(codes: np.ndarray) -> Views:
     from sklearn.covariance import LedoitWolf
 
     require_neighbours(1, len(codes) - 1, _proximity.EXAMPLES)
-    found = LedoitWolf().fit(codes)
-    if not np.any(found.covariance_):
+    moments = LedoitWolf().fit(codes)
+    if not np.any(moments.covariance_):
         raise PartError(
             "the codes of all training examples are the same, so that no code is unusual; "
             "'reconstruction' is a score that does without"
         )
-    return {"mean": found.location_, "precision": found.precision_}
+    return {"mean": moments.location_, "precision": moments.precision_}
 
 
 def _flat(x: Array) -> Array:
@@ -269,43 +268,3 @@ def _flat(x: Array) -> Array:
 def _codes(model: Autoencoder, variables: Variables, batch: Batch) -> Array:
     z = model.encode(variables, batch.x, None, batch.observed, dict(batch.extras))
     return _flat(z)
-
-
-def require_fit(model: Autoencoder, variables: Tree, spec: Spec, score: Score) -> None:
-    """Raises PartError, naming the nearest score that fits, if a model has not what a score needs.
-
-    Args:
-      model: the Autoencoder.
-      variables: its Variables, or their shapes.
-      spec: of one example.
-      score: a Score.
-    """
-    name = score.node.name if score.node is not None else "this score"
-    if score.needs_density and not has_bound(model, variables, spec):
-        raise PartError(
-            f"'{name}' needs densities of codes and examples (ae.recipes.vae), and this model has "
-            "none; the nearest score that fits it is 'reconstruction'"
-        )
-    if score.needs_corruption and not _corrupts(model, spec):
-        raise PartError(
-            f"'{name}' repeats the corruption of training (ae.recipes.denoising), and this model "
-            "was trained without; the nearest score that fits it is 'reconstruction', or give a "
-            "corruption"
-        )
-
-
-def fitting(run: Any) -> list[str]:
-    """The names of the scores of `SCORES` that fit a run, the default first."""
-    rows = {name: factory() for name, factory in SCORES.factories.items()}
-    lacks = lambda row: (
-        (row.needs_density and not has_bound(run.model, run.variables, run.spec))
-        or (row.needs_corruption and not _corrupts(run.model, run.spec))
-    )
-    return [name for name, row in rows.items() if not lacks(row)]
-
-
-def _corrupts(model: Autoencoder, spec: Spec) -> bool:
-    """Whether the model's corruption is random: whether what comes out hangs on its key."""
-    x = jnp.zeros(spec.event_shape)
-    corrupted = lambda key: model.corruption(key, x, None)[0]
-    return generation.reads(corrupted, jax.random.key(0))
