@@ -8,45 +8,7 @@ import numpy as np
 from ae_jax.checks import require_positive, require_seed
 from ae_jax.errors import ConfigError
 from ae_jax.evaluation._arrays import as_many, rows, same_width
-
-
-def spherical(start: np.ndarray, end: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """Spherical steps between codes: (sin((1 - t)ω) a + sin(tω) b) / sin ω, ω the angle between.
-
-    Between draws of a standard normal prior they keep to lengths that the prior gives (White 2016,
-    "Sampling generative networks"). Directions that agree are joined by linear steps.
-
-    Args:
-      start: a, `[n, d]`.
-      end: b, `[n, d]`.
-      t: `[n]`, 0 at a and 1 at b.
-
-    Returns:
-      `[n, d]`.
-
-    Example:
-      >>> import numpy as np
-      >>> a, b = np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])
-      >>> spherical(a, b, np.array([0.5])).round(4).tolist()
-      [[0.7071, 0.7071]]
-    """
-    lengths = np.linalg.norm(start, axis=1) * np.linalg.norm(end, axis=1)
-    cosine = np.sum(start * end, axis=1) / np.where(lengths > 0, lengths, 1)
-    angle = np.arccos(np.clip(cosine, -1, 1))[:, None]
-    sine, t = np.sin(angle), t[:, None]
-    straight = (sine < 1e-6) | (lengths[:, None] == 0)  # no plane to turn in
-    sine = np.where(straight, 1, sine)
-    turned = (np.sin((1 - t) * angle) * start + np.sin(t * angle) * end) / sine
-    return np.where(straight, (1 - t) * start + t * end, turned)
-
-
-def linear(start: np.ndarray, end: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """Straight steps between codes, (1 - t) a + t b; see `spherical`."""
-    return (1 - t[:, None]) * start + t[:, None] * end
-
-
-STEPS: dict[str, Callable[..., np.ndarray]] = {"spherical": spherical, "linear": linear}
-"""How one goes from one code to another."""
+from ae_jax.evaluation._paths import PATHS
 
 
 def path_length(
@@ -92,16 +54,13 @@ def path_length(
     require_positive(epsilon=epsilon)
     if epsilon >= 1:
         raise ConfigError(f"epsilon must lie in (0, 1), got {epsilon!r}")
-    if steps not in STEPS:
-        raise ConfigError(f"steps must be {' or '.join(map(repr, STEPS))}, got {steps!r}")
+    if steps not in PATHS:
+        raise ConfigError(f"steps must be {' or '.join(map(repr, PATHS))}, got {steps!r}")
     shape = np.shape(start)
     start, end = same_width(start=start, end=end)
     as_many(start=start, end=end)
     t = np.random.default_rng(seed).uniform(0, 1 - epsilon, len(start))
-    walk = STEPS[steps]
-    values = [
-        decode(walk(start, end, place).reshape(shape).astype(np.float32))
-        for place in (t, t + epsilon)
-    ]
+    walk = lambda t: PATHS[steps](start, end, t[:, None], axis=1)
+    values = [decode(walk(place).reshape(shape).astype(np.float32)) for place in (t, t + epsilon)]
     here, there = (rows("features", features(x) if features else x) for x in values)
     return float(np.mean(np.sum((there - here) ** 2, axis=1)) / epsilon**2)

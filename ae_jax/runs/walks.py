@@ -9,13 +9,13 @@ import numpy as np
 
 from ae_jax.data import conditions
 from ae_jax.errors import ConfigError, UnknownNameError, nearest
+from ae_jax.evaluation import _paths
 from ae_jax.types import Array
 
 __all__ = ["around", "between", "interpolations", "linear", "relabelled", "spherical", "traversals"]
 
 STEPS = 8
 EXTENT = 2.5
-PARALLEL = 1e-6  # 1 - |cos Ω| below which an angle is taken for none
 
 
 def linear(start: Array, end: Array, steps: int = STEPS) -> Array:
@@ -34,8 +34,7 @@ def linear(start: Array, end: Array, steps: int = STEPS) -> Array:
       >>> ae.walks.linear(jnp.array([0.0, 2.0]), jnp.array([4.0, 2.0]), 3).tolist()
       [[0.0, 2.0], [2.0, 2.0], [4.0, 2.0]]
     """
-    t = jnp.linspace(0, 1, steps).reshape(steps, *[1] * jnp.ndim(start))
-    return (1 - t) * start + t * end
+    return _paths.linear(start, end, _times(start, steps))
 
 
 def spherical(start: Array, end: Array, steps: int = STEPS) -> Array:
@@ -60,13 +59,11 @@ def spherical(start: Array, end: Array, steps: int = STEPS) -> Array:
       >>> middle.round(4).tolist()
       [0.7071, 0.7071]
     """
-    t = jnp.linspace(0, 1, steps).reshape(steps, *[1] * jnp.ndim(start))
-    lengths = jnp.sum(start**2) * jnp.sum(end**2)
-    cosine = jnp.sum(start * end) / jnp.sqrt(jnp.where(lengths > 0, lengths, 1))
-    flat = (jnp.abs(cosine) > 1 - PARALLEL) | (lengths == 0)
-    angle = jnp.arccos(jnp.where(flat, 0, cosine))  # so that gradients are finite in both branches
-    arc = (jnp.sin((1 - t) * angle) * start + jnp.sin(t * angle) * end) / jnp.sin(angle)
-    return jnp.where(flat, linear(start, end, steps), arc)
+    return _paths.spherical(jnp.asarray(start), jnp.asarray(end), _times(start, steps))
+
+
+def _times(code: Array, steps: int) -> Array:
+    return jnp.linspace(0, 1, steps).reshape(steps, *[1] * jnp.ndim(code))
 
 
 PATHS: dict[str, Callable[..., Array]] = {"linear": linear, "spherical": spherical}
@@ -164,8 +161,8 @@ def traversals(
     Returns:
       float32 `[entries * steps, *event]`, at most 16 entries.
     """
-    own = {name: np.asarray(value)[None] for name, value in (extras or {}).items()}
-    code = run.encode(np.asanyarray(x)[None], extras=own)[0]
+    alone = {name: np.asarray(value)[None] for name, value in (extras or {}).items()}
+    code = run.encode(np.asanyarray(x)[None], extras=alone)[0]
     return around(run, code, extent, steps, extras, loc, scale)
 
 
@@ -198,7 +195,7 @@ def around(
       >>> ae.walks.around(run, run.sample_codes(1)[0], steps=3).shape
       (6, 8, 8, 1)
     """
-    own = {name: np.asarray(value)[None] for name, value in (extras or {}).items()}
+    alone = {name: np.asarray(value)[None] for name, value in (extras or {}).items()}
     code = np.asarray(code)
     middle, unit = (np.broadcast_to(v, code.shape).reshape(-1) for v in (loc, scale))
     flat = code.reshape(-1)
@@ -206,7 +203,7 @@ def around(
     moved = np.tile(flat, (entries, steps, 1))
     for j in range(entries):
         moved[j, :, j] = middle[j] + unit[j] * np.linspace(-extent, extent, steps)
-    along = {name: np.repeat(value, entries * steps, axis=0) for name, value in own.items()}
+    along = {name: np.repeat(value, entries * steps, axis=0) for name, value in alone.items()}
     return run.decode(moved.reshape(entries * steps, *code.shape), extras=along)
 
 

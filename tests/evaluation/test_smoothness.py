@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from ae_jax.errors import ConfigError, ShapeError
-from ae_jax.evaluation import path_length
-from ae_jax.evaluation.smoothness import linear, spherical
+from ae_jax.evaluation import _paths, path_length
 
 RNG = np.random.default_rng(0)
 START, END = RNG.normal(size=(2, 50, 4))
@@ -39,17 +38,18 @@ def test_a_decoder_that_jumps_is_less_smooth():
 
 
 def test_spherical_steps_end_where_they_should_and_turn_evenly():
+    at = lambda path, a, b, t: _paths.PATHS[path](a, b, np.full((50, 1), t), axis=1)
     for t, end in ((0.0, START), (1.0, END)):
-        np.testing.assert_allclose(spherical(START, END, np.full(50, t)), end, atol=1e-12)
+        np.testing.assert_allclose(at("spherical", START, END, t), end, atol=1e-12)
     unit = lambda z: z / np.linalg.norm(z, axis=1, keepdims=True)
     a, b = unit(START), unit(END)
-    third = spherical(a, b, np.full(50, 1 / 3))
+    third = at("spherical", a, b, 1 / 3)
     np.testing.assert_allclose(np.linalg.norm(third, axis=1), 1, rtol=1e-12)
     angle = lambda x, y: np.arccos(np.sum(x * y, axis=1))
     np.testing.assert_allclose(angle(a, third), angle(a, b) / 3, rtol=1e-9)
     for other in (START, 2 * START, np.zeros_like(START), -START):  # no plane to turn in
-        half = np.full(50, 0.5)
-        np.testing.assert_allclose(spherical(START, other, half), linear(START, other, half))
+        halves = [at(path, START, other, 0.5) for path in _paths.PATHS]
+        np.testing.assert_allclose(*halves)
 
 
 def test_bad_arguments_are_refused():
