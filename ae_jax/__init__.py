@@ -36,13 +36,14 @@ from ae_jax.data.spec import spec_of
 from ae_jax.evaluation.ensembles import ensemble
 from ae_jax.model import Autoencoder, autoencoder
 from ae_jax.networks import from_linen, from_nnx
-from ae_jax.objective import Objective, Term, term
+from ae_jax.objective import Objective, Term
 from ae_jax.population.fit import fit_population, fit_population_config
 from ae_jax.population.population import Population, load_population
 from ae_jax.runs import walks
 from ae_jax.runs.fit import fit, fit_config
 from ae_jax.runs.load import load
 from ae_jax.runs.run import Run
+from ae_jax.term_factories import term
 from ae_jax.types import Batch, Collectives, Context, Outputs, Player, Spec, Variables
 
 __version__ = "0.1.0"

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from ae_jax._registry import TERMS
 from ae_jax.errors import PartError, nearest
-from ae_jax.objective import TermFactory, term
+from ae_jax.term_factories import TermFactory, term
 from ae_jax.types import Array, Context, Outputs, Tree
 
 P = ParamSpec("P")
