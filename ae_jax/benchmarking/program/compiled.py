@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from ae_jax.benchmarking.program.exchanges import Collective, collective
 from ae_jax.benchmarking.program.flops import taps
-from ae_jax.benchmarking.program.hlo import Computation, Instruction, Program
+from ae_jax.benchmarking.program.hlo import Program
+from ae_jax.benchmarking.program.hlo_text import Computation, Instruction
 from ae_jax.benchmarking.program.traffic import traffic
 
 

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ae_jax.benchmarking.program.hlo import Computation, Instruction, Visit
+from ae_jax.benchmarking.program.hlo import Visit
+from ae_jax.benchmarking.program.hlo_text import Computation, Instruction
 
 KINDS = (
     "all-reduce",

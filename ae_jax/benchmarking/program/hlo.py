@@ -4,103 +4,14 @@ The compiler's own totals count the body of a loop once. Here a program is walke
 trip count; a loop whose count is not in the program, such as that over training steps, counts once.
 """
 
-import dataclasses
-import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import NamedTuple
 
-BITS = {"pred": 8, "token": 0, "opaque": 0, "c64": 64, "c128": 128}
-_NAME = r"%?([\w.\-]+)"
-_HEADER = re.compile(rf"^(?:ENTRY )?{_NAME} \(.*\) -> .*\{{$")
-_LEAF = re.compile(r"\b([a-z]+\d*[a-z0-9]*)\[([\d,<=\s]*)\](?:\{([^}]*)\})?")
-_SPACE = re.compile(r"S\((\d+)\)")
-_CALLED = re.compile(r"\b(calls|body|condition|to_apply)=%?([\w.\-]+)")
-_BRANCHES = re.compile(
-    r"\bbranch_computations=\{([^}]*)\}|\b(?:true|false)_computation=%?([\w.\-]+)"
-)
+from ae_jax.benchmarking.program.hlo_text import Computation, Instruction, parse
+
 _KNOWN = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
 _COPIES = ("copy", "bitcast", "convert", "reshape", "copy-start", "copy-done")
-
-
-class Buffer(NamedTuple):
-    """One array.
-
-    Attributes:
-      dtype: as XLA writes it.
-      shape: shape of one device's part.
-      space: memory space; 0 is the device's main memory (HBM), others lie on the chip.
-    """
-
-    dtype: str
-    shape: tuple[int, ...]
-    space: int
-
-    @property
-    def nbytes(self) -> int:
-        """Its size without padding."""
-        digits = re.search(r"\d+", self.dtype)
-        bits = BITS.get(self.dtype, int(digits.group()) if digits else 8)
-        return math.prod(self.shape) * bits // 8
-
-
-@dataclasses.dataclass(frozen=True)
-class Instruction:
-    """One line of a computation.
-
-    Attributes:
-      name: unique in its computation.
-      opcode: such as "fusion".
-      buffers: buffers of the result, tuples flattened.
-      operands: names of instructions of the same computation.
-      literal: what stands in the parentheses, e.g. a constant's value.
-      attributes: the rest of the line.
-    """
-
-    name: str
-    opcode: str
-    buffers: tuple[Buffer, ...]
-    operands: tuple[str, ...]
-    literal: str
-    attributes: str
-
-    def called(self, attribute: str) -> str | None:
-        """The computation named by `attribute=`."""
-        return next((n for key, n in _CALLED.findall(self.attributes) if key == attribute), None)
-
-    @property
-    def branches(self) -> list[str]:
-        """Of a conditional."""
-        found = []
-        for several, one in _BRANCHES.findall(self.attributes):
-            found += [n.strip().lstrip("%") for n in several.split(",")] if several else [one]
-        return found
-
-
-class Computation(NamedTuple):
-    """Instructions in the order they run.
-
-    Attributes:
-      name: unique in the program.
-      instructions: instructions by name.
-      root: the name of the result.
-    """
-
-    name: str
-    instructions: Mapping[str, Instruction]
-    root: str
-
-    def nbytes(self, name: str) -> int:
-        """The size of an instruction's result."""
-        return sum(buffer.nbytes for buffer in self.instructions[name].buffers)
-
-    def nth_parameter(self, number: int) -> Instruction:
-        """The parameter of this number."""
-        return next(
-            instruction
-            for instruction in self.instructions.values()
-            if instruction.opcode == "parameter" and instruction.literal == str(number)
-        )
 
 
 class Visit(NamedTuple):
@@ -124,7 +35,7 @@ class Program:
 
     def __init__(self, text: str):
         """Parses what `compiled.as_text()` gives."""
-        self.computations, self.entry = _parse(text)
+        self.computations, self.entry = parse(text)
         self.loops = {
             instruction.called("body"): (computation, instruction)
             for computation in self.computations.values()
@@ -248,57 +159,3 @@ class Program:
             constants.append(place)
         steps = [value for value in constants if isinstance(value, int)]
         return steps[0] if add.opcode == "add" and (index,) in places and len(steps) == 1 else None
-
-
-def _parse(text: str) -> tuple[dict[str, Computation], str]:
-    computations: dict[str, Computation] = {}
-    entry = name = root = ""
-    instructions: dict[str, Instruction] | None = None
-    for line in text.splitlines():
-        if instructions is None:
-            if header := _HEADER.match(line):
-                name, instructions = header.group(1), {}
-                entry = name if line.startswith("ENTRY") else entry
-        elif line.startswith("}"):
-            computations[name] = Computation(name, instructions, root)
-            instructions = None
-        elif " = " in line:
-            instruction = _instruction(line.strip())
-            instructions[instruction.name] = instruction
-            root = instruction.name if line.lstrip().startswith("ROOT ") else root
-    return computations, entry
-
-
-def _instruction(line: str) -> Instruction:
-    left, right = line.removeprefix("ROOT ").split(" = ", 1)
-    shape, rest = _cut(right, " ")
-    opcode, rest = rest.lstrip().split("(", 1)
-    inside, attributes = _cut(rest, ")")
-    return Instruction(
-        left.strip().lstrip("%"),
-        opcode,
-        buffers(shape),
-        tuple(re.findall(r"%([\w.\-]+)", inside)),
-        inside.strip(),
-        attributes,
-    )
-
-
-def _cut(text: str, end: str) -> tuple[str, str]:
-    """What comes before `end` outside all brackets, and what after."""
-    depth = 0
-    for at, character in enumerate(text):
-        if character == end and depth == 0:
-            return text[:at], text[at + 1 :]
-        depth += (character in "({[") - (character in ")}]")
-    return text, ""
-
-
-def buffers(shape: str) -> tuple[Buffer, ...]:
-    """The arrays of a shape as XLA writes it, tuples flattened."""
-    found = []
-    for dtype, sizes, layout in _LEAF.findall(shape):
-        space = _SPACE.search(layout)
-        shape_of = tuple(int(n.strip("<= ")) for n in sizes.split(",") if n.strip())
-        found.append(Buffer(dtype, shape_of, int(space.group(1)) if space else 0))
-    return tuple(found)

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from ae_jax.benchmarking.program.exchanges import DONE, START, continues
-from ae_jax.benchmarking.program.hlo import Buffer, Computation, Instruction, Program, Visit
+from ae_jax.benchmarking.program.hlo import Program, Visit
+from ae_jax.benchmarking.program.hlo_text import Buffer, Computation, Instruction
 
 _FREE = {
     "add-dependency",

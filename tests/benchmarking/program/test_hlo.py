@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from ae_jax.benchmarking.program import hlo
+from ae_jax.benchmarking.program import hlo, hlo_text
 
 LOOPS = """\
 HloModule jit_run, num_partitions=4
@@ -80,12 +80,12 @@ def test_constants_carried_into_a_loop_tell_how_often_it_turns():
 
 
 def test_buffers_know_their_bytes_and_where_they_lie():
-    found = hlo.buffers(
+    found = hlo_text.buffers(
         "(f32[8,128]{1,0:T(8,128)S(1)}, /*index=1*/bf16[3]{0:T(4)(2,1)}, pred[], u32[]{:S(2)})"
     )
     assert [b.nbytes for b in found] == [4096, 6, 1, 4]
     assert [b.space for b in found] == [1, 0, 0, 2]
-    assert hlo.buffers("s4[16]")[0].nbytes == 8
+    assert hlo_text.buffers("s4[16]")[0].nbytes == 8
 
 
 @pytest.mark.parametrize("turns", [1, 5])
