@@ -13,7 +13,7 @@ import numpy as np
 from ae_jax import compiler
 from ae_jax import config as config_lib
 from ae_jax.benchmarking.hardware import peaks
-from ae_jax.benchmarking.step import accounting, limits, machine
+from ae_jax.benchmarking.step import accounting, limits, machine, products
 from ae_jax.config.sections import ConfigLike
 from ae_jax.runs.planning import prepare
 from ae_jax.training.loop import Loop
@@ -111,22 +111,22 @@ class Trial:
     def limit(self, seconds: float) -> None:
         """Times the step's products alone for so long."""
         if self._operations:
-            self.products += limits.turn_seconds(self._alone, seconds)
+            self.products += products.turn_seconds(self._alone, seconds)
 
     @functools.cached_property
-    def _operations(self) -> list[limits.Operation]:
+    def _operations(self) -> list[products.Operation]:
         accumulation = self.plan.config.training.accumulation
         traced = accounting.step_jaxpr(self.plan, self.share, accumulation)
-        return limits.operations(traced, self.devices[0].platform)
+        return products.operations(traced, self.devices[0].platform)
 
     @functools.cached_property
-    def _alone(self) -> limits.Alone:
-        return limits.alone(self._operations, self.devices)
+    def _alone(self) -> products.Alone:
+        return products.alone(self._operations, self.devices)
 
     @property
     def dtype(self) -> str:
         """Of most of the step's products."""
-        return limits.main_dtype(self._operations)
+        return products.main_dtype(self._operations)
 
     def result(self, peak: float | None = None, bandwidth: float | None = None) -> dict[str, Any]:
         """The report of `ae_jax.benchmarking.measure`.
@@ -171,7 +171,7 @@ class Trial:
         return {
             "flops": {
                 "model": flops,
-                "step": limits.total_flops(self._operations) * devices,
+                "step": products.total_flops(self._operations) * devices,
                 **work,
             },
             "flops_per_second": flops / step,
@@ -190,14 +190,14 @@ class Trial:
     def _limits(self, step: float, peak: float | None, bandwidth: float | None) -> Any:
         if peak is None or bandwidth is None:
             return None
-        loop, flops = self.loop, limits.total_flops(self._operations)
+        loop, flops = self.loop, products.total_flops(self._operations)
         moved = accounting.least_bytes(self.plan, loop.state, self.share)
         cache = machine.cache_bytes() if self.devices[0].platform == "cpu" else None
         alone = statistics.median(self.products) if self.products else 0.0
         return {
             **limits.bound(alone, moved, bandwidth, cache, step),
             "products_flops": flops,
-            "products_complete": limits.complete(self._alone) if self.products else None,
+            "products_complete": products.complete(self._alone) if self.products else None,
             "products_flops_per_second": flops / alone if alone else 0.0,
             "products_samples": list(self.products),
             "products": [operation.to_dict() for operation in self._operations],

@@ -7,7 +7,7 @@ import pytest
 
 import ae_jax as ae
 from ae_jax.benchmarking.program import compiled, flops
-from ae_jax.benchmarking.step import accounting, limits
+from ae_jax.benchmarking.step import accounting, limits, products
 from ae_jax.ops import convolution as _convolution
 from ae_jax.runs.planning import prepare
 from tests import small
@@ -20,7 +20,7 @@ def struct(*shape, dtype="float32"):
 
 
 def operations(function, *args, platform=None):
-    return limits.operations(jax.make_jaxpr(function)(*args).jaxpr, platform)
+    return products.operations(jax.make_jaxpr(function)(*args).jaxpr, platform)
 
 
 def shapes(operation):
@@ -36,23 +36,23 @@ def test_the_products_of_a_step_are_those_of_its_layers_and_their_gradients():
     plan = prepare(small.config())
     batch, data, hidden, features, latent = 16, small.WIDTH, 16, 4, 2
     layers = [(data, hidden), (hidden, features), (latent, hidden), (hidden, data)]
-    found = limits.operations(accounting.step_jaxpr(plan, batch), "cpu")
+    found = products.operations(accounting.step_jaxpr(plan, batch), "cpu")
     forward = [((batch, a), (a, b)) for a, b in layers]
     assert [squeezed(operation) for operation in found if operation.flops][:4] == forward
     assert sum(operation.times for operation in found) == 3 * len(layers) - 1
     each = {2 * batch * a * b for a, b in layers}
     assert {operation.flops for operation in found} == each
     weights = sum(a * b for a, b in layers)
-    assert limits.total_flops(found) == 2 * batch * (3 * weights - data * hidden)
+    assert products.total_flops(found) == 2 * batch * (3 * weights - data * hidden)
 
 
 @pytest.mark.parametrize("accumulation", [1, 2])
 def test_they_sum_to_what_is_counted(accumulation):
     plan = prepare(small.config(accumulation=accumulation))
     jaxpr = accounting.step_jaxpr(plan, 16, accumulation)
-    found = limits.operations(jaxpr, "cpu")
-    assert limits.total_flops(found) == flops.count_jaxpr(jaxpr, "cpu").total
-    assert limits.total_flops(found) == accounting.model_flops(plan, 16)
+    found = products.operations(jaxpr, "cpu")
+    assert products.total_flops(found) == flops.count_jaxpr(jaxpr, "cpu").total
+    assert products.total_flops(found) == accounting.model_flops(plan, 16)
 
 
 def test_products_that_are_alike_are_counted_together_and_loops_as_often_as_they_turn():
@@ -65,9 +65,9 @@ def test_products_that_are_alike_are_counted_together_and_loops_as_often_as_they
         (8, "float32", 2 * 3 * 5 * 5),
         (1, "bfloat16", 2 * 3 * 5 * 5),
     ]
-    assert limits.main_dtype(found) == "float32"
-    assert limits.main_dtype(found[1:]) == "bfloat16"
-    assert limits.main_dtype([]) == "float32"
+    assert products.main_dtype(found) == "float32"
+    assert products.main_dtype(found[1:]) == "bfloat16"
+    assert products.main_dtype([]) == "float32"
     assert found[0].to_dict() == {
         "operation": "dot_general",
         "operands": ["float32[3, 5]", "float32[5, 5]"],
@@ -105,23 +105,23 @@ PROGRAMS = {
 def test_the_program_of_the_products_computes_every_one_in_every_turn(name):
     function, args = PROGRAMS[name]
     found = operations(function, *args)
-    made = limits.alone(found, DEVICES)
+    made = products.alone(found, DEVICES)
     expected = flops.count(function, *args).total
-    assert made.flops == limits.total_flops(found) == expected
+    assert made.flops == products.total_flops(found) == expected
     turns = jnp.int32(3)
     traced = jax.make_jaxpr(made.program)(turns, made.operands)
     assert flops.count_jaxpr(traced.jaxpr).total == expected
     program = made.program.lower(turns, made.operands).compile()
     work = compiled.work(program.as_text())
     assert work.flops == expected
-    assert limits.complete(made)
-    assert not limits.complete(made._replace(flops=expected + 1))
+    assert products.complete(made)
+    assert not products.complete(made._replace(flops=expected + 1))
     assert len(work.unknown_loops) == 1  # that over turns: what it holds is computed in each
 
 
 def test_the_program_of_the_products_computes_them_correctly_on_every_device():
     found = operations(lambda a, b: a @ b, struct(4, 6), struct(6, 5))
-    made = limits.alone(found, jax.devices()[:4])
+    made = products.alone(found, jax.devices()[:4])
     (result,) = made.program(jnp.int32(2), made.operands)
     a, b = (np.asarray(operand) for operand in made.operands[0])
     np.testing.assert_allclose(np.asarray(result), a @ b, rtol=1e-5)
@@ -131,16 +131,16 @@ def test_the_program_of_the_products_computes_them_correctly_on_every_device():
 
 def test_nothing_is_taken_out_of_the_loop_of_a_whole_step():
     plan = prepare(small.config(ae.recipes.vae(2)))
-    found = limits.operations(accounting.step_jaxpr(plan, 16), "cpu")
-    made = limits.alone(found, DEVICES)
+    found = products.operations(accounting.step_jaxpr(plan, 16), "cpu")
+    made = products.alone(found, DEVICES)
     text = made.program.lower(jnp.int32(1), made.operands).compile().as_text()
     assert compiled.work(text).flops == accounting.model_flops(plan, 16)
 
 
 def test_times_are_those_of_one_turn():
-    made = limits.alone(operations(lambda a, b: a @ b, struct(4, 6), struct(6, 5)), DEVICES)
-    found = limits.turn_seconds(made, 1e-3)
-    assert len(found) == limits.REPEATS
+    made = products.alone(operations(lambda a, b: a @ b, struct(4, 6), struct(6, 5)), DEVICES)
+    found = products.turn_seconds(made, 1e-3)
+    assert len(found) == products.REPEATS
     assert min(found) > 0
 
 
