@@ -1,6 +1,7 @@
 """Evaluation: what a trained run is good for, in numbers, beside what one would use otherwise."""
 
 from ae_jax.evaluation import anomaly
+from ae_jax.evaluation.bits import bits_per_dim
 from ae_jax.evaluation.code_metrics import (
     UnitUsage,
     code_metrics,
@@ -55,7 +56,6 @@ from ae_jax.evaluation.noisy_probes import noisy_probes
 from ae_jax.evaluation.rates import (
     Bound,
     Rates,
-    bits_per_dim,
     likelihood_bound,
     rate_distortion,
 )

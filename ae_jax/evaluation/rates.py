@@ -1,7 +1,6 @@
-"""What examples cost to describe: rate, distortion, the bound on log p(x), bits a dimension."""
+"""What examples cost to describe: rate, distortion and the bound on log p(x)."""
 
 import functools
-import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -12,10 +11,10 @@ import numpy as np
 from ae_jax import keys
 from ae_jax.checks import require_positive_ints, require_seed
 from ae_jax.data.batches import to_batch
-from ae_jax.data.preprocessing import on_device
 from ae_jax.data.source import Records, as_numpy, pieces, readable
 from ae_jax.distributions import conditioned, kl_divergence
-from ae_jax.errors import DataError, PartError
+from ae_jax.errors import PartError
+from ae_jax.evaluation.bits import NOTES, Bits, bits_per_dim
 from ae_jax.evaluation.likelihood import over_importance_samples
 from ae_jax.precision import compiled_in_float32
 from ae_jax.types import Batch
@@ -78,41 +77,6 @@ class Bound(NamedTuple):
         return rows if self.coded is None else rows | {"bits_per_dim": self.bits_per_dim}
 
 
-NOTES = {
-    "dequantised": "of integers x, by the density at x + u, u uniform within ±1/2",
-    "density": "of a density, which changes with the data's units",
-}
-
-
-def bits_per_dim(log_px: Any, dimensions: Any, log_jacobian: Any = 0.0) -> float:
-    """-Σ (log p + log |∂x'/∂x|) / (log 2 · Σ D): bits to tell one entry of x.
-
-    Args:
-      log_px: log p(x') of preprocessed examples, nats, `[n]`.
-      dimensions: D, how many entries of each are observed, `[n]` or one number.
-      log_jacobian: log |det ∂x'/∂x| of the preprocessing x' of x, `[n]` or one number: with x' =
-        (x - c) / s it is -Σ log s. 0 for a mass, which no change of units changes.
-
-    Returns:
-      Bits a dimension in the units of x.
-
-    Example:
-      >>> import numpy as np
-      >>> round(bits_per_dim(np.full(3, 2 * np.log(1 / 256)), 2), 6)  # 256 grey levels, uniform
-      8.0
-      >>> round(bits_per_dim(np.zeros(3), 2, -2 * np.log(256)), 6)  # density 1 on [0, 1]
-      8.0
-    """
-    nats = np.asarray(log_px, np.float64) + np.asarray(log_jacobian, np.float64)
-    total = np.broadcast_to(np.asarray(dimensions, np.float64), nats.shape).sum()
-    if nats.ndim != 1 or not nats.size or not total > 0:
-        raise DataError(
-            f"bits a dimension need log p(x) [n] and dimensions above 0, got {nats.shape} and "
-            f"{total:g} dimensions"
-        )
-    return float(-nats.sum() / (math.log(2) * total))
-
-
 def examples(run: Any, data: Any = None) -> Iterator[tuple[Records, np.ndarray]]:
     """A split's readable examples, some thousands at a time, each once, and their places in it.
 
@@ -152,7 +116,7 @@ def rate_distortion(run: Any, data: Any = None, samples: int = 1, seed: int = 0)
     require_bound(run)
 
     def cost(shared, records, places):
-        variables, batch, own = drawn_batch(run, shared, records, places)
+        variables, batch, example_keys = drawn_batch(run, shared, records, places)
 
         def add(total, drawn, key):
             used = drawn.number < samples
@@ -161,7 +125,7 @@ def rate_distortion(run: Any, data: Any = None, samples: int = 1, seed: int = 0)
             return total[0] + px, total[1] + px - weight
 
         start = jnp.zeros(()), jnp.zeros(())
-        row = run.model, variables, batch, own, samples
+        row = run.model, variables, batch, example_keys, samples
         px, rate = over_importance_samples(*row, start, add)
         posterior = run.model.posterior(variables, batch.x, batch.observed, dict(batch.extras))
         prior = run.model.prior(variables)
@@ -169,8 +133,8 @@ def rate_distortion(run: Any, data: Any = None, samples: int = 1, seed: int = 0)
         exact = jax.vmap(closed)(posterior, dict(batch.extras))
         return (rate / samples if exact is None else exact), -px / samples
 
-    found = _over_split(run, f"rate {samples}", cost, data, seed)
-    return Rates(*(np.concatenate(part) for part in zip(*found, strict=True)))
+    parts = _over_split(run, f"rate {samples}", cost, data, seed)
+    return Rates(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 @compiled_in_float32()
@@ -208,8 +172,8 @@ def likelihood_bound(run: Any, data: Any = None, samples: int = 64, seed: int = 
     require_positive_ints(samples=samples)
     require_seed(seed=seed)
     require_bound(run)
-    measure = _Bits.of(run)
-    found = []
+    measure = Bits.of(run)
+    parts = []
     for i, (piece, _) in enumerate(examples(run, data)):
         bound = functools.partial(
             run.log_likelihood,
@@ -225,8 +189,8 @@ def likelihood_bound(run: Any, data: Any = None, samples: int = 64, seed: int = 
         jacobian = np.where(seen, measure.log_slopes, 0).reshape(len(seen), -1).sum(axis=1)
         inside = np.ones(piece.x.shape, bool) if piece.observed is None else piece.observed
         count = lambda mask: mask.reshape(len(mask), -1).sum(axis=1)
-        found.append((log_px, coded + jacobian, np.minimum(count(inside), count(seen))))
-    log_px, coded, dimensions = (np.concatenate(part) for part in zip(*found, strict=True))
+        parts.append((log_px, coded + jacobian, np.minimum(count(inside), count(seen))))
+    log_px, coded, dimensions = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Bound(log_px, coded if measure.counted else None, dimensions, samples, measure.what)
 
 
@@ -236,56 +200,6 @@ def _observed(run: Any, piece: Records) -> np.ndarray:
     if piece.observed is None:
         return np.ones(shape, bool)
     return np.broadcast_to(np.asarray(run.preprocessing.observed(piece.observed)), shape)
-
-
-class _Bits(NamedTuple):
-    """What bits are counted for: see `likelihood_bound`.
-
-    Attributes:
-      what: "mass", "density", "dequantised", or why there is nothing to count.
-      counted: whether there is.
-      log_slopes: log |∂x'/∂x| of every entry of x' under a density, 0 of all others.
-      continuous: bool, which entries are under a density, `[*event]`.
-    """
-
-    what: str
-    counted: bool
-    log_slopes: Any
-    continuous: np.ndarray
-
-    @classmethod
-    def of(cls, run: Any) -> "_Bits":
-        continuous = ~np.broadcast_to(run.model.likelihood.discrete, run.spec.event_shape)
-        if not continuous.any():
-            return cls("mass", True, 0.0, continuous)
-        device, host = on_device(run.preprocessing), run.preprocessing.host
-        zeros = jnp.zeros((1, *run.data_shape))
-        spread = jnp.ones(()) if host is None else jnp.asarray(host.spread, zeros.dtype)
-        tangent = jnp.broadcast_to(1 / spread, zeros.shape)
-        changes: Any = jax.jvp(lambda x: device.apply(x), (zeros,), (tangent,))[1]
-        slopes = np.abs(np.asarray(changes[0], np.float64))
-        if not slopes.any() or not np.isfinite(slopes).all():
-            why = (
-                "bits a dimension of a density need preprocessing with a derivative, such as scale "
-                f"or standardise, got {run.preprocessing.node}"
-            )
-            return cls(why, False, 0.0, continuous)
-        log_slopes = np.where(continuous, np.log(np.where(slopes > 0, slopes, 1)), 0)
-        return cls("density", True, log_slopes, continuous)
-
-    def dequantised(self, run: Any, piece: Records, seed: int) -> tuple[Any, "_Bits"]:
-        """Integers under a density with uniform noise within ±½ added, all else as it is."""
-        x, inside = np.asarray(piece.x), self.continuous
-        if self.what not in NOTES or x.dtype.kind not in "biu":
-            return piece.x, self
-        noise = np.random.default_rng(seed).uniform(-0.5, 0.5, x.shape)
-        noisy = x + (np.where(inside, noise, 0) if inside.shape == x.shape[1:] else noise)
-        noisy = noisy if piece.observed is None else np.where(piece.observed, noisy, 0)
-        try:
-            run.model.likelihood.validate(np.asarray(run.preprocessing.apply(noisy)))
-        except DataError as error:
-            return piece.x, self._replace(what=f"dequantised: {error}", counted=False)
-        return noisy, self._replace(what="dequantised")
 
 
 def require_bound(run: Any) -> None:
