@@ -1,5 +1,6 @@
 """Missing entries filled in by a trained model: their mean or draws, given what is observed."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 from ae_jax import generation, keys
 from ae_jax.checks import require_positive_ints
 from ae_jax.data.preprocessing import on_device
+from ae_jax.data.source import Records
 from ae_jax.errors import DataError, PartError, ShapeError
 from ae_jax.evaluation.likelihood import Drawn, Total, no_weight, over_importance_samples
 from ae_jax.evaluation.rates import drawn_batch
@@ -109,29 +111,7 @@ def impute(
         )
     require_fit(run)
     classes = _classes(run)
-    invert = on_device(run.preprocessing).invert
-    likelihood, shape = run.model.likelihood, run.spec.event_shape
-
-    def filled(shared, records, places):
-        variables, batch, own = drawn_batch(run, shared, records, places)
-        params = variables.params.get("likelihood", {})
-        start, add = _sums(likelihood, params, shape, draws, classes)
-        row = run.model, variables, batch, own, samples
-        sums = over_importance_samples(*row, start, add)
-        scaled = sums.total.scaled
-        mean = sums.mean / scaled.reshape(-1, *[1] * len(shape))
-        if classes is not None:
-            votes: Any = sums.votes
-            mean = jnp.where(classes > 0, jnp.argmax(votes, axis=-1), mean)
-
-        def drawn_of(picked, key):
-            each = jax.vmap(lambda m: jax.random.fold_in(key, m))(PICK - 1 - jnp.arange(draws))
-            return jax.vmap(lambda y, k: likelihood.sample(params, y, k))(picked, each)
-
-        flat = invert(jax.vmap(drawn_of)(sums.picked, own).reshape(-1, *shape))
-        many = flat.reshape(len(places), draws, *flat.shape[1:])
-        return invert(mean), many, scaled**2 / sums.squares
-
+    filled = functools.partial(_filled, run, samples, draws, classes)
     key = keys.stream(keys.root(seed), "evaluation")
     shared = run.variables, jax.random.key_data(key)
     places = np.arange(len(records.x), dtype=np.uint32)
@@ -147,6 +127,38 @@ def impute(
         known(many, given[:, None], np.asarray(seen)[:, None]) if draws else None,
         effective,
     )
+
+
+def _filled(
+    run: Any,
+    samples: int,
+    draws: int,
+    classes: np.ndarray | None,
+    shared: Any,
+    records: Records,
+    places: Array,
+) -> tuple[Array, Array, Array]:
+    """Of a batch, what `impute` takes from the device: means, draws, effective sample sizes."""
+    invert = on_device(run.preprocessing).invert
+    likelihood, shape = run.model.likelihood, run.spec.event_shape
+    variables, batch, example_keys = drawn_batch(run, shared, records, places)
+    params = variables.params.get("likelihood", {})
+    start, add = _sums(likelihood, params, shape, draws, classes)
+    row = run.model, variables, batch, example_keys, samples
+    sums = over_importance_samples(*row, start, add)
+    scaled = sums.total.scaled
+    mean = sums.mean / scaled.reshape(-1, *[1] * len(shape))
+    if classes is not None:
+        votes: Any = sums.votes
+        mean = jnp.where(classes > 0, jnp.argmax(votes, axis=-1), mean)
+
+    def drawn_of(picked, key):
+        each = jax.vmap(lambda m: jax.random.fold_in(key, m))(PICK - 1 - jnp.arange(draws))
+        return jax.vmap(lambda y, k: likelihood.sample(params, y, k))(picked, each)
+
+    flat = invert(jax.vmap(drawn_of)(sums.picked, example_keys).reshape(-1, *shape))
+    many = flat.reshape(len(places), draws, *flat.shape[1:])
+    return invert(mean), many, scaled**2 / sums.squares
 
 
 def _sums(
