@@ -21,6 +21,7 @@ draws where the strangest examples are badly reconstructed, figures/anomalies.pn
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -64,14 +65,14 @@ def under_corruption(run: ae.Run, dataset: ae.data.Dataset) -> dict[str, float]:
                 f"--corruption must be a config node in JSON, got {FLAGS.corruption!r}: {error}"
             ) from None
     corrupts = node is not None and node != {"name": "none"}
-    found = {}
+    measured = {}
     if corrupts and figures.is_image(run.spec.event_shape):
-        found |= evaluation.denoising(run, dataset.test, node)
+        measured |= evaluation.denoising(run, dataset.test, node)
     if FLAGS.probe is not None:
         splits = dataset.train, dataset.test
         noise = node if corrupts else None
-        found |= evaluation.linear_probe(run, *splits, FLAGS.probe, noise)
-    return found
+        measured |= evaluation.linear_probe(run, *splits, FLAGS.probe, noise)
+    return measured
 
 
 def usage(run: ae.Run, test: ae.data.Source) -> ae.evaluation.Usage | None:
@@ -108,26 +109,7 @@ def main() -> None:
     run = ae.load(FLAGS.workdir, step=step)
     dataset = run.dataset()
     wanted = uses.chosen(run, dataset, FLAGS.metrics)
-    test = dataset.test
-    metrics = run.evaluate(test)
-    if run.has_encoder:
-        metrics |= under_corruption(run, dataset) | evaluation.code_metrics(run, test)
-    if FLAGS.anomalies is not None:
-        metrics |= evaluation.anomaly.judged(run, dataset.train, test, FLAGS.anomalies)
-    bound = None
-    if run.has_bound:
-        bound = evaluation.likelihood_bound(run, test, FLAGS.samples)
-        metrics |= bound.to_dict() | evaluation.rate_distortion(run, test).to_dict()
-    workdir = storage.existing_workdir(FLAGS.workdir)
-    latents = usage(run, test)
-    if latents is not None:
-        own = latents.to_dict()
-        metrics.setdefault("kl", own["kl"])
-        metrics |= {name: own[name] for name in ("active_units", "units", "mutual_information")}
-    notes = {
-        "mutual_information": latents and latents.information_note,
-        "bits_per_dim": bound and bound.note,
-    }
+    metrics, latents, notes = _measured(run, dataset)
     for name, value in metrics.items():
         note = f"  {notes[name]}" if notes.get(name) else ""
         print(f"{name:<28} {value:12.5g}{note}")
@@ -135,31 +117,66 @@ def main() -> None:
     for name, use in wanted.items():
         tables[name] = use.measure(run, dataset)
         print("", f"{name}:", *uses.lines(tables[name]), sep="\n")
-    path = workdir / storage.EVALUATION
     result = {
         "split": "test",
-        "examples": len(test),
+        "examples": len(dataset.test),
         "step": FLAGS.step,
         "preprocessing": config.to_plain(run.config.data.preprocessing),
         "metrics": metrics,
         "latents": None if latents is None else latents.to_dict(),
         "uses": tables,
     }
+    workdir = storage.existing_workdir(FLAGS.workdir)
     try:
-        with storage.writing(path):
-            if latents is not None:
-                picture = workdir / storage.FIGURES / "latents.png"
-                figures.usage_figure(picture, latents.kl, latents.active)
-            if FLAGS.anomalies is not None:
-                draw_anomalies(run, dataset, workdir / storage.FIGURES / "anomalies.png")
-            for name, use in wanted.items():
-                if use.draw is not None:
-                    use.draw(run, dataset, workdir / storage.FIGURES, tables[name])
-            storage.write_json(path, result)
+        with storage.writing(workdir / storage.EVALUATION):
+            _draw(run, dataset, workdir / storage.FIGURES, latents, wanted, tables)
+            storage.write_json(workdir / storage.EVALUATION, result)
     except WorkdirError as error:  # of a run that others keep, say: the table is what was asked for
         terminal.say(f"nothing is kept: {error}")
     else:
-        print(f"{path}")
+        print(f"{workdir / storage.EVALUATION}")
+
+
+def _measured(
+    run: ae.Run, dataset: ae.data.Dataset
+) -> tuple[dict[str, float], evaluation.Usage | None, dict[str, str | None]]:
+    """Metrics of the test split by name, how the latent is used, and notes on some metrics."""
+    test = dataset.test
+    metrics = run.evaluate(test)
+    if run.has_encoder:
+        metrics |= under_corruption(run, dataset) | evaluation.code_metrics(run, test)
+    if FLAGS.anomalies is not None:
+        metrics |= evaluation.anomaly.judged(run, dataset.train, test, FLAGS.anomalies)
+    notes = {}
+    if run.has_bound:
+        bound = evaluation.likelihood_bound(run, test, FLAGS.samples)
+        metrics |= bound.to_dict() | evaluation.rate_distortion(run, test).to_dict()
+        notes["bits_per_dim"] = bound.note
+    latents = usage(run, test)
+    if latents is not None:
+        shares = latents.to_dict()
+        metrics.setdefault("kl", shares["kl"])
+        metrics |= {name: shares[name] for name in ("active_units", "units", "mutual_information")}
+        notes["mutual_information"] = latents.information_note
+    return metrics, latents, notes
+
+
+def _draw(
+    run: ae.Run,
+    dataset: ae.data.Dataset,
+    folder: Any,
+    latents: evaluation.Usage | None,
+    wanted: Mapping[str, uses.Use],
+    tables: Mapping[str, Any],
+) -> None:
+    """Writes the figures of what was measured."""
+    if latents is not None:
+        figures.usage_figure(folder / "latents.png", latents.kl, latents.active)
+    if FLAGS.anomalies is not None:
+        draw_anomalies(run, dataset, folder / "anomalies.png")
+    for name, use in wanted.items():
+        if use.draw is not None:
+            use.draw(run, dataset, folder, tables[name])
 
 
 def start() -> None:
