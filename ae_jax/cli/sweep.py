@@ -9,6 +9,9 @@ log_uniform(1e-4,1e-2) or uniform(0,0.5). The same command resumes. At the end s
 figures: all values of a member as a line, learning curves by quartiles, and of a sweep of a KL's
 weight rate against distortion. --export=3 --to=DIR writes a member as the workdir of an ordinary
 run, for which --workdir alone is needed.
+
+Several processes, on as many machines, train a share of the members each: with --cluster=slurm and
+the like, or --coordinator, --num_processes and --process_id, as for train.
 """
 
 import ast
@@ -23,6 +26,7 @@ from ae_jax import fit_population_config, load_population, population
 from ae_jax.cli import command
 from ae_jax.errors import ConfigError, nearest
 from ae_jax.population.pictures import draw
+from ae_jax.training.parallel import processes
 
 FLAGS = flags.FLAGS
 DRAWS: dict[str, Callable[..., Any]] = {
@@ -44,6 +48,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("memory_mib", None, "What each device may use; all of it by default.")
     flags.DEFINE_integer("export", None, "Number of a member to export; nothing is trained.")
     flags.DEFINE_string("to", None, "Where to export it.")
+    command.define_processes()
 
 
 def main() -> None:
@@ -52,7 +57,8 @@ def main() -> None:
         if FLAGS.to is None:
             raise ConfigError("--export needs --to=DIR, the workdir to write")
         load_population(FLAGS.workdir).export(FLAGS.export, FLAGS.to)
-        print(f"member {FLAGS.export} is the run {FLAGS.to}")
+        if processes.is_first():
+            print(f"member {FLAGS.export} is the run {FLAGS.to}")
         return
     if FLAGS.config is None or FLAGS.vary is None:
         raise ConfigError(f"a sweep needs --config=FILE and --vary, {EXAMPLE}")
@@ -69,10 +75,11 @@ def main() -> None:
         form=FLAGS.form,
         memory_mib=FLAGS.memory_mib,
     )
-    print(found.describe())
-    if found.workdir is not None:
+    if processes.is_first():
+        print(found.describe())
         folder = found.workdir / storage.FIGURES
         print(*(folder / name for name in draw(found, folder)), sep="\n")
+    processes.wait_for_all()
 
 
 def parse(text: str) -> dict[str, Any]:
@@ -136,4 +143,4 @@ def drawn(fields: dict[str, Any], number: int, seed: int) -> list[dict[str, Any]
 def start() -> None:
     """Runs the command with the arguments of the command line."""
     define_flags()
-    command.main(main, required=("workdir",), joins=False)
+    command.main(main, required=("workdir",))

@@ -1,6 +1,7 @@
 """A member of a population as the workdir of an ordinary run."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ from ae_jax.errors import WorkdirError
 from ae_jax.runs import lock
 from ae_jax.runs.run import Run
 from ae_jax.training.checkpoint import Checkpoints
+from ae_jax.training.parallel import processes
 from ae_jax.training.parallel import strategies as parallel
 
 SHARED = ("version", "spec", "num_train", "display_range", "fingerprint")
@@ -20,36 +22,45 @@ SHARED = ("version", "spec", "num_train", "display_range", "fingerprint")
 def export(population: Any, number: int, workdir: Any) -> Run:
     """Writes config, checkpoint, metrics and summary of a member; see `Population.export`.
 
+    Of several processes the first writes; all of them come back when everything is there.
+
     Args:
       population: the Population.
       number: of the member.
       workdir: new or empty.
     """
-    path = storage.open_workdir(workdir)
+    run = population.member(number)
+    seen = int(population.state(number).step) * run.config.training.batch_size
+    summary = dict(run.summary) | {"examples_seen": seen, "examples_per_second": None}
+    with processes.agreed():
+        path = storage.open_workdir(workdir, probe=processes.is_first())
+        if processes.is_first():
+            _write(population, number, path, summary)
+    return dataclasses.replace(run, summary=summary, workdir=path)
+
+
+def _write(population: Any, number: int, path: Any, summary: Mapping[str, Any]) -> None:
+    state, config = population.state(number), population.configs[number]
     with lock.held(path, lambda text: None):
         if (path / storage.CONFIG).exists():
             raise WorkdirError(f"'{path}' already holds a run: export to another folder")
-        state, config = population.state(number), population.configs[number]
         stored = {name: population.stored[name] for name in SHARED if name in population.stored}
         if "fingerprint" not in stored:
             stored["fingerprint"] = None
-        seen = int(state.step) * config.training.batch_size
         with Checkpoints(path) as checkpoints:
             host = parallel.fetch(state)
-            checkpoints.save(host._replace(root=jax.random.wrap_key_data(host.root)), seen)
+            host = host._replace(root=jax.random.wrap_key_data(host.root))
+            checkpoints.save(host, summary["examples_seen"])
             checkpoints.wait()
         segment = storage.MetricsSegment(path, 0)
         for point in _points(population, number):
             values = {k: v for k, v in point.items() if k not in ("step", "split", "member")}
             segment.write(point["step"], point["split"], values)
         segment.close()
-        run = population.member(number)
-        summary = dict(run.summary) | {"examples_seen": seen, "examples_per_second": None}
         storage.write_json(path / storage.SUMMARY, summary)
         # Last, since a folder with a config is a run: one cut short is none.
         stored |= {"config": config_lib.to_plain(config)}
         storage.write_json(path / storage.CONFIG, stored)
-    return dataclasses.replace(run, summary=summary, workdir=path)
 
 
 def _points(population: Any, number: int) -> list[dict[str, Any]]:

@@ -10,7 +10,6 @@ from ae_jax import config as config_lib
 from ae_jax.checks import require_positive_ints
 from ae_jax.config.sections import Config, ConfigLike, TrainingOptions
 from ae_jax.data.dataset import of_section
-from ae_jax.errors import ConfigError
 from ae_jax.population import groups as groups_lib
 from ae_jax.population.members import Vary, members_of
 from ae_jax.population.memory import budget_of
@@ -48,11 +47,12 @@ def fit_population(
 
     Member i is what `fit` would train on one device with its values and seed: state, step,
     evaluation and checkpoint are those of a single run under `vmap`. Members are spread over the
-    devices; data lie there once. A number of the objective, the likelihood, the corruption, the
-    optimizer or a player is an argument of the program; a value that changes shapes or is no number
-    (a latent size, an activation) splits the members into groups, each with a program of its own,
-    which take turns. A member whose updates are no longer finite stays at its last good step and is
-    reported as diverged, as is one whose held-out loss has risen tenfold; the others do not notice.
+    devices, those of all processes that joined; data lie there once. A number of the objective, the
+    likelihood, the corruption, the optimizer or a player is an argument of the program; a value
+    that changes shapes or is no number (a latent size, an activation) splits the members into
+    groups, each with a program of its own, which take turns. A member whose updates are no longer
+    finite stays at its last good step and is reported as diverged, as is one whose held-out loss
+    has risen tenfold; the others do not notice.
 
     Args:
       model: see `fit`.
@@ -98,17 +98,18 @@ def fit_population(
       >>> len(population), population.member(2).encode(x).shape
       (3, (256, 2))
     """
-    recipe, dataset, config, custom = described(
-        model,
-        data,
-        test=test,
-        data_options={"engine": "auto", "resident_mib": resident_mib},
-        preprocessing=preprocessing,
-        optimizer=optimizer,
-        training={"steps": steps, "batch_size": batch_size, "seed": seed, **training},
-        parallel={"devices": devices},
-    )
-    config = config_lib.complete(config)
+    with processes.agreed():
+        recipe, dataset, config, custom = described(
+            model,
+            data,
+            test=test,
+            data_options={"engine": "auto", "resident_mib": resident_mib},
+            preprocessing=preprocessing,
+            optimizer=optimizer,
+            training={"steps": steps, "batch_size": batch_size, "seed": seed, **training},
+            parallel={"devices": devices},
+        )
+        config = config_lib.complete(config)
     shown = (callbacks, progress)
     return _fit(config, recipe, dataset, custom, vary, how, workdir, form, memory_mib, *shown)
 
@@ -143,8 +144,9 @@ def fit_population_config(
     Raises:
       What `fit_population` raises.
     """
-    config = config_lib.complete(config)
-    recipe, dataset = Recipe.from_config(config), of_section(config.data)
+    with processes.agreed():
+        config = config_lib.complete(config)
+        recipe, dataset = Recipe.from_config(config), of_section(config.data)
     shown = (callbacks, progress)
     return _fit(config, recipe, dataset, None, vary, how, workdir, form, memory_mib, *shown)
 
@@ -165,17 +167,12 @@ def _fit(
     from ae_jax.population.start import PopulationStart  # files and checkpoints come with it
 
     started = time.time()
-    if processes.several():
-        raise ConfigError(
-            "a population is trained by one process, and this is one of several: give each process "
-            "members of its own, in a workdir of its own"
-        )
-    if memory_mib is not None:
-        require_positive_ints(memory_mib=memory_mib)
-    members = members_of(vary, how)
-    found = groups_lib.resolve(config, recipe, dataset, members, custom, progress)
-    devices = config.parallel.devices
-    budget = budget_of(memory_mib, devices)
+    with processes.agreed():
+        if memory_mib is not None:
+            require_positive_ints(memory_mib=memory_mib)
+        members, shown = members_of(vary, how), progress and processes.is_first()
+        found = groups_lib.resolve(config, recipe, dataset, members, custom, shown)
+    budget = budget_of(memory_mib, config.parallel.devices)
     form = fastest() if form is None else form
     start = PopulationStart(found, custom, form, budget, workdir, callbacks, progress, started)
     states, summary, table = start.train()

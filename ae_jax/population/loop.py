@@ -12,6 +12,7 @@ from ae_jax.population.groups import Group
 from ae_jax.population.stack import Stack, position
 from ae_jax.training import optimizer as optimizers
 from ae_jax.training.loop import LONGEST_DISPATCH, Progress, next_length
+from ae_jax.training.parallel import processes
 from ae_jax.training.parallel import strategies as parallel
 from ae_jax.training.parallel.members import Members
 from ae_jax.training.plan import Plan
@@ -121,6 +122,7 @@ class PopulationLoop:
         else:
             self.timed_examples += examples
             self.timed_seconds += seconds
+            seconds = processes.from_first(seconds)  # all must take the same number of steps
             # As long as a signal may wait: members in turn each come back to a cold cache.
             limit = self.training.steps_per_dispatch or LONGEST_DISPATCH
             self.length = next_length(self.length, steps, seconds, limit)

@@ -19,11 +19,13 @@ from ae_jax.population.loop import PopulationLoop
 from ae_jax.population.programs import bodies, stacked_values
 from ae_jax.population.results import summary_of, table_rows
 from ae_jax.population.stack import Stack, group_stacks, nbytes, place_data
+from ae_jax.runs import summary as summary_lib
 from ae_jax.runs.fingerprint import fingerprint
 from ae_jax.runs.history import Starts
 from ae_jax.training import terminal
 from ae_jax.training.loop import train
 from ae_jax.training.parallel import members as members_lib
+from ae_jax.training.parallel import processes
 from ae_jax.training.parallel import strategies as parallel
 from ae_jax.training.reporting import Reporter
 from ae_jax.types import spec_to_dict
@@ -61,13 +63,22 @@ class PopulationStart:
         progress: bool,
         started: float,
     ):
-        """Holds what is to be trained; arguments as those of `fit_population`."""
+        """Makes sure that several processes are about to do the same.
+
+        Each has some of the devices, with the members there. The first writes and shows; all of
+        them gather what it does. Arguments are those of `fit_population`.
+        """
         self.found, self.optimizer, self.form, self.budget = found, optimizer, form, budget
         self.given: Any = workdir
         self.workdir: Any = None
-        self.callbacks, self.progress, self.started = callbacks, progress, started
-        self.stored = stored(found, form, workdir is not None)
+        self.first, self.started = processes.is_first(), started
+        self.callbacks, self.progress = callbacks if self.first else (), progress and self.first
         self.training = found.base.config.training
+        with processes.agreed():
+            self.stored = stored(found, form, workdir is not None)
+        processes.check_devices(self._devices())
+        own = {"workdir given": workdir is not None, "versions": summary_lib.versions()}
+        processes.check_same({**self.stored, **own})
 
     def train(self) -> tuple[list[Any], dict[str, Any], list[dict[str, Any]]]:
         """Trains from wherever the workdir stands to the configured number of steps.
@@ -77,10 +88,11 @@ class PopulationStart:
         """
         with contextlib.ExitStack() as stack:
             checkpoints = self._open(stack)
-            restored = None if checkpoints is None else checkpoints.restore()
-            states = [self._state(n, group, restored) for n, group in enumerate(self.found.groups)]
-            step = int(states[0][0].step[0])
-            if self.workdir is not None and (ended := self._ended(step)) is not None:
+            with processes.agreed():
+                states = self._states(checkpoints)
+                step = int(states[0][0].step[0])
+                ended = None if self.workdir is None else self._ended(step)
+            if ended is not None:
                 self._say(f"already finished at step {step:,}; raise training.steps to go on")
                 return states, *ended
             return self._train(states, step, checkpoints)
@@ -89,23 +101,40 @@ class PopulationStart:
         if self.given is None:
             return None
         from ae_jax import _workdir as storage
-        from ae_jax.runs import lock, resuming
+        from ae_jax.runs import lock
         from ae_jax.training.checkpoint import Checkpoints
 
-        self.workdir = storage.open_workdir(self.given)
-        stack.enter_context(lock.held(self.workdir, self._say))
-        if (self.workdir / storage.CONFIG).exists():
-            old = storage.read_config(self.workdir, population=True)
-            marks = self.stored["fingerprint"]
-            resuming.check_same(self.workdir, old, self.found.base.config, marks)
-            now = json.loads(json.dumps(self.found.members))
-            if old["members"] != now or old["form"] != self.form:
-                raise WorkdirError(
-                    f"'{self.workdir}' holds a population of {len(old['members'])} other members, "
-                    f"form {old['form']!r}: take another workdir, or the same values in the same "
-                    "order"
-                )
-        return stack.enter_context(Checkpoints(self.workdir, self.training.keep_checkpoints))
+        with processes.agreed():
+            self.workdir = storage.open_workdir(self.given, probe=self.first)
+            if self.first:
+                stack.enter_context(lock.held(self.workdir, self._say))
+            self._check_same_members()
+        processes.check_shared(self.workdir)
+        keep = self.training.keep_checkpoints
+        return stack.enter_context(Checkpoints(self.workdir, keep, read_only=not self.first))
+
+    def _check_same_members(self) -> None:
+        from ae_jax import _workdir as storage
+        from ae_jax.runs import resuming
+
+        if not (self.workdir / storage.CONFIG).exists():
+            return
+        old = storage.read_config(self.workdir, population=True)
+        marks = self.stored["fingerprint"]
+        resuming.check_same(self.workdir, old, self.found.base.config, marks)
+        now = json.loads(json.dumps(self.found.members))
+        if old["members"] != now or old["form"] != self.form:
+            raise WorkdirError(
+                f"'{self.workdir}' holds a population of {len(old['members'])} other members, "
+                f"form {old['form']!r}: take another workdir, or the same values in the same order"
+            )
+
+    def _states(self, checkpoints: Any) -> list[Any]:
+        """The states of all groups, NumPy, and their numbers."""
+        from ae_jax.runs import resuming
+
+        restored = None if checkpoints is None else resuming.newest(checkpoints, self._say)
+        return [self._state(n, group, restored) for n, group in enumerate(self.found.groups)]
 
     def _state(self, number: int, group: Group, restored: Any) -> Any:
         values = stacked_values(group.traced, group.configs)
@@ -121,22 +150,22 @@ class PopulationStart:
     def _ended(self, step: int) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
         """Summary and table, if nothing is left to do."""
         from ae_jax import _workdir as storage
-        from ae_jax.runs import summary
 
         if step < self.training.steps or not (self.workdir / storage.TABLE).exists():
             return None
-        before = summary.read(self.workdir)
+        before = summary_lib.read(self.workdir)
         done = before.get("status") == "finished" and before["steps"] >= step
         return (before, storage.read_json(self.workdir / storage.TABLE)) if done else None
 
     def _train(
         self, states: list[Any], step: int, checkpoints: Any
     ) -> tuple[list[Any], dict[str, Any], list[dict[str, Any]]]:
-        starts = Starts(self.workdir, step)
-        if self.workdir is not None:
+        written = self.workdir if self.first else None
+        starts = Starts(written, step)
+        if written is not None:
             from ae_jax import _workdir as storage
 
-            storage.write_json(self.workdir / storage.CONFIG, self.stored)
+            storage.write_json(written / storage.CONFIG, self.stored)
         if step:
             self._say(f"resuming at step {step:,}")
         counted = parallel.counts.copy()
@@ -144,12 +173,13 @@ class PopulationStart:
         data = place_data(self.found.base, members)
         stacks = self._stacks(states, data, members)
         status = "failed"
-        reporting = (self.workdir, step, self.training.steps, self.callbacks, self.progress)
+        reporting = (written, step, self.training.steps, self.callbacks, self.progress)
         with Reporter(*reporting) as reporter:
             loop: Any = PopulationLoop(
                 self.found.base, self.found.groups, stacks, data, members, reporter, step, counted
             )
             try:
+                processes.wait_for_all()  # the first one's reporter drops points beyond this step
                 loop.begin(self._logged())
                 train(loop, self._saver(loop, checkpoints, starts))
                 status = "finished"
@@ -158,6 +188,8 @@ class PopulationStart:
                 raise
             finally:
                 summary, table = self._end(loop, status, starts, checkpoints)
+                if status != "failed":  # an exit must not end the first one's writing
+                    processes.wait_for_all()
         return self._groups(loop), summary, table
 
     def _logged(self) -> list[dict[str, Any]]:
@@ -186,6 +218,8 @@ class PopulationStart:
     def _say_stacks(self, stacks: Sequence[tuple[int, Stack]], members: Any) -> None:
         groups, apart = len(self.found.groups), self.found.apart
         said = f"{len(self.found.members)} members on {members.devices} device(s)"
+        if processes.several():
+            said += f" of {jax.process_count()} processes"
         if groups > 1:
             said += f", in {groups} programs, one for each value of {', '.join(apart)}"
         if len(stacks) > groups:
@@ -211,8 +245,9 @@ class PopulationStart:
             if checkpoints is not None:
                 from ae_jax.population import saved
 
-                tree = saved.tree_of(self._groups(loop, fetched))
-                checkpoints.save_tree(loop.step, tree, examples_seen)
+                tree = saved.tree_of(self._groups(loop, fetched))  # all gather, the first writes
+                if self.first:
+                    checkpoints.save_tree(loop.step, tree, examples_seen)
             self._note(loop, starts)
             loop.reporter.flush()
 
@@ -239,7 +274,7 @@ class PopulationStart:
         self._note(loop, starts)
         table = table_rows(self.found.members, loop)
         summary = summary_of(loop, status, starts, self.started)
-        if self.workdir is not None:
+        if self.workdir is not None and self.first:
             from ae_jax import _workdir as storage
 
             storage.write_json(self.workdir / storage.SUMMARY, summary)

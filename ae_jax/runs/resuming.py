@@ -1,6 +1,6 @@
 """What a workdir already holds, held against what is about to be trained there."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ae_jax import _registry as registry
@@ -11,6 +11,7 @@ from ae_jax.errors import WorkdirError
 from ae_jax.recipes.recipe import Recipe
 from ae_jax.runs import fingerprint
 from ae_jax.training import optimizer as optimizers
+from ae_jax.training.parallel import processes
 
 MOVED = {("data", "source"), ("data", "arguments", "data_dir")}
 """Where the same data may lie elsewhere."""
@@ -20,6 +21,33 @@ KINDS = {
     "decoder": registry.NETWORKS,
     "likelihood": registry.LIKELIHOODS,
 }
+
+
+def newest(checkpoints: Any, say: Callable[[str], None]) -> Any:
+    """The checkpoint to go on from, in every process the same: the newest that the first can read.
+
+    Those that cannot be read are deleted, so that their steps can be saved again.
+
+    Args:
+      checkpoints: of the workdir.
+      say: shows a line to the user.
+
+    Returns:
+      What it holds, see `Checkpoints.restore`; None if there is no checkpoint at all.
+    """
+    restored, first = None, processes.is_first()
+    with processes.agreed():
+        if first:
+            restored = checkpoints.restore()
+    step = int(processes.from_first(-1 if restored is None else restored.step))
+    if not first and step >= 0:
+        restored = checkpoints.restore(step)
+    if restored is not None and restored.passed_over:
+        skipped = ", ".join(map(str, restored.passed_over))
+        say(f"checkpoint {skipped} cannot be read; going on from {restored.step}")
+        if first:
+            checkpoints.forget(restored.passed_over)
+    return restored
 
 
 def check_same_run(workdir: Any, config: Config, now: Mapping[str, Any]) -> Config | None:

@@ -119,27 +119,16 @@ class Start:
     def _start(self, checkpoints: Any) -> tuple[TrainState, int]:
         init, root = compiler.jit(self.plan.init), keys.root(self.plan.config.training.seed)
         restored = None if checkpoints is None else self._restored(checkpoints)
-        if checkpoints is None or restored is None:
+        if restored is None:
             if self.plan.config.training.init_from is not None:
                 return self._warm(init(root)), 0
             return first_batch.started(self.plan, init(root), root), 0
-        if restored.passed_over:
-            skipped = ", ".join(map(str, restored.passed_over))
-            self._say(f"checkpoint {skipped} cannot be read; going on from {restored.step}")
-            if self.first:
-                checkpoints.forget(restored.passed_over)
         return from_tree(restored.tree, jax.eval_shape(init, root)), restored.examples_seen
 
     def _restored(self, checkpoints: Any) -> Any:
-        """The checkpoint to go on from: the newest that the first process can read, or None."""
-        restored = None
-        with processes.agreed():
-            if self.first:
-                restored = checkpoints.restore()
-        step = int(processes.from_first(-1 if restored is None else restored.step))
-        if not self.first and step >= 0:
-            restored = checkpoints.restore(step)
-        return restored
+        from ae_jax.runs import resuming
+
+        return resuming.newest(checkpoints, self._say)
 
     def _warm(self, state: TrainState) -> TrainState:
         training = self.plan.config.training

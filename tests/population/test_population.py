@@ -16,6 +16,7 @@ from ae_jax.training.parallel import strategies as parallel
 from ae_jax.training.parallel.members import over
 from tests import small
 from tests.population.alone import RATE, SIZES, alone, distance, population, recipe_of, weight_of
+from tests.training.test_checkpoint import folder, truncate
 
 SEED = "training.seed"
 KL = "objective.kl.weight"
@@ -161,6 +162,10 @@ def test_a_killed_sweep_goes_on_bit_for_bit(tmp_path):
         assert_equal(found.state(n), whole.state(n))
     again = population(recipe, data, MEMBERS, workdir=tmp_path, **sizes)  # nothing is left to do
     assert again.summary == found.summary
+    truncate(folder(tmp_path, 40))
+    population(recipe, data, MEMBERS, workdir=tmp_path, **sizes)  # from step 30
+    for n in range(3):
+        assert_equal(ae.load_population(tmp_path).member(n).variables, whole.member(n).variables)
 
 
 @pytest.mark.slow
