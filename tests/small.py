@@ -1,5 +1,6 @@
 """A tiny data set, its models and runs, shared by the tests of whole runs."""
 
+import collections
 import contextlib
 import functools
 import socket
@@ -139,6 +140,22 @@ def small_shards() -> Iterator[None]:
     every = functools.partial(parallel.fsdp, tile=(1, 1))
     with mock.patch.dict(parallel.STRATEGIES, fsdp=every):
         yield
+
+
+@contextlib.contextmanager
+def compilations() -> Iterator[collections.Counter[str]]:
+    """How often XLA compiled each function within it, by name."""
+    counted: collections.Counter[str] = collections.Counter()
+    compiled = "/jax/core/compile/backend_compile_duration"
+
+    def count(event: str, _: float, fun_name: str = "", **__: Any) -> None:
+        counted.update([fun_name] * (event == compiled))
+
+    jax.monitoring.register_event_duration_secs_listener(count)
+    try:
+        yield counted
+    finally:
+        jax.monitoring.unregister_event_duration_listener(count)
 
 
 def free_port() -> str:

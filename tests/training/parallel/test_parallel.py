@@ -1,6 +1,5 @@
 """Where each strategy puts things, what it compiles, and what it takes over from another."""
 
-import collections
 import dataclasses
 import types
 
@@ -22,8 +21,6 @@ from tests import small
 from tests.training.test_programs import plan_of
 from tests.training.test_resume import at, stop
 
-COMPILED = "/jax/core/compile/backend_compile_duration"
-
 
 @pytest.fixture(scope="module", autouse=True)
 def small_shards():
@@ -40,14 +37,8 @@ def loop_of(strategy, **fields):
 @pytest.fixture
 def compiles():
     """How often XLA compiled each function, by name."""
-    found: collections.Counter[str] = collections.Counter()
-
-    def count(event, _, fun_name="", **__):
-        found.update([fun_name] * (event == COMPILED))
-
-    jax.monitoring.register_event_duration_secs_listener(count)
-    yield found
-    jax.monitoring.unregister_event_duration_listener(count)
+    with small.compilations() as counted:
+        yield counted
 
 
 @pytest.mark.devices(4)
