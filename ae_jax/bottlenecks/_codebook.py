@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ae_jax import losses
+from ae_jax import losses, ops
 from ae_jax.errors import ConfigError
 from ae_jax.types import Array, PRNGKey, Tree
 
@@ -59,12 +59,11 @@ def sums_of(features: Array, codes: Array, numbers: Array, size: int) -> dict[st
     """How many vectors each code stands for, their sum, and their squared distances from it."""
     features, codes = jax.lax.stop_gradient((features, codes))
     dimension = codes.shape[-1]
-    given = jax.nn.one_hot(numbers.reshape(-1), size, dtype=jnp.float32)
     rows = lambda v: v.reshape(-1, dimension).astype(jnp.float32)
     errors = jnp.sum(jnp.square(rows(features) - rows(codes)), axis=1)
-    total = lambda v: jnp.matmul(given.T, v, precision="highest")
+    total = lambda v: ops.codebook.sums_by_number(v, numbers.reshape(-1), size)
     return {
-        "counts": jnp.sum(given, axis=0),
+        "counts": total(jnp.ones_like(errors)),
         "sums": total(rows(features)),
         "errors": total(errors),
     }

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from ae_jax import losses
 from ae_jax._registry import BOTTLENECKS
 from ae_jax.bottlenecks._shapes import latent_shape, no_stats, same_state
 from ae_jax.checks import require_positive_ints
@@ -68,7 +69,7 @@ def ibq(latent_dim: int | tuple[int, ...], num_codes: int = 1024) -> Bottleneck:
         codebook, features = params["codebook"], features.astype(jnp.float32)
         products = jnp.matmul(features, codebook.T, precision="highest")
         logits = 2 * products - jnp.sum(jnp.square(codebook), axis=1)  # and −‖z_e‖², for all alike
-        numbers = jnp.argmax(logits, axis=-1).astype(jnp.int32)
+        numbers = losses.nearest_codes(features, codebook)
         codes, soft = codebook[numbers], jax.nn.softmax(logits, axis=-1)
         moved = jnp.matmul(soft - jax.lax.stop_gradient(soft), codebook)  # 0 in value
         return Indexed(codes + moved, features, codes, numbers, logits)

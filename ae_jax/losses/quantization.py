@@ -4,6 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from ae_jax import ops
 from ae_jax.checks import require_rank, require_same_shape
 from ae_jax.errors import ShapeError
 from ae_jax.losses._precision import at_least_float32
@@ -35,12 +36,7 @@ def nearest_codes(features: chex.Array, codebook: chex.Array) -> jax.Array:
             f"{jnp.shape(features)} and codebook {jnp.shape(codebook)}"
         )
     features, codebook = jax.lax.stop_gradient(at_least_float32(features, codebook))
-    # Matrix products in place of differences [*positions, codes, d]; the default precision of
-    # accelerators would mistake near codes for one another.
-    products = jnp.matmul(features, codebook.T, precision="highest")
-    lengths = jnp.sum(jnp.square(codebook), axis=1)
-    lengths = lengths.reshape((1,) * (products.ndim - 1) + (-1,))
-    return jnp.argmin(lengths - 2 * products, axis=-1).astype(jnp.int32)
+    return ops.codebook.nearest(features, codebook)
 
 
 def straight_through(features: chex.Array, codes: chex.Array) -> jax.Array:
