@@ -15,7 +15,12 @@ from ae_jax.losses.adversarial import (
     wasserstein_critic,
     wasserstein_generator,
 )
-from ae_jax.losses.binary_codes import bit_entropy, code_probabilities, usage_deficit
+from ae_jax.losses.binary_codes import (
+    bit_entropy,
+    code_probabilities,
+    mean_code_probabilities,
+    usage_deficit,
+)
 from ae_jax.losses.bounds import (
     ciwae,
     doubly_reparameterized_bound,
@@ -168,6 +173,7 @@ __all__ = [
     "lecam",
     "log_importance_weights",
     "log_sphere_area",
+    "mean_code_probabilities",
     "miwae",
     "mmd",
     "monte_carlo_kl",

@@ -4,8 +4,11 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from ae_jax.checks import require_rank
 from ae_jax.errors import ShapeError
 from ae_jax.losses._precision import at_least_float32
+
+FEW_BITS = 9  # whose 512 codes are held for every vector
 
 
 def bit_entropy(logits: chex.Array) -> jax.Array:
@@ -54,6 +57,34 @@ def code_probabilities(logits: chex.Array) -> jax.Array:
             [found * jax.nn.sigmoid(-bit), found * jax.nn.sigmoid(bit)], axis=-1
         )
     return found
+
+
+def mean_code_probabilities(logits: chex.Array) -> jax.Array:
+    """The mean over n vectors of `code_probabilities`, q̄(c) = (1 / n) Σ_i q(c | z_i).
+
+    Of many bits it is the product of two matrices, (1 / n) Q₁ᵀ Q₂, with the probabilities of the
+    lower bits and of the upper ones, which are independent given a vector: [n, 2^d] is never held.
+
+    Args:
+      logits: log P(b_i = 1) − log P(b_i = 0), `[n, d]`.
+
+    Returns:
+      `[2^d]`, adding up to 1.
+
+    Raises:
+      ShapeError: logits is no matrix.
+
+    >>> mean_code_probabilities(jnp.array([[100.0, -100.0], [100.0, 100.0]])).tolist()
+    [0.0, 0.5, 0.0, 0.5]
+    """
+    require_rank(2, logits=logits)
+    (logits,) = at_least_float32(logits)
+    number, bits = logits.shape
+    if bits <= FEW_BITS:
+        return jnp.mean(code_probabilities(logits), axis=0)
+    lower, upper = jnp.split(logits, [bits // 2], axis=1)
+    lower, upper = code_probabilities(lower), code_probabilities(upper)
+    return jnp.matmul(upper.T, lower, precision="highest").reshape(-1) / number
 
 
 def usage_deficit(probabilities: chex.Array) -> jax.Array:

@@ -28,6 +28,7 @@ ELSEWHERE = {  # those without one number to compare, and the likelihoods' own t
     "laplace_nll": "likelihoods.test_contract",
     "lecam": "losses.test_relativistic",
     "log_sphere_area": "losses.test_laws",
+    "mean_code_probabilities": "losses.test_binary_codes",
     "ms_ssim": "losses.test_structural",
     "nearest_codes": "losses.test_quantization",
     "negative_binomial_nll": "likelihoods.test_contract",
