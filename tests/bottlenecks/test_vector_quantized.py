@@ -333,14 +333,24 @@ def test_k_means_starts_the_codebook_in_the_clusters_of_the_first_batch():
     assert made().start is None
 
 
-def test_more_codes_than_the_first_batch_holds_are_refused():
-    bottleneck = ae.bottlenecks.vector_quantized((2, D), 50, kmeans=True)
+K_MEANS = {"num_codes": 50, "kmeans": True}
+FIFTY = {
+    "vector_quantized": ae.bottlenecks.vector_quantized((2, D), **K_MEANS),
+    "residual": ae.bottlenecks.residual_quantized((2, D), 3, **K_MEANS),
+    "grouped": ae.bottlenecks.grouped((2, D), D, of={"name": "vector_quantized", **K_MEANS}),
+}
+
+
+@pytest.mark.parametrize("bottleneck", FIFTY.values(), ids=FIFTY)
+def test_more_codes_than_the_first_batch_holds_are_refused(bottleneck):
     message = (
         r"num_codes=50 codes cannot be drawn from the 48 vectors of the first batch \(24 examples "
         r"of 2\): take num_codes=48 or fewer, a batch of 25 or more, or kmeans=False"
     )
+    key = jax.random.key(0)
+    params, state = bottleneck.init(key)
     with pytest.raises(ae.errors.ConfigError, match=message):
-        bottleneck.start(*bottleneck.init(jax.random.key(0)), jnp.zeros((24, 2, D)), None)
+        bottleneck.start(params, state, jnp.zeros((24, 2, D)), key)
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,12 @@ def starting(devices, batch=16):
     return small.config(recipe, devices, steps=1, eval_every=1, batch_size=batch)
 
 
+def test_a_first_batch_of_fewer_vectors_than_codes_ends_the_run_before_it_trains():
+    message = r"num_codes=24 codes cannot be drawn from the 22 vectors .* a batch of 12 or more"
+    with pytest.raises(ConfigError, match=message):
+        ae.fit_config(starting(1, batch=11), progress=False)
+
+
 def test_a_codebook_starts_at_the_first_batch_on_any_number_of_devices(monkeypatch):
     seen = []
 
