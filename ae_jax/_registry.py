@@ -205,8 +205,9 @@ def _freeze(value: Any) -> Any:
         return value
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
         return tuple(_freeze(item) for item in value)
-    if isinstance(value, Mapping) and "name" in value:
-        return Node(value["name"], tuple((k, _freeze(v)) for k, v in value.items() if k != "name"))
+    if isinstance(value, Mapping):
+        name = value.get("name", "")
+        return Node(name, tuple((k, _freeze(v)) for k, v in value.items() if k != "name"))
     if isinstance(node, Node):
         return node
     if getattr(value, "shape", None) == () and item is not None:

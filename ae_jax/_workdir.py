@@ -24,6 +24,8 @@ FIGURES = "figures"
 CHECKPOINTS = "checkpoints"
 MEMBERS, TABLE = "members", "members.json"
 """Of a population: the key in its config.json, and its table of results."""
+LINEAGE = "lineage.json"
+"""Of a member that was exported: the members whose training its state has come through."""
 TENSORBOARD = "tensorboard"
 
 

@@ -24,6 +24,7 @@ STREAMS = {
     "evaluation": 6,
     "sample": 7,
     "preprocessing": 8,
+    "selection": 9,
 }
 
 

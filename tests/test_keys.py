@@ -140,6 +140,7 @@ def test_golden_stream_numbers():
         "evaluation": 6,
         "sample": 7,
         "preprocessing": 8,
+        "selection": 9,
     }
 
 

@@ -5,10 +5,15 @@ ae-jax sweep --config=configs/vae_digits.py --workdir=runs/beta
 
 Every combination is a member; --how=list takes the first values together, then the second ones.
 A range FIRST:LAST leaves out the last. --random=16 draws members instead, from fields given as
-log_uniform(1e-4,1e-2) or uniform(0,0.5). The same command resumes. At the end stand a table and
-figures: all values of a member as a line, learning curves by quartiles, and of a sweep of a KL's
-weight rate against distortion. --export=3 --to=DIR writes a member as the workdir of an ordinary
-run, for which --workdir alone is needed.
+log_uniform(1e-4,1e-2) or uniform(0,0.5). The same command resumes.
+
+--selection="successive_halving(fraction=0.25,metric='neg_elbo')" stops the worse members early;
+--selection="population_based(every=200,metric='neg_elbo')" has the worst start again from the best
+every 200 steps, with their numbers a little changed. What a round did is shown, and in the table.
+
+At the end stand a table and figures: all values of a member as a line, learning curves by
+quartiles, and of a sweep of a KL's weight rate against distortion. --export=3 --to=DIR writes a
+member as the workdir of an ordinary run, for which --workdir alone is needed.
 
 Several processes, on as many machines, train a share of the members each: with --cluster=slurm and
 the like, or --coordinator, --num_processes and --process_id, as for train.
@@ -46,6 +51,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("random_seed", 0, "Of these draws.")
     flags.DEFINE_enum("form", None, ["vmap", "map"], "Members side by side, or in turn.")
     flags.DEFINE_integer("memory_mib", None, "What each device may use; all of it by default.")
+    flags.DEFINE_string("selection", None, "Who goes on while it trains: NAME or NAME(ARGUMENTS).")
     flags.DEFINE_integer("export", None, "Number of a member to export; nothing is trained.")
     flags.DEFINE_string("to", None, "Where to export it.")
     command.define_processes()
@@ -74,6 +80,7 @@ def main() -> None:
         how=FLAGS.how,
         form=FLAGS.form,
         memory_mib=FLAGS.memory_mib,
+        selection=None if FLAGS.selection is None else selection_of(FLAGS.selection),
     )
     if processes.is_first():
         print(found.describe())
@@ -104,6 +111,33 @@ def parse(text: str) -> dict[str, Any]:
             raise ConfigError(f"--vary names '{path}' twice")
         fields[path] = _values(path, values)
     return fields
+
+
+def selection_of(text: str) -> dict[str, Any]:
+    """The config node of a selection.
+
+    Args:
+      text: `NAME` or `NAME(ARGUMENT=VALUE, …)`, values as Python writes them.
+
+    Raises:
+      ConfigError: it is something else.
+
+    Example:
+      >>> selection_of("population_based(every=200, metric='neg_elbo')")
+      {'name': 'population_based', 'every': 200, 'metric': 'neg_elbo'}
+    """
+    example = "--selection=\"successive_halving(fraction=0.25, metric='neg_elbo')\""
+    name, _, rest = text.strip().partition("(")
+    try:
+        call: Any = ast.parse(f"f({rest if rest else ')'}", mode="eval").body
+        if not isinstance(call, ast.Call) or call.args or not all(k.arg for k in call.keywords):
+            raise ValueError
+        arguments = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+    except (ValueError, SyntaxError):
+        raise ConfigError(
+            f"--selection must be NAME(ARGUMENT=VALUE), e.g. {example}, got {text!r}"
+        ) from None
+    return {"name": name.strip(), **arguments}
 
 
 def _values(path: str, text: str) -> Any:

@@ -214,7 +214,7 @@ def ensemble(runs: Any) -> Ensemble:
 
     Args:
       runs: Runs on data of one shape, such as one recipe's over several seeds; or a Population,
-        whose members that have diverged are left out.
+        whose members that have diverged, or were stopped, are left out.
 
     Returns:
       An Ensemble.
@@ -256,7 +256,7 @@ def ensemble(runs: Any) -> Ensemble:
 
 
 def _members_of(population: Any) -> tuple[Any, ...]:
-    lost = {row["member"] for row in population.table if row["status"] == "diverged"}
+    lost = {row["member"] for row in population.table if row["status"] != "trained"}
     return tuple(population.member(i) for i in range(len(population)) if i not in lost)
 
 

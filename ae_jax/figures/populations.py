@@ -128,10 +128,13 @@ def bands_figure(
     groups: Sequence[Any] | None = None,
     split: str = "test",
     label: str = "group",
+    events: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Writes a PNG of learning curves: medians of groups of members, with quartiles as a band.
 
-    Members that are not finite at a step are not part of its median; the legend counts them.
+    Members that are not finite at a step are not part of its median; the legend counts them. A
+    cross stands where a member was stopped, a ring where it went on from another's state, at its
+    last value until then.
 
     Args:
       path: path of the PNG.
@@ -140,6 +143,7 @@ def bands_figure(
       groups: the group of each member, such as its learning rate; None: all are one group.
       split: whose points.
       label: what the groups are.
+      events: what a selection has made of members; see `ae.Population`.
 
     Raises:
       DataError: there is no finite point of the split, or none of a metric.
@@ -156,6 +160,7 @@ def bands_figure(
     figure, axes = subplots(math.ceil(len(names) / columns), columns, 4.0, 2.8)
     for axis, name in zip(axes.flat, names, strict=False):
         _draw_bands(axis, bands(points, name, groups, split), label)
+        _draw_events(axis, [point for point in own if name in point], name, events)
         axis.set_title(f"{name}, {split}")
         axis.set_xlabel("step")
         axis.grid(alpha=0.3)
@@ -177,6 +182,28 @@ def _draw_bands(axis: Any, found: Mapping[Any, Band], label: str) -> None:
         marker = "o" if len(band.steps) == 1 else None
         axis.plot(band.steps, band.middle, color=colour, label=shown, marker=marker, markersize=3)
         axis.fill_between(band.steps, band.low, band.high, color=colour, alpha=0.25, linewidth=0)
+
+
+def _draw_events(
+    axis: Any,
+    points: Sequence[Mapping[str, Any]],
+    name: str,
+    events: Sequence[Mapping[str, Any]],
+) -> None:
+    """Marks where members were stopped, and where they went on from others."""
+    for key, marker, text in (("rung", "x", "stopped"), ("source", "$\\circ$", "from another")):
+        marked = []
+        for event in (event for event in events if key in event):
+            mine = [
+                point
+                for point in points
+                if point["member"] == event["member"] and point["step"] <= event["step"]
+            ]
+            marked += [(event["step"], mine[-1][name])] if mine else []
+        finite = [(s, v) for s, v in marked if v is not None and math.isfinite(v)]
+        if finite:
+            shown = f"{text} ({len(finite)})"
+            axis.scatter(*zip(*finite, strict=True), marker=marker, s=18, color="0.3", label=shown)
 
 
 def logarithmic(values: np.ndarray) -> bool:

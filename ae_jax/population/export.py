@@ -1,7 +1,8 @@
 """A member of a population as the workdir of an ordinary run."""
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ import jax
 from ae_jax import _workdir as storage
 from ae_jax import config as config_lib
 from ae_jax.errors import WorkdirError
+from ae_jax.population.rounds import SPLIT
 from ae_jax.runs import lock
 from ae_jax.runs.run import Run
 from ae_jax.training.checkpoint import Checkpoints
@@ -52,8 +54,11 @@ def _write(population: Any, number: int, path: Any, summary: Mapping[str, Any]) 
             host = host._replace(root=jax.random.wrap_key_data(host.root))
             checkpoints.save(host, summary["examples_seen"])
             checkpoints.wait()
+        stages = population.lineage(number)
+        if len(stages) > 1:
+            storage.write_json(path / storage.LINEAGE, stages)
         segment = storage.MetricsSegment(path, 0)
-        for point in _points(population, number):
+        for point in _points(population, number, stages):
             values = {k: v for k, v in point.items() if k not in ("step", "split", "member")}
             segment.write(point["step"], point["split"], values)
         segment.close()
@@ -63,12 +68,20 @@ def _write(population: Any, number: int, path: Any, summary: Mapping[str, Any]) 
         storage.write_json(path / storage.CONFIG, stored)
 
 
-def _points(population: Any, number: int) -> list[dict[str, Any]]:
-    """The log points of a member; of a population in memory, its last ones."""
+def _points(
+    population: Any, number: int, stages: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The log points of a member, or of those whose state it took; in memory, its last ones."""
     if population.workdir is not None:
+        begins = [-1, *(stage["from_step"] for stage in stages[1:])]
+        spans = list(zip(stages, begins, [*begins[1:], math.inf], strict=True))
+        mine = lambda point: any(
+            point["member"] == stage["member"] and begin < point["step"] <= end
+            for stage, begin, end in spans
+        )
         points = storage.read_metrics(population.workdir)
-        return [point for point in points if point["member"] == number]
+        return [point for point in points if point["split"] != SPLIT and mine(point)]
     if not population.table:
         return []
-    step, row = population.summary["steps"], population.table[number]
+    step, row = int(population.state(number).step), population.table[number]
     return [{"step": step, "split": split, **own} for split, own in row["metrics"].items()]

@@ -13,7 +13,8 @@ from ae_jax.data.dataset import of_section
 from ae_jax.population import groups as groups_lib
 from ae_jax.population.members import Vary, members_of
 from ae_jax.population.memory import budget_of
-from ae_jax.population.population import Population
+from ae_jax.population.population import Population, present
+from ae_jax.population.rounds import rounds_of
 from ae_jax.precision import compiled_in_float32
 from ae_jax.recipes.recipe import Recipe
 from ae_jax.runs.fit import described
@@ -39,6 +40,7 @@ def fit_population(
     devices: int | None = None,
     form: str | None = None,
     memory_mib: int | None = None,
+    selection: Any = None,
     callbacks: Sequence[Callable[..., None]] = (),
     progress: bool = True,
     **training: Unpack[TrainingOptions],
@@ -75,6 +77,8 @@ def fit_population(
         and not all, else "vmap".
       memory_mib: what each device may use, in MiB; None: what it has. Members that do not fit
         together take turns.
+      selection: who goes on while the population trains: `ae.population.successive_halving(…)`,
+        `ae.population.population_based(…)`, their config node or name; None: all, to the end.
       callbacks: each called with a `LogPoint(step, split, metrics, member)` at every log point.
       progress: whether to show the population on the terminal.
       **training: see `fit`; members share cadences and steps.
@@ -83,9 +87,10 @@ def fit_population(
       A Population.
 
     Raises:
-      UnknownNameError: a field to vary does not exist; the nearest is named.
-      ConfigError: no members, two equal ones, a field that cannot vary, or what `fit` raises of one
-        of them, which is named.
+      UnknownNameError: a field to vary, a selection or its metric does not exist; the nearest is
+        named.
+      ConfigError: no members, two equal ones, a field that cannot vary, a selection that does not
+        fit them, or what `fit` raises of one of them, which is named.
       NonFiniteError: every member has diverged.
       Preempted: SIGTERM arrived; everything is saved and the same call resumes it.
 
@@ -111,7 +116,8 @@ def fit_population(
         )
         config = config_lib.complete(config)
     shown = (callbacks, progress)
-    return _fit(config, recipe, dataset, custom, vary, how, workdir, form, memory_mib, *shown)
+    how_far = (form, memory_mib, selection)
+    return _fit(config, recipe, dataset, custom, vary, how, workdir, *how_far, *shown)
 
 
 @compiled_in_float32()
@@ -123,6 +129,7 @@ def fit_population_config(
     how: str = "grid",
     form: str | None = None,
     memory_mib: int | None = None,
+    selection: Any = None,
     callbacks: Sequence[Callable[..., None]] = (),
     progress: bool = True,
 ) -> Population:
@@ -135,6 +142,7 @@ def fit_population_config(
       how: "grid" or "list".
       form: "vmap" or "map"; None: as the devices have it.
       memory_mib: budget of each device.
+      selection: who goes on while the population trains.
       callbacks: called at every log point.
       progress: whether to show it.
 
@@ -148,7 +156,8 @@ def fit_population_config(
         config = config_lib.complete(config)
         recipe, dataset = Recipe.from_config(config), of_section(config.data)
     shown = (callbacks, progress)
-    return _fit(config, recipe, dataset, None, vary, how, workdir, form, memory_mib, *shown)
+    how_far = (form, memory_mib, selection)
+    return _fit(config, recipe, dataset, None, vary, how, workdir, *how_far, *shown)
 
 
 def _fit(
@@ -161,6 +170,7 @@ def _fit(
     workdir: Any,
     form: str | None,
     memory_mib: int | None,
+    selection: Any,
     callbacks: Sequence[Callable[..., None]],
     progress: bool,
 ) -> Population:
@@ -172,19 +182,24 @@ def _fit(
             require_positive_ints(memory_mib=memory_mib)
         members, shown = members_of(vary, how), progress and processes.is_first()
         found = groups_lib.resolve(config, recipe, dataset, members, custom, shown)
+        rounds = rounds_of(found, selection, custom)
     budget = budget_of(memory_mib, config.parallel.devices)
     form = fastest() if form is None else form
-    start = PopulationStart(found, custom, form, budget, workdir, callbacks, progress, started)
+    shown = (callbacks, progress, started)
+    start = PopulationStart(found, custom, form, budget, workdir, *shown, rounds)
     states, summary, table = start.train()
+    numbers = [group.numbers for group in found.groups]
+    values = [values for _, values in states]
     return Population(
         found.members,
-        found.configs,
+        found.configs if rounds is None else present(found.configs, numbers, values),
         table,
-        [group.numbers for group in found.groups],
+        numbers,
         [state for state, _ in states],
-        [values for _, values in states],
+        values,
         found.base.recipe,
         start.stored,
         summary,
         start.workdir,
+        start.events,
     )

@@ -13,6 +13,7 @@ from jax.core import Tracer
 
 from ae_jax.checks import require_positive_ints, require_rank, require_within_unit_interval
 from ae_jax.errors import ConfigError, ShapeError
+from ae_jax.population.selection import SELECTIONS, Choice, Facts, Selection
 from ae_jax.types import Array, Tree
 
 
@@ -26,6 +27,57 @@ class Rung(NamedTuple):
 
     members: int
     until: int
+
+
+@SELECTIONS.register
+def successive_halving(
+    fraction: float = 0.5, metric: str = "loss", largest: bool = False
+) -> Selection:
+    """Has `ae.fit_population` stop the worse members early: successive halving.
+
+    All members train to the end of the first rung; then the best ⌊fraction · members⌋ go on to the
+    next one, and so on, until one trains to the last step; `rungs` gives the schedule (Jamieson &
+    Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter optimization"). Every
+    rung costs about members · steps · fraction^(rungs - 1) member-steps. Those that go on are bit
+    for bit what they would have been; members that have diverged stop first. Stopped ones keep
+    their last state and metrics.
+
+    Args:
+      fraction: share of a rung's members that go on, in (0, 1).
+      metric: metric of the validation split, where there is one, else the test split, by which
+        members are ranked.
+      largest: whether large values of the metric are good.
+
+    Returns:
+      A Selection, for `ae.fit_population(…, selection=…)`.
+
+    Raises:
+      ConfigError: a fraction outside (0, 1).
+
+    Example:
+      >>> import ae_jax as ae, numpy as np
+      >>> x = np.random.default_rng(0).random((64, 8)).astype(np.float32)
+      >>> vary = {"optimizer.learning_rate": [1e-4, 1e-3, 1e-2, 1e3]}
+      >>> options = {"steps": 8, "batch_size": 32, "progress": False}
+      >>> halving = ae.population.successive_halving()
+      >>> recipe = ae.recipes.autoencoder(2)
+      >>> found = ae.fit_population(recipe, x, vary=vary, selection=halving, **options)
+      >>> [(row["rung"], row["steps"]) for row in found.table if row["status"] == "trained"]
+      [(2, 8)]
+    """
+    part_of(2, fraction)
+
+    def choose(values: Any, scores: Any, key: Any, bounds: Any) -> Choice:
+        del key, bounds
+        rows = np.sort(np.asarray(survivors(scores, fraction)))
+        return Choice(rows, rows, {path: np.asarray(row)[rows] for path, row in values.items()})
+
+    def rounds(facts: Facts) -> tuple[int, ...]:
+        if facts.members < 2:
+            raise ConfigError(f"successive halving takes 2 members or more, got {facts.members}")
+        return tuple(rung.until for rung in rungs(facts.members, facts.steps, fraction)[:-1])
+
+    return Selection(rounds, lambda facts: {}, choose, metric, largest)
 
 
 def part_of(members: int, fraction: float) -> int:

@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from ae_jax.errors import NonFiniteError
+from ae_jax.population import selecting
 from ae_jax.population.groups import Group
-from ae_jax.population.stack import Stack, position
+from ae_jax.population.programs import configs_with
+from ae_jax.population.rounds import SPLIT, Rounds
+from ae_jax.population.stack import Joined, Stack, position
 from ae_jax.training import optimizer as optimizers
 from ae_jax.training.loop import LONGEST_DISPATCH, Progress, next_length
 from ae_jax.training.parallel import processes
@@ -41,6 +45,8 @@ class PopulationLoop:
         reporter: Reporter,
         step: int,
         counted: Any = None,
+        rounds: Rounds | None = None,
+        stopped: Sequence[tuple[int, Joined]] = (),
     ):
         """Begins.
 
@@ -53,9 +59,11 @@ class PopulationLoop:
           reporter: of this start.
           step: where it begins.
           counted: traces before its programs were made; None: those until now.
+          rounds: in which members are selected; None: all train to the end.
+          stopped: members that were stopped before, with the numbers of their groups.
         """
         self.base, self.training, self.groups = base, base.config.training, groups
-        self.stacks, self.data, self.members, self.reporter = stacks, data, members, reporter
+        self.stacks, self.data, self.members, self.reporter = list(stacks), data, members, reporter
         self.step = self.first_step = self.window_start = step
         self.cadences = {
             "log": self.training.log_every,
@@ -63,7 +71,8 @@ class PopulationLoop:
             "checkpoint": self.training.checkpoint_every,
         }
         self.num_train = len(base.dataset.train)
-        self.fresh, self.length = True, 1
+        self.rounds, self.stopped, self.events = rounds, list(stopped), []
+        self.fresh, self.length, self.cold = True, 1, True
         self.timed_examples, self.timed_seconds = 0, 0.0
         self.first_dispatch: float | None = None
         self.count = sum(len(group.numbers) for group in groups)
@@ -73,6 +82,10 @@ class PopulationLoop:
         self.chosen_by = "validation" if "validation" in data else "test"
         self.metrics: dict[str, dict[str, float]] = {}
         self.first_losses: dict[int, float] = {}
+        self.configs = {n: c for g in groups for n, c in zip(g.numbers, g.configs, strict=True)}
+        if rounds is not None:
+            for _, stack in self.stacks:
+                self.note_values(stack.numbers, stack.trimmed(parallel.fetch(stack.values)))
 
     @property
     def evaluators(self) -> list[str]:
@@ -96,12 +109,34 @@ class PopulationLoop:
 
     def due(self, cadence: str) -> bool:
         """Whether the current step ends a period of `training.CADENCE_every`, or the run."""
+        if cadence == "eval" and self.step in self.round_steps:
+            return True
         return self.step % self.cadences[cadence] == 0 or self.finished
+
+    @property
+    def round_steps(self) -> tuple[int, ...]:
+        """At which members are selected."""
+        return () if self.rounds is None else self.rounds.steps
+
+    @property
+    def live(self) -> list[int]:
+        """The numbers of the members that are being trained, ascending."""
+        return sorted(number for _, stack in self.stacks for number in stack.numbers)
+
+    def steps_of(self, number: int) -> int:
+        """The steps that a member has trained."""
+        ends = {
+            n: int(held.state.step[i])
+            for _, held in self.stopped
+            for i, n in enumerate(held.numbers)
+        }
+        return ends.get(number, self.step)
 
     def next_stop(self) -> int:
         """The first step at which something besides training happens."""
         stops = [(self.step // every + 1) * every for every in self.cadences.values()]
-        return min(*stops, self.training.steps)
+        ahead = (step for step in self.round_steps if step > self.step)
+        return min(*stops, *ahead, self.training.steps)
 
     def dispatch(self) -> None:
         """Runs as many steps as fit before the next stop, of every member."""
@@ -117,8 +152,8 @@ class PopulationLoop:
         seconds = time.perf_counter() - began
         self.step += steps
         self.fresh = False
-        if self.first_dispatch is None:
-            self.first_dispatch = time.time()
+        if self.cold:  # it has compiled
+            self.first_dispatch, self.cold = self.first_dispatch or time.time(), False
         else:
             self.timed_examples += examples
             self.timed_seconds += seconds
@@ -130,7 +165,7 @@ class PopulationLoop:
 
     def log(self) -> None:
         """Fetches and reports each member's means since the last log point."""
-        rows: list[dict[str, float]] = [{} for _ in range(self.count)]
+        rows: dict[int, dict[str, float]] = {}
         for group, stack in self.stacks:
             counters = stack.state.skipped, stack.state.skipped_in_a_row
             totals, (skipped, in_a_row) = parallel.fetch((stack.totals, counters))
@@ -141,7 +176,7 @@ class PopulationLoop:
                 self._judge(number, int(in_a_row[i]))
         self.window_start, self.fresh = self.step, True
         self._report("train", rows)
-        if len(self.diverged) == self.count:
+        if self.diverged.keys() >= set(rows):
             raise NonFiniteError(
                 f"loss or gradients of every member were not finite for the last steps before "
                 f"{self.step}: try lower learning rates, or optimizer.clip_norm=1.0"
@@ -155,24 +190,28 @@ class PopulationLoop:
             self.diverged.pop(number, None)
 
     def _learning_rate(self, group: int, number: int, updates: int) -> dict[str, float]:
-        found = self.groups[group]
-        if found.plan.learning_rate is None:
+        if self.groups[group].plan.learning_rate is None:
             return {}
-        config = found.configs[found.numbers.index(number)]
+        config = self.configs[number]
         rate = optimizers.rate_of(
             config.optimizer, config.training.steps, config.training.batch_size
         )
         return {"learning_rate": optimizers.rate_at(rate, max(0, updates - 1))}
 
     def evaluate(self) -> None:
-        """Evaluates every member on every held-out split."""
+        """Evaluates every member on every held-out split, and selects where a round is due."""
         for name in self.evaluators:
-            rows: list[dict[str, float]] = [{} for _ in range(self.count)]
+            rows: dict[int, dict[str, float]] = {}
             for _, stack in self.stacks:
-                found = stack.evaluate(self.data[name])
-                for number, metrics in zip(stack.numbers, found, strict=True):
-                    rows[number] = metrics
+                rows |= dict(zip(stack.numbers, stack.evaluate(self.data[name]), strict=True))
             self._report(name, rows)
+        if self.step in self.round_steps:
+            selecting.hold(self)
+
+    def note_values(self, numbers: Sequence[int], values: Mapping[str, np.ndarray]) -> None:
+        """Keeps what a member's config is by now."""
+        configs = configs_with([self.configs[n] for n in numbers], values)
+        self.configs |= dict(zip(numbers, configs, strict=True))
 
     def begin(self, points: Sequence[Mapping[str, Any]]) -> None:
         """Evaluates members before their first step, and takes over what was logged before.
@@ -185,14 +224,19 @@ class PopulationLoop:
             rows = enumerate(self.by_member[self.chosen_by])
             points = [{"step": 0, "split": self.chosen_by, "member": n, **row} for n, row in rows]
         for point in points:
-            rows = self.by_member.setdefault(point["split"], [{} for _ in range(self.count)])
             values = {k: v for k, v in point.items() if k not in ("step", "split", "member")}
+            if point["split"] == SPLIT:
+                self.events.append({"step": point["step"], "member": point["member"], **values})
+                continue
+            rows = self.by_member.setdefault(point["split"], [{} for _ in range(self.count)])
             rows[point["member"]] = values
             if (point["step"], point["split"]) == (0, self.chosen_by) and "loss" in point:
                 self.first_losses[point["member"]] = point["loss"]
 
-    def _report(self, split: str, rows: list[dict[str, float]]) -> None:
-        self.by_member[split] = rows
+    def _report(self, split: str, rows: dict[int, dict[str, float]]) -> None:
+        known = self.by_member.setdefault(split, [{} for _ in range(self.count)])
+        for number, metrics in rows.items():
+            known[number] = metrics
         self.reporter.log_members(self.step, split, rows)
         self.metrics[split] = {}
 
@@ -215,8 +259,11 @@ class PopulationLoop:
         """
         rows = [rows[number] for rows in self.by_member.values()]
         losses = [row[name] for row in rows for name in row if name.rpartition("/")[2] == "loss"]
-        if number in self.diverged or not all(map(math.isfinite, losses)):
-            return True
+        unmoved = number in self.diverged or not all(map(math.isfinite, losses))
+        return unmoved or self.risen(number)
+
+    def risen(self, number: int) -> bool:
+        """Whether a member's held-out loss is far above what it began with."""
         if number not in self.first_losses or len(self.base.players) > 1:
             return False
         first, last = self.first_losses[number], self.by_member[self.chosen_by][number]["loss"]

@@ -1,15 +1,17 @@
 """Population-based training: the worst members start again from the best, a little changed."""
 
-from collections.abc import Mapping
+import numbers
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax.checks import require_positive
+from ae_jax.checks import require_positive, require_positive_ints
 from ae_jax.errors import ConfigError, UnknownNameError, nearest
 from ae_jax.population.halving import part_of, ranked, require_stacked, taken
+from ae_jax.population.selection import SELECTIONS, Bounds, Choice, Facts, Selection
 from ae_jax.training.state import TrainState
 from ae_jax.types import Array, PRNGKey
 
@@ -29,6 +31,119 @@ class Exploited(NamedTuple):
     state: TrainState
     values: dict[str, Any]
     source: Array
+
+
+@SELECTIONS.register
+def population_based(
+    every: int | None = None,
+    explore: Mapping[str, tuple[float, float]] | None = None,
+    fraction: float = 0.2,
+    factors: tuple[float, ...] = (0.8, 1.25),
+    metric: str = "loss",
+    largest: bool = False,
+) -> Selection:
+    """Has the worst members of `ae.fit_population` go on from the best: population-based training.
+
+    In each round the worst ⌊fraction · members⌋, and those that have diverged, take parameters,
+    optimizer state and hyperparameters from one of the best, drawn at random, and multiply each
+    hyperparameter that is explored by one of the factors, within bounds (Jaderberg et al. 2017,
+    "Population based training of neural networks"); see `exploit_and_explore`. Hyperparameters are
+    arguments of the program, so that nothing is compiled again. What is drawn depends on the
+    population's seed and the step alone.
+
+    Args:
+      every: steps between rounds; None: `training.eval_every`.
+      explore: (low, high) by dotted path of each number that is perturbed, which must vary in the
+        population (`vary={path: [value]}` will do); None: each number that members begin with
+        different values of, within the least and the greatest of them. Other numbers are copied.
+      fraction: share of the members that is replaced, and of those copied, in (0, 0.5].
+      factors: numbers above 0, by one of which a hyperparameter is multiplied.
+      metric: metric of the validation split, where there is one, else the test split, by which
+        members are ranked.
+      largest: whether large values of the metric are good.
+
+    Returns:
+      A Selection, for `ae.fit_population(…, selection=…)`.
+
+    Raises:
+      ConfigError: a fraction, factors or bounds out of range.
+
+    Example:
+      >>> import ae_jax as ae, numpy as np
+      >>> x = np.random.default_rng(0).random((64, 8)).astype(np.float32)
+      >>> vary = {"optimizer.learning_rate": [1e-4, 1e-3, 1e-2]}
+      >>> options = {"steps": 8, "batch_size": 32, "progress": False}
+      >>> pbt = ae.population.population_based(every=4)
+      >>> recipe = ae.recipes.autoencoder(2)
+      >>> found = ae.fit_population(recipe, x, vary=vary, selection=pbt, **options)
+      >>> replaced = next(row["member"] for row in found.table if row["copies"])
+      >>> [stage["from_step"] for stage in found.lineage(replaced)]
+      [0, 4]
+    """
+    if every is not None:
+        require_positive_ints(every=every)
+    _count(2, fraction)
+    _require_explorable({}, factors, {})
+    _require_pairs(explore)
+
+    def choose(values: Any, scores: Any, key: PRNGKey, bounds: Bounds) -> Choice:
+        replacing, drawing = jax.random.split(key)
+        source = _sources(scores, _count(len(scores), fraction), replacing)
+        rows = np.arange(len(scores))
+        changed = _explored(values, source, drawing, factors, bounds, bounds)
+        return Choice(rows, np.asarray(source), changed)
+
+    def rounds(facts: Facts) -> tuple[int, ...]:
+        _count(facts.members, fraction)
+        apart = facts.eval_every if every is None else every
+        if apart >= facts.steps:
+            raise ConfigError(
+                f"population-based training has rounds {apart} steps apart and {facts.steps} steps "
+                f"in all: take every={max(1, facts.steps // 10)}, say"
+            )
+        return tuple(range(apart, facts.steps, apart))
+
+    return Selection(rounds, lambda facts: _bounds(facts, explore), choose, metric, largest)
+
+
+def _bounds(facts: Facts, explore: Mapping[str, tuple[float, float]] | None) -> Bounds:
+    """What is explored, and within what; see `population_based`."""
+    if facts.programs > 1:
+        path, reason = next(iter(facts.apart.items()))
+        raise ConfigError(
+            f"population-based training copies states between members of one program, and '{path}' "
+            f"({reason}) splits them into {facts.programs}: give all members one value of it"
+        )
+    real = lambda row: jnp.issubdtype(row.dtype, jnp.floating)
+    known = {path: np.asarray(row) for path, row in facts.values.items() if real(row)}
+    if explore is None:
+        spans = {path: (float(row.min()), float(row.max())) for path, row in known.items()}
+        spans = {path: span for path, span in spans.items() if span[0] < span[1]}
+        if not spans:
+            raise ConfigError(
+                "population-based training has nothing to explore: vary a number that is not whole "
+                "or name one with its bounds, e.g. explore={'optimizer.learning_rate': "
+                "(1e-5, 1e-2)}"
+            )
+        return spans
+    for path in explore:
+        if path in facts.apart:
+            raise ConfigError(
+                f"'{path}' cannot be explored: it is no argument of the program "
+                f"({facts.apart[path]}). Known: {', '.join(sorted(known)) or 'none'}"
+            )
+        if path in facts.values and path not in known:
+            row = sorted(set(np.asarray(facts.values[path]).tolist()))
+            raise ConfigError(
+                f"'{path}' cannot be explored: its values {row} are whole numbers; write "
+                f"{float(row[0])} if they need not be"
+            )
+        if path not in known:
+            raise UnknownNameError(
+                f"'{path}' cannot be explored, since it does not vary: vary={{'{path}': [value]}} "
+                f"says what it begins with{nearest(path, known)}"
+            )
+    return {path: (float(low), float(high)) for path, (low, high) in explore.items()}
 
 
 def exploit_and_explore(
@@ -90,20 +205,33 @@ def exploit_and_explore(
     _require_explorable(values, factors, bounds)
     of_source, of_factors = jax.random.split(key)
     source = _sources(scores, count, of_source)
+    explored = _explored(values, source, of_factors, factors, values, bounds)
+    copied = taken(state, source)._replace(root=state.root)
+    return Exploited(copied, explored, source)
+
+
+def _explored(
+    values: Mapping[str, Any],
+    source: Array,
+    key: PRNGKey,
+    factors: tuple[float, ...],
+    perturbed: Collection[str],
+    bounds: Mapping[str, tuple[float, float]],
+) -> dict[str, Any]:
+    """The hyperparameters of members with these sources, those replaced a little changed."""
     replaced = source != jnp.arange(len(source))
     explored = {}
     for number, path in enumerate(sorted(values)):
         own = values[path]
         if path == SEED:
             explored[path] = own
-        elif not jnp.issubdtype(own.dtype, jnp.floating):
+        elif path not in perturbed or not jnp.issubdtype(own.dtype, jnp.floating):
             explored[path] = taken(own, source)
         else:
-            drawn = jax.random.fold_in(of_factors, number)
+            drawn = jax.random.fold_in(key, number)
             changed = _changed(jnp.asarray(own)[source], drawn, factors, bounds.get(path))
             explored[path] = jnp.where(replaced, changed, own)
-    copied = taken(state, source)._replace(root=state.root)
-    return Exploited(copied, explored, source)
+    return explored
 
 
 def _sources(scores: Any, count: int, key: PRNGKey) -> Array:
@@ -154,3 +282,14 @@ def _require_explorable(
             )
         if len(limits) != 2 or not limits[0] <= limits[1]:
             raise ConfigError(f"bounds['{path}'] must be (low, high), low first, got {limits!r}")
+
+
+def _require_pairs(explore: Any) -> None:
+    """Raises ConfigError unless it is None or has a low and a high number of each path."""
+    if explore is not None and not isinstance(explore, Mapping):
+        raise ConfigError(f"explore must be {{path: (low, high)}} or None, got {explore!r}")
+    real = lambda number: isinstance(number, numbers.Real) and not isinstance(number, bool)
+    for path, pair in (explore or {}).items():
+        two = isinstance(pair, Sequence) and len(pair) == 2 and all(map(real, pair))
+        if not two or not pair[0] <= pair[1]:
+            raise ConfigError(f"explore['{path}'] must be (low, high), low first, got {pair!r}")

@@ -18,8 +18,13 @@ def draw(population: Population, folder: Any, metric: str = "loss") -> list[str]
 
     `parallel.png` has a line a member through its values, coloured by the metric; of a population
     with a workdir `curves.png` has the median and quartiles of its learning curves, grouped by the
-    first field that varies beside the seed; where nothing but the weight of a KL and the seed vary,
-    `rate_distortion.png` has KL and reconstruction, nats, over that weight.
+    first field that varies beside the seed, with a cross where a member was stopped and a ring
+    where one went on from another; where nothing but the weight of a KL and the seed vary,
+    `rate_distortion.png` has KL and reconstruction, nats, over that weight, of the members that
+    trained to the end with one.
+
+    Values are those at the end. Curves of a population that a selection has given other values are
+    not grouped.
 
     Args:
       population: trained; see `ae.fit_population`.
@@ -32,7 +37,9 @@ def draw(population: Population, folder: Any, metric: str = "loss") -> list[str]
     if not population.table:
         return []
     folder, split = epath.Path(folder), _split(population)
-    varied = {path: [m[path] for m in population.members] for path in population.members[0]}
+    last = [row["values"] for row in population.table]
+    varied = {path: [values[path] for values in last] for path in last[0]}
+    changed = any("source" in event for event in population.events)
     values = _metric(population, split, metric)
     drawn = []
     if np.isfinite(values).any():
@@ -40,13 +47,23 @@ def draw(population: Population, folder: Any, metric: str = "loss") -> list[str]
         drawn.append("parallel.png")
     if population.workdir is not None:
         points = storage.read_metrics(population.workdir)
-        path = next((path for path in varied if path != SEED), None)
+        path = next((path for path in varied if path != SEED and not changed), None)
         groups = None if path is None else varied[path]
         label = "" if path is None else path
-        figures.bands_figure(folder / "curves.png", points, None, groups, split, label)
+        marks = population.events
+        figures.bands_figure(folder / "curves.png", points, None, groups, split, label, marks)
         drawn.append("curves.png")
-    rate, distortion = (_metric(population, split, name) for name in ("kl", "reconstruction"))
-    if BETA in varied and varied.keys() <= {BETA, SEED} and np.isfinite(rate + distortion).any():
+    ended = [row["status"] != "stopped" for row in population.table]
+    rate, distortion = (
+        np.where(ended, _metric(population, split, name), math.nan)
+        for name in ("kl", "reconstruction")
+    )
+    if (
+        not changed
+        and BETA in varied
+        and varied.keys() <= {BETA, SEED}
+        and np.isfinite(rate + distortion).any()
+    ):
         beta = varied[BETA]
         figures.rate_distortion_figure(folder / "rate_distortion.png", beta, rate, distortion)
         drawn.append("rate_distortion.png")

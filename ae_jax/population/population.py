@@ -14,13 +14,17 @@ from ae_jax.config.sections import Config
 from ae_jax.data.preprocessing import build as build_preprocessing
 from ae_jax.errors import CheckpointError, ConfigError, nearest
 from ae_jax.population.members import Member
-from ae_jax.population.programs import Values
+from ae_jax.population.programs import Values, configs_with
+from ae_jax.population.rounds import events_of, lineage
 from ae_jax.population.traced import recipe_with
 from ae_jax.precision import compiled_in_float32, with_compute_dtype
 from ae_jax.recipes.recipe import Recipe, as_recipe
 from ae_jax.runs.run import Run
 from ae_jax.training.state import TrainState
 from ae_jax.types import spec_from_dict
+
+FATES = ("steps", "rung", "copies", "copied_from")
+"""Columns of the table that a selection fills."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,10 +33,11 @@ class Population:
 
     Attributes:
       members: the values of each by dotted path of the config, in order of their numbers.
-      configs: of each, complete.
+      configs: of each, complete, with the values that a selection has given it since.
       table: of each `{"member", "values", "status", "metrics"}`, as members.json holds it; status
-        is "trained" or "diverged", whose parameters are those of its last good step; empty before
-        the first start has ended.
+        is "trained", "stopped" by a selection, or "diverged", whose parameters are those of its
+        last good step; empty before the first start has ended. With a selection also `"steps"`
+        trained, `"rung"` reached, `"copies"` of others taken and `"copied_from"`, the last of them.
       groups: of those that one program trains, their numbers in the population.
       states: of each group, the TrainState with members first, `[members, …]`, NumPy.
       values: of each group, the numbers that its program takes, `[members]` by dotted path.
@@ -40,6 +45,9 @@ class Population:
       stored: the contents of config.json.
       summary: the contents of summary.json.
       workdir: where it is kept, an `etils.epath.Path`; None: nowhere.
+      events: what a selection has made of members, in order: `{"step", "member", "rung"}` of one
+        that stopped, `{"step", "member", "source", …}`, with its numbers from then on by dotted
+        path, of one that went on from another.
     """
 
     members: Sequence[Member]
@@ -52,6 +60,7 @@ class Population:
     stored: Mapping[str, Any]
     summary: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     workdir: Any = None
+    events: Sequence[Mapping[str, Any]] = ()
 
     def __len__(self) -> int:
         """How many members there are."""
@@ -84,6 +93,8 @@ class Population:
         summary = dict(self.summary)
         if self.table:
             summary |= {"metrics": self.table[number]["metrics"]}
+        if (steps := int(state.step)) < summary.get("steps", 0):
+            summary |= {"steps": steps, "status": "preempted"}
         return Run(
             with_compute_dtype(model, config.training.compute_dtype, spec),
             objective if objective.terms else None,
@@ -106,7 +117,7 @@ class Population:
           largest: whether large values are good.
 
         Returns:
-          Its number. Members that have diverged are passed over.
+          Its number. Members that have diverged, or were stopped, are passed over.
 
         Raises:
           ConfigError: no member has such a metric, or none has a finite one.
@@ -122,18 +133,36 @@ class Population:
         scores = {}
         for row in self.table:
             value = row["metrics"][split].get(metric)
-            if row["status"] != "diverged" and value is not None and math.isfinite(value):
+            if row["status"] == "trained" and value is not None and math.isfinite(value):
                 scores[row["member"]] = -value if largest else value
         if not scores:
             raise ConfigError(f"no member has a finite '{metric}' of the split '{split}'")
         return min(scores, key=lambda number: scores[number])
+
+    def lineage(self, number: int) -> list[dict[str, Any]]:
+        """Whose training a member's state has come through, and with which values.
+
+        Args:
+          number: from 0.
+
+        Returns:
+          Stages in order, `{"member", "from_step", "values"}`: one, unless a selection had it go on
+          from another member's state.
+
+        Raises:
+          ConfigError: there is no such member.
+        """
+        self._require(number)
+        return lineage(self.events, number, self.members)
 
     def export(self, number: int, workdir: Any) -> Run:
         """Writes a member as the workdir of an ordinary run, which every command accepts.
 
         Args:
           number: from 0.
-          workdir: an empty or new folder; training goes on there as if it had begun alone.
+          workdir: an empty or new folder; training goes on there as if it had begun alone. The
+            metrics are those of its whole lineage; where that has several stages, `lineage.json`
+            holds them.
 
         Returns:
           The Run.
@@ -150,6 +179,9 @@ class Population:
     def describe(self, split: str | None = None) -> str:
         """A table of the members: number, values, status, and the metrics of a split.
 
+        With a selection it also has what differs between members of the steps each has trained, the
+        rung it reached, how often it took another's state and whose the last time.
+
         Args:
           split: None: validation, where there is one, else test, else train.
         """
@@ -159,13 +191,15 @@ class Population:
         order = ("validation", "test", "train") if split is None else (split,)
         split = next((name for name in order if name in known), None)
         names = [] if split is None else [n for n in known[split] if n != "grad_norm"][:6]
-        rows = [("member", *self.members[0], "status", *names)]
+        fates = [name for name in FATES if len({row.get(name) for row in self.table}) > 1]
+        rows = [("member", *self.members[0], "status", *fates, *names)]
         text = lambda value: f"{value:.6g}" if isinstance(value, float) else str(value)
         for row in self.table:
             metrics = row["metrics"].get(split, {})
             shown = (text(metrics.get(name)) for name in names)
             values = map(text, row["values"].values())
-            rows.append((str(row["member"]), *values, row["status"], *shown))
+            of_rounds = ("-" if row[name] is None else str(row[name]) for name in fates)
+            rows.append((str(row["member"]), *values, row["status"], *of_rounds, *shown))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
@@ -209,15 +243,36 @@ def load_population(workdir: Any, model: Any = None) -> Population:
     file = path / storage.TABLE
     table = storage.read_json(file) if file.exists() else []
     configs = [config_lib.replaced(config, member) for member in stored["members"]]
+    numbers, values = [g["members"] for g in stored["groups"]], [values for _, values in groups]
     return Population(
         stored["members"],
-        configs,
+        present(configs, numbers, values) if "selection" in stored else configs,
         table,
-        [group["members"] for group in stored["groups"]],
+        numbers,
         [state for state, _ in groups],
-        [values for _, values in groups],
+        values,
         given.fill(spec_from_dict(dict(stored["spec"]))),
         stored,
         summary.read(path),
         path,
+        events_of(path),
     )
+
+
+def present(
+    configs: Sequence[Config], groups: Sequence[Sequence[int]], values: Sequence[Values]
+) -> list[Config]:
+    """The configs of members with the numbers that a selection has given them.
+
+    Args:
+      configs: of each, as it began.
+      groups: numbers of the members of each group.
+      values: of each group, `[members]` by dotted path.
+    """
+    now = list(configs)
+    for numbers, row in zip(groups, values, strict=True):
+        for number, config in zip(
+            numbers, configs_with([configs[n] for n in numbers], row), strict=True
+        ):
+            now[number] = config
+    return now

@@ -9,6 +9,8 @@ import numpy as np
 
 from ae_jax import config as config_lib
 from ae_jax import keys
+from ae_jax.data.intake import take_in
+from ae_jax.data.source import in_memory
 from ae_jax.population.traced import with_values
 from ae_jax.runs.planning import shapes_of
 from ae_jax.training import programs as engine
@@ -147,6 +149,41 @@ def failure(plan: Plan, values: Mapping[str, Any], optimizer: Any, records: Any)
     form = lambda tree: jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree)
     same = form(state) == form(fixed)
     return None if same else "another form of the state"
+
+
+def evaluated_names(plan: Plan, values: Mapping[str, Any], optimizer: Any) -> set[str]:
+    """The names of the metrics that an evaluation has.
+
+    Args:
+      plan: of one member.
+      values: of one member, `[1]`.
+      optimizer: in place of the config's section.
+    """
+    found, root = bodies(plan, optimizer), jax.random.key(0)
+    records = in_memory(take_in(plan.dataset.train, plan.preprocessing.host)).records
+    first = {path: row[0] for path, row in values.items()}
+    state = jax.eval_shape(found.init, first, root)
+    given = state.evaluated, state.root, state.step, records
+    return set(jax.eval_shape(found.evaluate, first, *given)[0])
+
+
+def configs_with(configs: Sequence[Any], values: Mapping[str, Any]) -> list[Any]:
+    """Configs with the numbers that these are now, where a selection has changed them.
+
+    Args:
+      configs: of members as they began.
+      values: of each, `[members]`.
+    """
+    began = stacked_values(sorted(values), configs)
+    host = {path: (np.asarray(row), np.asarray(began[path])) for path, row in values.items()}
+
+    def one(i: int) -> dict[str, Any]:
+        return {path: now[i].item() for path, (now, was) in host.items() if now[i] != was[i]}
+
+    return [
+        config_lib.replaced(config, changed) if (changed := one(i)) else config
+        for i, config in enumerate(configs)
+    ]
 
 
 def root_of(seed: int) -> Any:

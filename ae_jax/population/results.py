@@ -7,24 +7,49 @@ from typing import Any
 import jax
 
 from ae_jax.population.loop import PopulationLoop
-from ae_jax.population.members import Member
+from ae_jax.population.members import Member, value_at
+from ae_jax.population.rounds import fate, node_of
 from ae_jax.runs import summary as summary_lib
 from ae_jax.runs.history import Starts
 
 
 def table_rows(members: Sequence[Member], loop: PopulationLoop) -> list[dict[str, Any]]:
-    """One row a member: its number, values, status and last metrics of each split."""
+    """One row a member: its number, values, status and last metrics of each split.
+
+    Of a population with a selection also the steps it has trained, the rung it came to, how often
+    it started again from another member, and from whom the last time; its values are the last.
+    """
     return [
         {
             "member": number,
-            "values": member,
-            "status": "diverged" if loop.lost(number) else "trained",
+            "values": {path: value_at(loop.configs[number], path) for path in member},
+            "status": _status(loop, number),
+            **_fate(loop, number),
             "metrics": summary_lib.finite_or_none(
                 {split: rows[number] for split, rows in loop.by_member.items()}
             ),
         }
         for number, member in enumerate(members)
     ]
+
+
+def _status(loop: PopulationLoop, number: int) -> str:
+    if loop.lost(number):
+        return "diverged"
+    return "trained" if number in loop.live else "stopped"
+
+
+def _fate(loop: PopulationLoop, number: int) -> dict[str, Any]:
+    if loop.rounds is None:
+        return {}
+    held = sum(step <= loop.step for step in loop.rounds.steps)
+    found = fate(loop.events, number, held)
+    return {
+        "steps": loop.steps_of(number),
+        "rung": found.rung,
+        "copies": found.copies,
+        "copied_from": found.source,
+    }
 
 
 def summary_of(loop: PopulationLoop, status: str, starts: Starts, started: float) -> dict[str, Any]:
@@ -46,6 +71,7 @@ def summary_of(loop: PopulationLoop, status: str, starts: Starts, started: float
         "members": loop.count,
         "programs": len(loop.groups),
         "turns": len(loop.stacks),
+        **_selected(loop),
         "diverged": [n for n in range(loop.count) if loop.lost(n)],
         "examples_seen": loop.examples_seen,
         "examples_per_second": rate,
@@ -61,4 +87,15 @@ def summary_of(loop: PopulationLoop, status: str, starts: Starts, started: float
         "precision": summary_lib.described(loop.base.config),
         "compiles": loop.traces(),
         **summary_lib.environment(),
+    }
+
+
+def _selected(loop: PopulationLoop) -> dict[str, Any]:
+    """What a selection has spared."""
+    if loop.rounds is None:
+        return {}
+    return {
+        "selection": node_of(loop.rounds),
+        "rounds": list(loop.rounds.steps),
+        "member_steps": sum(map(loop.steps_of, range(loop.count))),
     }

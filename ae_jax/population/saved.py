@@ -15,19 +15,25 @@ GroupState = tuple[TrainState, Values]
 """Of one group: states `[members, …]` and the numbers its program takes, `[members]`."""
 
 
-def tree_of(groups: Sequence[GroupState]) -> dict[str, Any]:
+LIVE = "live"
+"""Of a population with a selection, which members are being trained: a leaf beside the groups."""
+
+
+def tree_of(groups: Sequence[GroupState], live: np.ndarray | None = None) -> dict[str, Any]:
     """The checkpoint's tree: `groupN/state/…` as a run's, and `groupN/values/K` by path.
 
     Args:
       groups: NumPy.
+      live: bool `[members]` of the population, False of those stopped; None: there is no selection.
     """
     number = lambda values: {
         f"{i:06d}": np.asarray(values[k]) for i, k in enumerate(sorted(values))
     }
-    return {
+    tree: dict[str, Any] = {
         f"group{n}": {"state": to_tree(state), "values": number(values)}
         for n, (state, values) in enumerate(groups)
     }
+    return tree if live is None else tree | {LIVE: live}
 
 
 def values_of(tree: Mapping[str, Any], paths: Sequence[str]) -> Values:

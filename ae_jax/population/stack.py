@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from ae_jax.data.intake import take_in
 from ae_jax.data.source import in_memory
 from ae_jax.errors import DataError
 from ae_jax.population.groups import Group
-from ae_jax.population.programs import Programs, Values, bodies
+from ae_jax.population.programs import Programs, Values, bodies, weak
 from ae_jax.population.programs import programs as compiled_programs
 from ae_jax.training import programs as engine
 from ae_jax.training.parallel import strategies as parallel
@@ -38,7 +38,7 @@ class Stack:
         numbers: Sequence[int],
         values: Values,
         state: TrainState,
-        totals: Mapping[str, np.ndarray],
+        totals: Mapping[str, Any],
         programs: Programs,
         members: Members,
         size: int,
@@ -50,7 +50,7 @@ class Stack:
           numbers: of the members.
           values: of each, `[members]`.
           state: of each, NumPy, with typed keys.
-          totals: zeros of one member's metrics.
+          totals: sums of each metric since the last log point, NumPy, `[members]`.
           programs: of its group.
           members: where they lie.
           size: how many the programs are compiled for.
@@ -63,8 +63,8 @@ class Stack:
         self.values = members.place_members(fill(values))
         self.state = members.place_members(fill(state))
         self.root = members.place_members(fill(state.root))
-        zeros = {name: np.zeros(size, np.float32) for name in totals}
-        self.totals = members.place_members(zeros)
+        self.totals = members.place_members(fill(dict(totals)))
+        self.size, self.shared_order = size, shared_order
         place = members.place if shared_order else members.place_members
         self.order_seed = place(seeds[0] if shared_order else seeds[index])
 
@@ -90,12 +90,56 @@ class Stack:
         """Fetched leaves without the copies."""
         return jax.tree.map(lambda leaf: leaf[: len(self.numbers)], tree)
 
-    def put(self, state: TrainState, values: Values) -> None:
-        """Goes on from another state and other numbers, NumPy, of the members."""
-        index = np.minimum(np.arange(len(self.state.step)), len(self.numbers) - 1)
-        fill = lambda tree: jax.tree.map(lambda leaf: leaf[index], tree)
-        self.state = self.members.place_members(fill(state))
-        self.values = self.members.place_members(fill(values))
+
+class Joined(NamedTuple):
+    """Members of one group, NumPy, members first.
+
+    Attributes:
+      numbers: of them in the population.
+      state: TrainState, its root the keys' data.
+      values: the numbers that their program takes, by dotted path.
+      totals: sums of each metric since the last log point.
+    """
+
+    numbers: tuple[int, ...]
+    state: TrainState
+    values: dict[str, np.ndarray]
+    totals: dict[str, np.ndarray]
+
+    def taking(self, numbers: Sequence[int], source: Sequence[int]) -> "Joined":
+        """Some of the members, each with what is another's but for its root."""
+        rows, of = ([self.numbers.index(n) for n in some] for some in (numbers, source))
+        take = lambda tree: jax.tree.map(lambda leaf: leaf[of], tree)
+        state = take(self.state)._replace(root=self.state.root[rows])
+        return Joined(tuple(numbers), state, take(self.values), take(self.totals))
+
+
+def joined(stacks: Sequence[Stack]) -> Joined:
+    """The members of stacks of one group, fetched."""
+    fetched = [s.trimmed(parallel.fetch((s.state, s.values, s.totals))) for s in stacks]
+    state, values, totals = jax.tree.map(lambda *leaves: np.concatenate(leaves), *fetched)
+    return Joined(tuple(n for stack in stacks for n in stack.numbers), state, values, totals)
+
+
+def restacked(stacks: Sequence[Stack], members: Joined) -> list[Stack]:
+    """Members on the devices by the programs of these stacks, in as few turns as these held.
+
+    Args:
+      stacks: of their group, as it was.
+      members: that go on.
+    """
+    lead, count = stacks[0], len(members.numbers)
+    state = members.state._replace(root=jax.random.wrap_key_data(members.state.root))
+    values = {path: weak(row) for path, row in members.values.items()}
+    size = _even(count, max(stack.size for stack in stacks), lead.members)
+
+    def one(start: int) -> Stack:
+        rows = slice(start, start + size)
+        part = lambda tree: jax.tree.map(lambda leaf: leaf[rows], tree)
+        own = members.numbers[rows], part(values), part(state), part(members.totals)
+        return Stack(*own, lead.programs, lead.members, size, lead.shared_order)
+
+    return [one(start) for start in range(0, count, size)]
 
 
 def position(step: int, batch_size: int, size: int, steps: int, fresh: bool) -> np.ndarray:
@@ -131,8 +175,9 @@ def group_stacks(
     def cut(start: int, size: int) -> Stack:
         rows = slice(start, start + size)
         part = lambda tree: jax.tree.map(lambda leaf: leaf[rows], tree)
-        own = group.numbers[rows], part(values), part(state), body.totals
-        return Stack(*own, built, members, size, shared)
+        numbers = group.numbers[rows]
+        zeros = {name: np.zeros(len(numbers), np.float32) for name in body.totals}
+        return Stack(numbers, part(values), part(state), zeros, built, members, size, shared)
 
     def needed(size: int) -> int:
         where = members.place(np.zeros(4, np.uint32))
@@ -169,8 +214,12 @@ def fitting(
             break
         size = max(members.devices, min(size // 2, int(size * max(room, 0) / wanted)))
         size = max(members.devices, size // members.devices * members.devices)
-    pieces = math.ceil(count / size)
-    return members.padded(math.ceil(count / pieces))
+    return _even(count, size, members)
+
+
+def _even(count: int, size: int, members: Members) -> int:
+    """The size of as few equal turns as take no more than so many members at once."""
+    return members.padded(math.ceil(count / math.ceil(count / size)))
 
 
 def place_data(base: Plan, members: Members) -> dict[str, Any]:

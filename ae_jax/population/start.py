@@ -13,12 +13,15 @@ from ae_jax import config as config_lib
 from ae_jax.config.sections import VERSION
 from ae_jax.data.spec import display_range
 from ae_jax.errors import ConfigError, Preempted, WorkdirError
+from ae_jax.population import selecting
 from ae_jax.population.begin import first_state
 from ae_jax.population.groups import Group, Resolved
 from ae_jax.population.loop import PopulationLoop
 from ae_jax.population.programs import bodies, stacked_values
 from ae_jax.population.results import summary_of, table_rows
-from ae_jax.population.stack import Stack, group_stacks, nbytes, place_data
+from ae_jax.population.rounds import Rounds, events_of, node_of, require_same
+from ae_jax.population.saved import LIVE
+from ae_jax.population.stack import Joined, Stack, group_stacks, nbytes, place_data
 from ae_jax.runs import summary as summary_lib
 from ae_jax.runs.fingerprint import fingerprint
 from ae_jax.runs.history import Starts
@@ -31,7 +34,9 @@ from ae_jax.training.reporting import Reporter
 from ae_jax.types import spec_to_dict
 
 
-def stored(found: Resolved, form: str, with_fingerprint: bool) -> dict[str, Any]:
+def stored(
+    found: Resolved, form: str, with_fingerprint: bool, rounds: Rounds | None = None
+) -> dict[str, Any]:
     """What config.json holds of a population."""
     train = found.base.dataset.train
     spec = {**spec_to_dict(found.base.spec), "data_shape": list(train.spec.x.shape)}
@@ -42,6 +47,7 @@ def stored(found: Resolved, form: str, with_fingerprint: bool) -> dict[str, Any]
         "members": found.members,
         "groups": [{"members": g.numbers, "values": g.traced} for g in found.groups],
         "form": form,
+        **({} if rounds is None else {"selection": node_of(rounds)}),
         "spec": spec,
         "num_train": len(train),
         "display_range": list(display_range(found.base.dataset)),
@@ -62,6 +68,7 @@ class PopulationStart:
         callbacks: Sequence[Callable[..., None]],
         progress: bool,
         started: float,
+        rounds: Rounds | None = None,
     ):
         """Makes sure that several processes are about to do the same.
 
@@ -73,9 +80,10 @@ class PopulationStart:
         self.workdir: Any = None
         self.first, self.started = processes.is_first(), started
         self.callbacks, self.progress = callbacks if self.first else (), progress and self.first
+        self.rounds, self.before, self.events = rounds, {}, []
         self.training = found.base.config.training
         with processes.agreed():
-            self.stored = stored(found, form, workdir is not None)
+            self.stored = stored(found, form, workdir is not None, rounds)
         processes.check_devices(self._devices())
         own = {"workdir given": workdir is not None, "versions": summary_lib.versions()}
         processes.check_same({**self.stored, **own})
@@ -89,13 +97,17 @@ class PopulationStart:
         with contextlib.ExitStack() as stack:
             checkpoints = self._open(stack)
             with processes.agreed():
-                states = self._states(checkpoints)
-                step = int(states[0][0].step[0])
+                restored, states = self._states(checkpoints)
+                step = 0 if restored is None else restored.step
+                if self.before:
+                    require_same(self.rounds, self.found, self.workdir, self.before, step)
                 ended = None if self.workdir is None else self._ended(step)
             if ended is not None:
                 self._say(f"already finished at step {step:,}; raise training.steps to go on")
+                self.events = events_of(self.workdir)
                 return states, *ended
-            return self._train(states, step, checkpoints)
+            live = None if restored is None else restored.tree.get(LIVE)
+            return self._train(states, live, step, checkpoints)
 
     def _open(self, stack: contextlib.ExitStack) -> Any:
         if self.given is None:
@@ -119,7 +131,7 @@ class PopulationStart:
 
         if not (self.workdir / storage.CONFIG).exists():
             return
-        old = storage.read_config(self.workdir, population=True)
+        self.before = old = storage.read_config(self.workdir, population=True)
         marks = self.stored["fingerprint"]
         resuming.check_same(self.workdir, old, self.found.base.config, marks)
         now = json.loads(json.dumps(self.found.members))
@@ -129,12 +141,13 @@ class PopulationStart:
                 f"form {old['form']!r}: take another workdir, or the same values in the same order"
             )
 
-    def _states(self, checkpoints: Any) -> list[Any]:
-        """The states of all groups, NumPy, and their numbers."""
+    def _states(self, checkpoints: Any) -> tuple[Any, list[Any]]:
+        """What was restored, and of all groups the states, NumPy, and their numbers."""
         from ae_jax.runs import resuming
 
         restored = None if checkpoints is None else resuming.newest(checkpoints, self._say)
-        return [self._state(n, group, restored) for n, group in enumerate(self.found.groups)]
+        states = [self._state(n, group, restored) for n, group in enumerate(self.found.groups)]
+        return restored, states
 
     def _state(self, number: int, group: Group, restored: Any) -> Any:
         values = stacked_values(group.traced, group.configs)
@@ -158,7 +171,7 @@ class PopulationStart:
         return (before, storage.read_json(self.workdir / storage.TABLE)) if done else None
 
     def _train(
-        self, states: list[Any], step: int, checkpoints: Any
+        self, states: list[Any], live: Any, step: int, checkpoints: Any
     ) -> tuple[list[Any], dict[str, Any], list[dict[str, Any]]]:
         written = self.workdir if self.first else None
         starts = Starts(written, step)
@@ -171,13 +184,23 @@ class PopulationStart:
         counted = parallel.counts.copy()
         members = members_lib.over(self._devices(), self.form)
         data = place_data(self.found.base, members)
-        stacks = self._stacks(states, data, members)
+        stacks, stopped = self._stacks(states, live, data, members)
         status = "failed"
         reporting = (written, step, self.training.steps, self.callbacks, self.progress)
         with Reporter(*reporting) as reporter:
             loop: Any = PopulationLoop(
-                self.found.base, self.found.groups, stacks, data, members, reporter, step, counted
+                self.found.base,
+                self.found.groups,
+                stacks,
+                data,
+                members,
+                reporter,
+                step,
+                counted,
+                self.rounds,
+                stopped,
             )
+            self.events = loop.events
             try:
                 processes.wait_for_all()  # the first one's reporter drops points beyond this step
                 loop.begin(self._logged())
@@ -204,16 +227,23 @@ class PopulationStart:
             raise ConfigError(f"parallel.devices is {wanted}, but this machine has {len(present)}")
         return list(present[:wanted])
 
-    def _stacks(self, states: Sequence[Any], data: Any, members: Any) -> list[tuple[int, Stack]]:
-        """The members as they take turns on the devices, with the numbers of their groups."""
+    def _stacks(
+        self, states: Sequence[Any], live: Any, data: Any, members: Any
+    ) -> tuple[list[tuple[int, Stack]], list[tuple[int, Joined]]]:
+        """The members as they take turns on the devices, and those stopped, with their groups."""
         resident = sum(nbytes(state) for state, _ in states) // members.devices
         stacks: list[tuple[int, Stack]] = []
+        stopped: list[tuple[int, Joined]] = []
         for number, (group, state) in enumerate(zip(self.found.groups, states, strict=True)):
-            how = self.optimizer, members, data, self.budget, resident
-            own = group_stacks(group, state[0], state[1], *how)
-            stacks += [(number, stack) for stack in own]
+            parted = selecting.parted(group.numbers, state[0], state[1], live)
+            stopped += [] if parted.stopped is None else [(number, parted.stopped)]
+            if parted.numbers:
+                group = group._replace(numbers=parted.numbers)
+                how = self.optimizer, members, data, self.budget, resident
+                own = group_stacks(group, parted.state, parted.values, *how)
+                stacks += [(number, stack) for stack in own]
         self._say_stacks(stacks, members)
-        return stacks
+        return stacks, stopped
 
     def _say_stacks(self, stacks: Sequence[tuple[int, Stack]], members: Any) -> None:
         groups, apart = len(self.found.groups), self.found.apart
@@ -227,17 +257,22 @@ class PopulationStart:
         self._say(said)
 
     def _groups(self, loop: PopulationLoop, fetched: Any = None) -> list[Any]:
-        """The states and numbers of each group, joined and without copies."""
+        """The states and numbers of each group, joined, without copies, in the members' order."""
         fetched = parallel.fetch(loop.state) if fetched is None else fetched
-        joined = []
-        for number in range(len(self.found.groups)):
-            own = [i for i, (group, _) in enumerate(loop.stacks) if group == number]
-            parts = [loop.stacks[i][1].trimmed(fetched[i]) for i in own]
-            rows = [loop.stacks[i][1] for i in own]
-            numbers = [stack.trimmed(parallel.fetch(stack.values)) for stack in rows]
-            join = lambda *leaves: np.concatenate(leaves)
-            joined.append((jax.tree.map(join, *parts), jax.tree.map(join, *numbers)))
-        return joined
+        by_group: list[list[Any]] = [[] for _ in self.found.groups]
+        for (number, stack), state in zip(loop.stacks, fetched, strict=True):
+            values = stack.trimmed(parallel.fetch(stack.values))
+            by_group[number].append((stack.numbers, (stack.trimmed(state), values)))
+        for number, held in loop.stopped:
+            by_group[number].append((held.numbers, (held.state, held.values)))
+        groups = []
+        for parts in by_group:
+            trees = jax.tree.map(
+                lambda *leaves: np.concatenate(leaves), *(tree for _, tree in parts)
+            )
+            order = np.argsort([n for numbers, _ in parts for n in numbers])
+            groups.append(jax.tree.map(lambda leaf, order=order: leaf[order], trees))
+        return groups
 
     def _saver(self, loop: PopulationLoop, checkpoints: Any, starts: Starts) -> Callable:
         def save(fetched: Any, examples_seen: int, metrics: Any) -> None:
@@ -245,7 +280,8 @@ class PopulationStart:
             if checkpoints is not None:
                 from ae_jax.population import saved
 
-                tree = saved.tree_of(self._groups(loop, fetched))  # all gather, the first writes
+                live = None if self.rounds is None else np.isin(range(loop.count), loop.live)
+                tree = saved.tree_of(self._groups(loop, fetched), live)  # all gather
                 if self.first:
                     checkpoints.save_tree(loop.step, tree, examples_seen)
             self._note(loop, starts)
@@ -282,6 +318,8 @@ class PopulationStart:
         rate = summary["examples_per_second"]
         speed = f"{rate:,.0f} examples/s of all members" if rate else "speed not measured"
         lost = f", diverged: {summary['diverged']}" if summary["diverged"] else ""
+        if self.rounds is not None:
+            lost += f", {summary['member_steps']:,} member-steps"
         self._say(f"{status} at step {loop.step:,} of {self.training.steps:,}: {speed}{lost}")
         return summary, table
 

@@ -4,7 +4,7 @@ import contextlib
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +22,7 @@ class LogPoint(NamedTuple):
     Attributes:
       step: optimizer steps taken.
       split: "train" (means since the last log point), "validation" or "test" (means
-        over the split).
+        over the split); "selection" (what became of a member of a population in a round).
       metrics: plain floats by name.
       member: of a population; None: a single run.
     """
@@ -137,26 +137,46 @@ class Reporter:
         )
         self._tell(step, split, text)
 
-    def log_members(self, step: int, split: str, members: Sequence[dict[str, float]]) -> None:
+    def log_members(self, step: int, split: str, members: Mapping[int, dict[str, float]]) -> None:
         """Stores one log point of each member of a population, and shows their medians.
 
         Args:
           step: optimizer steps taken.
           split: "train", "validation" or "test".
-          members: plain floats by name, of each.
+          members: plain floats by name, of each by its number.
         """
-        for member, metrics in enumerate(members):
+        self._store_members(step, split, members)
+        metrics = list(members.values())
+        shown = [name for name in metrics[0] if name not in HIDDEN]
+        row = lambda name: np.array([values.get(name, math.nan) for values in metrics])
+        finite = {name: row(name)[np.isfinite(row(name))] for name in shown}
+        middle = (f"{n}={np.median(row):.4g}" for n, row in finite.items() if len(row))
+        lost = len(metrics) - len(finite.get("loss", metrics))
+        self._tell(step, split, " ".join(middle) + (f" ({lost} not finite)" if lost else ""))
+
+    def log_selection(
+        self, step: int, split: str, members: Mapping[int, dict[str, float]], text: str
+    ) -> None:
+        """Stores what became of members of a population in a round, and shows a line on it.
+
+        Args:
+          step: optimizer steps taken.
+          split: what these log points are called.
+          members: plain numbers by name, of each of these members by its number.
+          text: the line.
+        """
+        self._store_members(step, split, members)
+        self._tell(step, split, text)
+
+    def _store_members(
+        self, step: int, split: str, members: Mapping[int, dict[str, float]]
+    ) -> None:
+        for member, metrics in members.items():
             self.points.append(LogPoint(step, split, metrics, member))
             if self.segment is not None:
                 self.segment.write(step, split, {"member": member, **metrics})
             for callback in self.callbacks:
                 self.attempt(callback, self.points[-1])
-        shown = [name for name in members[0] if name not in HIDDEN]
-        row = lambda name: np.array([metrics.get(name, math.nan) for metrics in members])
-        finite = {name: row(name)[np.isfinite(row(name))] for name in shown}
-        middle = (f"{n}={np.median(row):.4g}" for n, row in finite.items() if len(row))
-        lost = len(members) - len(finite.get("loss", members))
-        self._tell(step, split, " ".join(middle) + (f" ({lost} not finite)" if lost else ""))
 
     def _tell(self, step: int, split: str, text: str) -> None:
         """Shows a line of numbers."""

@@ -9,14 +9,18 @@ from ae_jax.types.arrays import Array, PRNGKey, Shape, Tree
 
 
 class Node(NamedTuple):
-    """What rebuilds a part: the name its registry knows and its arguments, hashable."""
+    """What rebuilds a part: the name its registry knows and its arguments, hashable.
+
+    One without a name stands for a mapping among the arguments of another.
+    """
 
     name: str
     kwargs: tuple[tuple[str, Any], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The config form, `{"name": …, argument: value, …}`, with nested nodes as dicts."""
-        return {"name": self.name} | {key: _thaw(value) for key, value in self.kwargs}
+        named = {"name": self.name} if self.name else {}
+        return named | {key: _thaw(value) for key, value in self.kwargs}
 
 
 def _thaw(value: Any) -> Any:

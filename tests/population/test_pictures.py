@@ -12,16 +12,17 @@ from ae_jax.population import pictures
 SEED, BETA, RATE = "training.seed", "objective.kl.weight", "optimizer.learning_rate"
 
 
-def population(members, workdir=None, **status):
+def population(members, workdir=None, events=(), **status):
     rows = [
         {
             "member": i,
+            "values": members[i],
             "status": status.get(f"m{i}", "trained"),
             "metrics": {"test": {"loss": 10.0 + i, "kl": 5.0 - i, "reconstruction": 2.0 + i}},
         }
         for i in range(len(members))
     ]
-    return types.SimpleNamespace(members=members, table=rows, workdir=workdir)
+    return types.SimpleNamespace(members=members, table=rows, workdir=workdir, events=events)
 
 
 @pytest.fixture
@@ -63,9 +64,9 @@ def test_curves_are_grouped_by_what_varies_beside_the_seed(called):
     members = [{SEED: s, RATE: r} for s in (0, 1) for r in (1e-3, 1e-2)]
     files = called(population(members, "somewhere"), points)
     assert set(files) == {"parallel.png", "curves.png"}
-    assert files["curves.png"] == (points, None, [1e-3, 1e-2] * 2, "test", RATE)
+    assert files["curves.png"] == (points, None, [1e-3, 1e-2] * 2, "test", RATE, ())
     files = called(population([{SEED: s} for s in range(2)], "somewhere"), points)
-    assert files["curves.png"] == (points, None, None, "test", "")
+    assert files["curves.png"] == (points, None, None, "test", "", ())
 
 
 def test_nothing_is_drawn_of_what_has_not_been_evaluated_and_no_curve_of_nothing(called):
