@@ -84,6 +84,8 @@ def main() -> None:
     )
     if processes.is_first():
         print(found.describe())
+        if found.stored.get("selection") is not None:
+            print(f"best by {found.ranked_by[0]}: member {found.best()}")
         folder = found.workdir / storage.FIGURES
         print(*(folder / name for name in draw(found, folder)), sep="\n")
     processes.wait_for_all()
@@ -127,10 +129,11 @@ def selection_of(text: str) -> dict[str, Any]:
       {'name': 'population_based', 'every': 200, 'metric': 'neg_elbo'}
     """
     example = "--selection=\"successive_halving(fraction=0.25, metric='neg_elbo')\""
-    name, _, rest = text.strip().partition("(")
+    name, opened, rest = text.strip().partition("(")
     try:
-        call: Any = ast.parse(f"f({rest if rest else ')'}", mode="eval").body
-        if not isinstance(call, ast.Call) or call.args or not all(k.arg for k in call.keywords):
+        call: Any = ast.parse(f"f({rest if opened else ')'}", mode="eval").body
+        named = isinstance(call, ast.Call) and all(k.arg for k in call.keywords)
+        if not name.strip() or not named or call.args:
             raise ValueError
         arguments = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
     except (ValueError, SyntaxError):

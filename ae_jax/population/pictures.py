@@ -13,7 +13,7 @@ from ae_jax.population.population import Population
 SEED, BETA = "training.seed", "objective.kl.weight"
 
 
-def draw(population: Population, folder: Any, metric: str = "loss") -> list[str]:
+def draw(population: Population, folder: Any, metric: str | None = None) -> list[str]:
     """Writes PNGs of a population's members against each other.
 
     `parallel.png` has a line a member through its values, coloured by the metric; of a population
@@ -29,13 +29,15 @@ def draw(population: Population, folder: Any, metric: str = "loss") -> list[str]
     Args:
       population: trained; see `ae.fit_population`.
       folder: where to, local or `gs://`.
-      metric: a name in the table's metrics.
+      metric: a name in the table's metrics; None: that by which members were selected, or else the
+        loss.
 
     Returns:
       The names of what was written; none before the first evaluation.
     """
     if not population.table:
         return []
+    metric = population.ranked_by[0] if metric is None else metric
     folder, split = epath.Path(folder), _split(population)
     last = [row["values"] for row in population.table]
     varied = {path: [values[path] for values in last] for path in last[0]}

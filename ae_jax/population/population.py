@@ -108,13 +108,17 @@ class Population:
             summary,
         )
 
-    def best(self, metric: str = "loss", split: str | None = None, largest: bool = False) -> int:
+    def best(
+        self, metric: str | None = None, split: str | None = None, largest: bool | None = None
+    ) -> int:
         """The number of the member with the best last value of a metric.
 
         Args:
-          metric: a name in the table's metrics.
+          metric: a name in the table's metrics; None: that by which members were selected, or else
+            the loss.
           split: "train", "validation" or "test"; None: validation, where there is one, else test.
-          largest: whether large values are good.
+          largest: whether large values are good; None: of the metric that members were selected by
+            what was so then, of others no.
 
         Returns:
           Its number. Members that have diverged, or were stopped, are passed over.
@@ -122,6 +126,9 @@ class Population:
         Raises:
           ConfigError: no member has such a metric, or none has a finite one.
         """
+        ranked = self.ranked_by
+        metric = ranked[0] if metric is None else metric
+        largest = ranked == (metric, True) if largest is None else largest
         splits = sorted(self.table[0]["metrics"]) if self.table else []
         if split is None:
             split = "validation" if "validation" in splits else "test"
@@ -138,6 +145,13 @@ class Population:
         if not scores:
             raise ConfigError(f"no member has a finite '{metric}' of the split '{split}'")
         return min(scores, key=lambda number: scores[number])
+
+    @property
+    def ranked_by(self) -> tuple[str, bool]:
+        """The metric that members were selected by, else the loss; whether it is to be large."""
+        node = self.stored.get("selection")
+        known = node if isinstance(node, Mapping) else {}
+        return known.get("metric", "loss"), known.get("largest", False)
 
     def lineage(self, number: int) -> list[dict[str, Any]]:
         """Whose training a member's state has come through, and with which values.

@@ -96,6 +96,22 @@ def test_learning_curves_have_a_line_a_group_and_count_who_diverged(drawn):
     np.testing.assert_allclose(axes[0].lines[0].get_xydata(), [[10, 2.5], [20, 2.5], [30, 2.5]])
 
 
+def test_curves_have_marks_where_members_were_stopped_or_went_on_from_others(drawn):
+    rows = points()
+    rows = [row for row in rows if row["member"] != 5 or row["step"] <= 20]
+    events = [
+        {"step": 20, "member": 5, "rung": 0},
+        {"step": 25, "member": 1, "source": 0, "rate": 0.1},
+        {"step": 5, "member": 2, "source": 0, "rate": 0.1},  # before any point of it
+    ]
+    axis = drawn(figures.bands_figure, rows, ["loss"], events=events)[0]
+    value = {(r["member"], r["step"]): r["loss"] for r in rows if r["split"] == "test"}
+    marks = [c for c in axis.collections if c.get_label().startswith(("stopped", "from"))]
+    assert [mark.get_label() for mark in marks] == ["stopped (1)", "from another (1)"]
+    np.testing.assert_allclose(marks[0].get_offsets(), [[20, value[5, 20]]])
+    np.testing.assert_allclose(marks[1].get_offsets(), [[25, value[1, 20]]])
+
+
 def test_many_groups_name_some_in_the_legend(drawn):
     axes = drawn(figures.bands_figure, points(40), ["kl"], groups=list(range(40)))
     named = [line for line in axes[0].lines if not line.get_label().startswith("_")]

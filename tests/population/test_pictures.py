@@ -22,7 +22,8 @@ def population(members, workdir=None, events=(), **status):
         }
         for i in range(len(members))
     ]
-    return types.SimpleNamespace(members=members, table=rows, workdir=workdir, events=events)
+    kept = {"members": members, "table": rows, "workdir": workdir, "events": events}
+    return types.SimpleNamespace(**kept, ranked_by=("loss", False))
 
 
 @pytest.fixture
@@ -67,6 +68,22 @@ def test_curves_are_grouped_by_what_varies_beside_the_seed(called):
     assert files["curves.png"] == (points, None, [1e-3, 1e-2] * 2, "test", RATE, ())
     files = called(population([{SEED: s} for s in range(2)], "somewhere"), points)
     assert files["curves.png"] == (points, None, None, "test", "", ())
+
+
+def test_members_that_stopped_or_changed_have_no_place_on_a_curve_of_the_weight(called):
+    points = [{"step": 1, "split": "test", "member": 0, "loss": 1.0}]
+    members = [{BETA: b} for b in (0.5, 1.0, 2.0)]
+    stop = [{"step": 1, "member": 2, "rung": 0}]
+    files = called(population(members, "somewhere", stop, m2="stopped"), points)
+    np.testing.assert_array_equal(files["rate_distortion.png"][1], [5, 4, np.nan])
+    assert files["curves.png"][1:] == (None, [0.5, 1.0, 2.0], "test", BETA, stop)
+    copy = [{"step": 1, "member": 2, "source": 0, BETA: 0.4}]
+    made = population(members, "somewhere", copy)
+    made.table[2]["values"] = {BETA: 0.4}
+    files = called(made, points)
+    assert set(files) == {"parallel.png", "curves.png"}
+    assert files["parallel.png"][0] == {BETA: [0.5, 1.0, 0.4]}
+    assert files["curves.png"][1:] == (None, None, "test", "", copy)
 
 
 def test_nothing_is_drawn_of_what_has_not_been_evaluated_and_no_curve_of_nothing(called):
