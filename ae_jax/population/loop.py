@@ -168,7 +168,8 @@ class PopulationLoop:
         rows: dict[int, dict[str, float]] = {}
         for group, stack in self.stacks:
             counters = stack.state.skipped, stack.state.skipped_in_a_row
-            totals, (skipped, in_a_row) = parallel.fetch((stack.totals, counters))
+            found = stack.trimmed(parallel.fetch((stack.totals, counters)))
+            totals, (skipped, in_a_row) = found
             for i, number in enumerate(stack.numbers):
                 own = {name: total[i] for name, total in totals.items()}
                 rows[number] = means(own, self.step - self.window_start, None)

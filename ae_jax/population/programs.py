@@ -102,9 +102,9 @@ class Programs(NamedTuple):
     """The compiled programs of a group of members.
 
     Attributes:
-      train: as `Bodies.train`, of stacked arguments; records and position are shared, and so is the
-        order's seed where no member has its own.
-      evaluate: as `Bodies.evaluate`, records shared.
+      train: as `Bodies.train`, of stacked arguments after which of the members are live; records
+        and position are shared, and so is the order's seed where no member has its own.
+      evaluate: as `Bodies.evaluate`, records shared, after which of the members are live.
     """
 
     train: Program

@@ -56,7 +56,8 @@ def hold(loop: Any) -> None:
             going = members.taking([kept[i] for i in at], [source[i] for i in at])
             going = going._replace(values={path: row[at] for path, row in after.items()})
             loop.stacks += [(group, stack) for stack in restacked(stacks[group], going)]
-    loop.cold = len(kept) < len(live)
+    sizes = {stack.size for some in stacks.values() for stack in some}
+    loop.cold = not sizes.issuperset(stack.size for _, stack in loop.stacks)
     loop.note_values(kept, after)
     _report(loop, live, kept, source, after)
 

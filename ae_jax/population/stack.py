@@ -25,8 +25,8 @@ from ae_jax.training.state import TrainState
 class Stack:
     """Members side by side: their numbers, states and totals, `[members, …]`.
 
-    Short of a multiple of the devices they are filled up with copies of the last, which are dropped
-    from whatever is read.
+    Short of the size that the programs are compiled for they are filled up with copies of the last,
+    which are dropped from whatever is read.
 
     Attributes:
       numbers: of the members in the population.
@@ -57,7 +57,12 @@ class Stack:
           shared_order: whether all go through the data in one order.
         """
         self.numbers, self.programs, self.members = tuple(numbers), programs, members
-        index = np.minimum(np.arange(size), len(numbers) - 1)
+        rows, index = members.rows(len(numbers), size), np.full(size, len(numbers) - 1)
+        index[rows] = np.arange(len(numbers))
+        live = np.zeros(size, bool)
+        live[rows] = True
+        self.rows = slice(len(rows)) if rows[-1] == len(rows) - 1 else rows
+        self.live = members.place_members(live)
         fill = lambda tree: jax.tree.map(lambda leaf: leaf[index], tree)
         seeds = np.array([order.order_seed(key) for key in state.root], np.uint32)
         self.values = members.place_members(fill(values))
@@ -70,7 +75,8 @@ class Stack:
 
     def arguments(self, records: Any, position: Any) -> tuple[Any, ...]:
         """What the training program takes."""
-        return self.values, self.state, self.totals, records, self.order_seed, position
+        own = self.live, self.values, self.state, self.totals
+        return *own, records, self.order_seed, position
 
     def advance(self, records: Any, position: Any) -> None:
         """Starts the steps that a position asks for."""
@@ -80,7 +86,8 @@ class Stack:
     def evaluate(self, records: Any) -> list[dict[str, float]]:
         """The metrics of each member, means over a split."""
         given = self.state.evaluated, self.root, self.state.step
-        sums, counts = parallel.fetch(self.programs.evaluate(self.values, *given, records))
+        found = self.programs.evaluate(self.live, self.values, *given, records)
+        sums, counts = self.trimmed(parallel.fetch(found))
         if not counts[0]:
             raise DataError("no example of the split could be read")
         rows = range(len(self.numbers))
@@ -88,7 +95,7 @@ class Stack:
 
     def trimmed(self, tree: Any) -> Any:
         """Fetched leaves without the copies."""
-        return jax.tree.map(lambda leaf: leaf[: len(self.numbers)], tree)
+        return jax.tree.map(lambda leaf: leaf[self.rows], tree)
 
 
 class Joined(NamedTuple):
@@ -124,6 +131,8 @@ def joined(stacks: Sequence[Stack]) -> Joined:
 def restacked(stacks: Sequence[Stack], members: Joined) -> list[Stack]:
     """Members on the devices by the programs of these stacks, in as few turns as these held.
 
+    Where members that are not live cost nothing, stacks keep their size, and nothing is compiled.
+
     Args:
       stacks: of their group, as it was.
       members: that go on.
@@ -131,7 +140,8 @@ def restacked(stacks: Sequence[Stack], members: Joined) -> list[Stack]:
     lead, count = stacks[0], len(members.numbers)
     state = members.state._replace(root=jax.random.wrap_key_data(members.state.root))
     values = {path: weak(row) for path, row in members.values.items()}
-    size = _even(count, max(stack.size for stack in stacks), lead.members)
+    size = max(stack.size for stack in stacks)
+    size = size if lead.members.skips else _even(count, size, lead.members)
 
     def one(start: int) -> Stack:
         rows = slice(start, start + size)

@@ -4,6 +4,7 @@ import functools
 import json
 import shutil
 import signal
+import types
 
 import jax
 import numpy as np
@@ -19,6 +20,7 @@ from ae_jax.population.selection import SELECTIONS, Facts
 from ae_jax.recipes.recipe import Recipe
 from ae_jax.runs.pictures import Pictures
 from ae_jax.training.parallel import strategies as parallel
+from ae_jax.training.parallel.members import over
 from tests import small
 from tests.population.alone import RATE, alone, distance, population, recipe_of
 from tests.population.test_halving import reference
@@ -75,6 +77,18 @@ def test_the_best_go_on_in_their_order_with_their_values():
     choice = successive_halving(0.4).choose(values, scores, None, {})
     assert choice.rows.tolist() == choice.source.tolist() == sorted(reference(scores, 2)) == [2, 4]
     assert choice.values[RATE].tolist() == [2.0, 4.0]
+
+
+def test_members_lie_evenly_over_devices_and_where_they_did_when_the_stack_is_full():
+    for devices in (1, 2, 4):
+        members = over(jax.devices()[:1])._replace(mesh=types.SimpleNamespace(size=devices))
+        for count in range(1, 9):
+            size = members.padded(count)
+            assert members.rows(count, size).tolist() == list(range(count))
+            rows = members.rows(count, 8)
+            shares = np.bincount(rows // (8 // devices), minlength=devices)
+            assert shares.max() == -(-count // devices)
+            assert len(set(rows)) == count
 
 
 def test_large_values_may_be_good():
@@ -246,7 +260,7 @@ def test_halving_stops_the_worst_and_says_when(halved, tmp_path):
     assert sorted(row[2] for row in rows) == ["diverged", "stopped", "stopped", "trained"]
     assert halved.best() == next(n for n in range(4) if rows[n][2] == "trained")
     assert halved.summary["member_steps"] == 10 + 10 + 20 + 40
-    assert halved.summary["compiles"] == {"population train": 3, "population evaluate": 3}
+    assert halved.summary["compiles"] == {"population train": 1, "population evaluate": 1}
     for n in range(4):
         assert int(halved.state(n).step) == rows[n][0]
     points = [p for p in ae.read_metrics(halved.workdir) if p["split"] == "selection"]
@@ -276,6 +290,7 @@ def test_survivors_are_what_they_would_have_been(halved):
     last = rows.index(40)
     assert halved.table[last]["metrics"] == whole.table[last]["metrics"]  # totals were carried on
     side = trained(form="vmap", selection="successive_halving")
+    assert side.summary["compiles"] == {"population train": 3, "population evaluate": 3}
     assert distance(side.state(last).variables, whole.state(last).variables) < 1e-6
 
 

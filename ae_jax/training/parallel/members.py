@@ -16,7 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ae_jax.errors import UnknownNameError, nearest
 from ae_jax.training.parallel import strategies as parallel
 from ae_jax.training.parallel.strategy import Device, Program, Strategy, compiler_options, put
-from ae_jax.types import ALONE, Tree
+from ae_jax.types import ALONE, Array, Tree
 
 AXIS = "member"
 
@@ -35,11 +35,12 @@ def alone() -> Strategy:
 
 
 def _side_by_side(function: Callable, stacked: Sequence[bool]) -> Callable:
-    return jax.vmap(function, in_axes=tuple(0 if own else None for own in stacked))
+    mapped = jax.vmap(function, in_axes=tuple(0 if own else None for own in stacked))
+    return lambda live, *args: mapped(*args)
 
 
 def _in_turn(function: Callable, stacked: Sequence[bool]) -> Callable:
-    def mapped(*args: Any) -> Any:
+    def mapped(live: Any, *args: Any) -> Any:
         own = tuple(arg for arg, mine in zip(args, stacked, strict=True) if mine)
 
         def one(mine: Any) -> Any:
@@ -47,12 +48,34 @@ def _in_turn(function: Callable, stacked: Sequence[bool]) -> Callable:
             pairs = zip(args, stacked, strict=True)
             return function(*(next(left) if own else arg for arg, own in pairs))
 
-        return jax.lax.map(one, own)
+        blank = jax.tree.map(_zeros, jax.eval_shape(one, jax.tree.map(lambda x: x[0], own)))
+        return jax.lax.map(
+            lambda row: jax.lax.cond(row[0], one, lambda _: blank, row[1]), (live, own)
+        )
 
     return mapped
 
 
-FORMS = {"vmap": _side_by_side, "map": _in_turn}
+def _zeros(leaf: jax.ShapeDtypeStruct) -> Array:
+    if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jnp.zeros(leaf.shape, leaf.dtype)
+    return jax.random.wrap_key_data(_zeros(jax.eval_shape(jax.random.key_data, leaf)))
+
+
+class Form(NamedTuple):
+    """How the members on one device are computed.
+
+    Attributes:
+      mapped: `(function, stacked) -> (live, *args) -> ` results `[members, …]`; live is bool
+        `[members]`.
+      skips: whether a member that is not live costs nothing. Its results mean nothing.
+    """
+
+    mapped: Callable[[Callable, Sequence[bool]], Callable]
+    skips: bool
+
+
+FORMS = {"vmap": Form(_side_by_side, False), "map": Form(_in_turn, True)}
 """How the members on one device are computed: side by side in every operation, or in turn."""
 
 
@@ -77,6 +100,17 @@ class Members(NamedTuple):
         """How many devices there are."""
         return self.mesh.size
 
+    @property
+    def skips(self) -> bool:
+        """Whether a member that is not live costs nothing."""
+        return FORMS[self.form].skips
+
+    def rows(self, count: int, size: int) -> np.ndarray:
+        """Where so many members lie in a stack, evenly over the devices: int `[count]`."""
+        each = math.ceil(count / self.devices)
+        number = np.arange(count)
+        return number // each * (size // self.devices) + number % each
+
     def padded(self, count: int) -> int:
         """The least multiple of the devices that holds so many members."""
         return math.ceil(count / self.devices) * self.devices
@@ -97,11 +131,12 @@ class Members(NamedTuple):
           donate: numbers of the arguments whose memory the results may take.
 
         Returns:
-          A Program of as many members as it is given, a multiple of the devices.
+          A Program of as many members as it is given, a multiple of the devices; its first argument
+          says which of them are live, bool `[members]`.
         """
-        many = FORMS[self.form](function, stacked)
+        many = FORMS[self.form].mapped(function, stacked)
         mine, same = PartitionSpec(AXIS), PartitionSpec()
-        specs = tuple(mine if own else same for own in stacked)
+        specs = (mine, *(mine if own else same for own in stacked))
         mapped = jax.shard_map(
             parallel.traced(name, many),
             mesh=self.mesh,
@@ -109,7 +144,7 @@ class Members(NamedTuple):
             out_specs=mine,
             check_vma=False,
         )
-        build = lambda count: jax.jit(mapped, donate_argnums=donate)
+        build = lambda count: jax.jit(mapped, donate_argnums=tuple(1 + number for number in donate))
         return Program(build, options=compiler_options(list(self.mesh.devices.flat)))
 
     def place(self, tree: Tree) -> Tree:
