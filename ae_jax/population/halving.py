@@ -55,15 +55,16 @@ def successive_halving(
       ConfigError: a fraction outside (0, 1).
 
     Example:
-      >>> import ae_jax as ae, numpy as np
-      >>> x = np.random.default_rng(0).random((64, 8)).astype(np.float32)
-      >>> vary = {"optimizer.learning_rate": [1e-4, 1e-3, 1e-2, 1e3]}
-      >>> options = {"steps": 8, "batch_size": 32, "progress": False}
-      >>> halving = ae.population.successive_halving()
-      >>> recipe = ae.recipes.autoencoder(2)
-      >>> found = ae.fit_population(recipe, x, vary=vary, selection=halving, **options)
-      >>> [(row["rung"], row["steps"]) for row in found.table if row["status"] == "trained"]
-      [(2, 8)]
+      >>> import ae_jax as ae
+      >>> halving = ae.population.successive_halving(metric="neg_elbo")
+      >>> halving.rounds(ae.population.Facts(16, 1000, 100, {}, {}, 1))  # of 1000 steps
+      (62, 125, 250, 500)
+      >>> halving.choose(
+      ...     {"optimizer.learning_rate": [0.1, 0.2]}, [3.0, 2.0], None, {}
+      ... ).rows.tolist()
+      [1]
+
+      `ae.fit_population(recipe, x, vary=vary, selection=halving)` trains so.
     """
     part_of(2, fraction)
 

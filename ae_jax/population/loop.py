@@ -86,6 +86,9 @@ class PopulationLoop:
         if rounds is not None:
             for _, stack in self.stacks:
                 self.note_values(stack.numbers, stack.trimmed(parallel.fetch(stack.values)))
+        for _, held in self.stopped:
+            for number, in_a_row in zip(held.numbers, held.state.skipped_in_a_row, strict=True):
+                self.judge(number, int(in_a_row))
 
     @property
     def evaluators(self) -> list[str]:
@@ -174,7 +177,7 @@ class PopulationLoop:
                 own = {name: total[i] for name, total in totals.items()}
                 rows[number] = means(own, self.step - self.window_start, None)
                 rows[number] |= self._learning_rate(group, number, self.step - int(skipped[i]))
-                self._judge(number, int(in_a_row[i]))
+                self.judge(number, int(in_a_row[i]))
         self.window_start, self.fresh = self.step, True
         self._report("train", rows)
         if self.diverged.keys() >= set(rows):
@@ -183,7 +186,7 @@ class PopulationLoop:
                 f"{self.step}: try lower learning rates, or optimizer.clip_norm=1.0"
             )
 
-    def _judge(self, number: int, in_a_row: int) -> None:
+    def judge(self, number: int, in_a_row: int) -> None:
         """Notes a member whose updates no longer move it, as a single run would stop then."""
         if in_a_row >= self.training.max_skipped_in_a_row:
             self.diverged.setdefault(number, self.step - in_a_row)

@@ -69,16 +69,16 @@ def population_based(
       ConfigError: a fraction, factors or bounds out of range.
 
     Example:
-      >>> import ae_jax as ae, numpy as np
-      >>> x = np.random.default_rng(0).random((64, 8)).astype(np.float32)
-      >>> vary = {"optimizer.learning_rate": [1e-4, 1e-3, 1e-2]}
-      >>> options = {"steps": 8, "batch_size": 32, "progress": False}
-      >>> pbt = ae.population.population_based(every=4)
-      >>> recipe = ae.recipes.autoencoder(2)
-      >>> found = ae.fit_population(recipe, x, vary=vary, selection=pbt, **options)
-      >>> replaced = next(row["member"] for row in found.table if row["copies"])
-      >>> [stage["from_step"] for stage in found.lineage(replaced)]
-      [0, 4]
+      >>> import ae_jax as ae
+      >>> rates = {"optimizer.learning_rate": np.array([1e-4, 1e-3, 1e-2])}
+      >>> pbt = ae.population.population_based(every=200)
+      >>> facts = ae.population.Facts(3, 1000, 100, rates, {}, 1)
+      >>> pbt.rounds(facts), pbt.bounds(facts)
+      ((200, 400, 600, 800), {'optimizer.learning_rate': (0.0001, 0.01)})
+      >>> pbt.choose(rates, [3.0, 1.0, 2.0], jax.random.key(0), pbt.bounds(facts)).source.tolist()
+      [1, 1, 2]
+
+      `ae.fit_population(recipe, x, vary=rates, selection=pbt)` trains so.
     """
     if every is not None:
         require_positive_ints(every=every)

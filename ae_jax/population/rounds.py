@@ -10,7 +10,14 @@ import numpy as np
 from ae_jax import config as config_lib
 from ae_jax import keys
 from ae_jax.config.sections import CUSTOM, Config
-from ae_jax.errors import AeJaxError, ConfigError, UnknownNameError, WorkdirError, nearest
+from ae_jax.errors import (
+    AeJaxError,
+    ConfigError,
+    PartError,
+    UnknownNameError,
+    WorkdirError,
+    nearest,
+)
 from ae_jax.population.groups import Resolved
 from ae_jax.population.members import value_at
 from ae_jax.population.programs import evaluated_names, stacked_values
@@ -48,7 +55,20 @@ class Rounds(NamedTuple):
         """
         signed = np.asarray(scores, np.float64) * (-1.0 if self.selection.largest else 1.0)
         key = jax.random.fold_in(self.key, step)
-        return self.selection.choose(values, signed, key, self.bounds)
+        choice = self.selection.choose(values, signed, key, self.bounds)
+        rows, source = np.asarray(choice.rows), np.asarray(choice.source)
+        ascending = len(rows) and np.all(np.diff(rows) > 0)
+        if (
+            not ascending
+            or rows.shape != source.shape
+            or not set(source) <= set(range(len(scores)))
+        ):
+            raise PartError(
+                f"a selection must keep one of {len(scores)} members or more, in ascending order, "
+                f"and say from whom each goes on, got rows {rows.tolist()} and source "
+                f"{source.tolist()}"
+            )
+        return choice
 
 
 def rounds_of(found: Resolved, selection: Any, optimizer: Any = None) -> Rounds | None:

@@ -50,7 +50,11 @@ def hold(loop: Any) -> None:
     loop.stacks = []
     for group, members in before.items():
         gone = [n for n in members.numbers if n not in kept]
-        loop.stopped += [(group, members.taking(gone, gone))] if gone else []
+        if gone:
+            held = members.taking(gone, gone)
+            loop.stopped.append((group, held))
+            for number, in_a_row in zip(gone, held.state.skipped_in_a_row, strict=True):
+                loop.judge(number, int(in_a_row))
         at = [i for i, n in enumerate(kept) if n in members.numbers]
         if at:
             going = members.taking([kept[i] for i in at], [source[i] for i in at])

@@ -16,7 +16,7 @@ from ae_jax.population import groups as groups_lib
 from ae_jax.population import population_based, rungs, successive_halving
 from ae_jax.population.members import members_of
 from ae_jax.population.rounds import Rounds, fate, lineage, rounds_of, told
-from ae_jax.population.selection import SELECTIONS, Facts
+from ae_jax.population.selection import SELECTIONS, Choice, Facts
 from ae_jax.recipes.recipe import Recipe
 from ae_jax.runs.pictures import Pictures
 from ae_jax.training.parallel import strategies as parallel
@@ -98,6 +98,13 @@ def test_large_values_may_be_good():
         rounds = Rounds(selection, (1,), {}, jax.random.key(0))
         best[largest] = rounds.choose({}, [0.3, np.nan, 0.1, 9.0], 1).rows.tolist()
     assert best == {False: [2], True: [3]}
+
+
+@pytest.mark.parametrize("rows", [[], [1, 0], [0, 0]])
+def test_a_selection_of_the_users_own_keeps_somebody_in_order(rows):
+    own = successive_halving()._replace(choose=lambda *_: Choice(rows, rows, {}))
+    with pytest.raises(PartError, match=r"must keep one of 2 members or more.*got rows \["):
+        Rounds(own, (1,), {}, jax.random.key(0)).choose({}, [1.0, 2.0], 1)
 
 
 def test_population_based_training_is_exploit_and_explore():
