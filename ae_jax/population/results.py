@@ -1,4 +1,4 @@
-"""What a population says of its members at the end: `members.json` and summary.json."""
+"""What a population's workdir says of it: config.json, `members.json` and summary.json."""
 
 import time
 from collections.abc import Sequence
@@ -6,11 +6,38 @@ from typing import Any
 
 import jax
 
+from ae_jax import config as config_lib
+from ae_jax.config.sections import VERSION
+from ae_jax.data.spec import display_range
+from ae_jax.population.groups import Resolved
 from ae_jax.population.loop import PopulationLoop
 from ae_jax.population.members import Member, value_at
-from ae_jax.population.rounds import fate, node_of
+from ae_jax.population.rounds import Rounds, fate, node_of
 from ae_jax.runs import summary as summary_lib
+from ae_jax.runs.fingerprint import fingerprint
 from ae_jax.runs.history import Starts
+from ae_jax.types import spec_to_dict
+
+
+def stored(
+    found: Resolved, form: str, with_fingerprint: bool, rounds: Rounds | None = None
+) -> dict[str, Any]:
+    """What config.json holds of a population."""
+    train = found.base.dataset.train
+    spec = {**spec_to_dict(found.base.spec), "data_shape": list(train.spec.x.shape)}
+    marks = {"fingerprint": fingerprint(found.base.dataset)} if with_fingerprint else {}
+    return {
+        "version": VERSION,
+        "config": config_lib.to_plain(found.base.config),
+        "members": found.members,
+        "groups": [{"members": g.numbers, "values": g.traced} for g in found.groups],
+        "form": form,
+        **({} if rounds is None else {"selection": node_of(rounds)}),
+        "spec": spec,
+        "num_train": len(train),
+        "display_range": list(display_range(found.base.dataset)),
+        **marks,
+    }
 
 
 def table_rows(members: Sequence[Member], loop: PopulationLoop) -> list[dict[str, Any]]:

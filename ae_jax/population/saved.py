@@ -8,6 +8,7 @@ import numpy as np
 
 from ae_jax.population.programs import Values, weak
 from ae_jax.training.checkpoint_tree import from_tree, to_tree
+from ae_jax.training.parallel import strategies as parallel
 from ae_jax.training.state import TrainState
 from ae_jax.types import Variables
 
@@ -78,3 +79,26 @@ def states_of(tree: Mapping[str, Any], stored: Mapping[str, Any]) -> list[GroupS
         )
         groups.append((state, values_of(own, group["values"])))
     return groups
+
+
+def groups_of(stacks: Any, stopped: Any, fetched: Sequence[TrainState]) -> list[GroupState]:
+    """The states and numbers of each group, joined, without copies, in the members' order.
+
+    Args:
+      stacks: `[(group, Stack)]`, of the members being trained.
+      stopped: `[(group, Joined)]`, of the others.
+      fetched: the state of each stack, NumPy.
+    """
+    parts: dict[int, list[Any]] = {}
+    for (group, stack), state in zip(stacks, fetched, strict=True):
+        tree = stack.trimmed((state, parallel.fetch(stack.values)))
+        parts.setdefault(group, []).append((stack.numbers, tree))
+    for group, held in stopped:
+        parts.setdefault(group, []).append((held.numbers, (held.state, held.values)))
+    return [_joined(parts[group]) for group in sorted(parts)]
+
+
+def _joined(parts: Sequence[tuple[Sequence[int], GroupState]]) -> GroupState:
+    order = np.argsort([number for numbers, _ in parts for number in numbers])
+    join = lambda *leaves: np.concatenate(leaves)[order]
+    return jax.tree.map(join, *(tree for _, tree in parts))

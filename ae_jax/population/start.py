@@ -9,21 +9,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from ae_jax import config as config_lib
-from ae_jax.config.sections import VERSION
-from ae_jax.data.spec import display_range
 from ae_jax.errors import ConfigError, Preempted, WorkdirError
-from ae_jax.population import selecting
+from ae_jax.population import saved, selecting
 from ae_jax.population.begin import first_state
 from ae_jax.population.groups import Group, Resolved
 from ae_jax.population.loop import PopulationLoop
 from ae_jax.population.programs import bodies, stacked_values
-from ae_jax.population.results import summary_of, table_rows
-from ae_jax.population.rounds import Rounds, events_of, node_of, require_same
-from ae_jax.population.saved import LIVE
+from ae_jax.population.results import stored, summary_of, table_rows
+from ae_jax.population.rounds import Rounds, events_of, require_same
 from ae_jax.population.stack import Joined, Stack, group_stacks, nbytes, place_data
 from ae_jax.runs import summary as summary_lib
-from ae_jax.runs.fingerprint import fingerprint
 from ae_jax.runs.history import Starts
 from ae_jax.training import terminal
 from ae_jax.training.loop import train
@@ -31,28 +26,6 @@ from ae_jax.training.parallel import members as members_lib
 from ae_jax.training.parallel import processes
 from ae_jax.training.parallel import strategies as parallel
 from ae_jax.training.reporting import Reporter
-from ae_jax.types import spec_to_dict
-
-
-def stored(
-    found: Resolved, form: str, with_fingerprint: bool, rounds: Rounds | None = None
-) -> dict[str, Any]:
-    """What config.json holds of a population."""
-    train = found.base.dataset.train
-    spec = {**spec_to_dict(found.base.spec), "data_shape": list(train.spec.x.shape)}
-    marks = {"fingerprint": fingerprint(found.base.dataset)} if with_fingerprint else {}
-    return {
-        "version": VERSION,
-        "config": config_lib.to_plain(found.base.config),
-        "members": found.members,
-        "groups": [{"members": g.numbers, "values": g.traced} for g in found.groups],
-        "form": form,
-        **({} if rounds is None else {"selection": node_of(rounds)}),
-        "spec": spec,
-        "num_train": len(train),
-        "display_range": list(display_range(found.base.dataset)),
-        **marks,
-    }
 
 
 class PopulationStart:
@@ -106,7 +79,7 @@ class PopulationStart:
                 self._say(f"already finished at step {step:,}; raise training.steps to go on")
                 self.events = events_of(self.workdir)
                 return states, *ended
-            live = None if restored is None else restored.tree.get(LIVE)
+            live = None if restored is None else restored.tree.get(saved.LIVE)
             return self._train(states, live, step, checkpoints)
 
     def _open(self, stack: contextlib.ExitStack) -> Any:
@@ -153,8 +126,6 @@ class PopulationStart:
         values = stacked_values(group.traced, group.configs)
         if restored is None:
             return first_state(group, values, self.optimizer, self._say), values
-        from ae_jax.population import saved
-
         init = bodies(group.plan, self.optimizer).init
         keys = jax.random.split(jax.random.key(0), len(group.numbers))
         like = jax.eval_shape(jax.vmap(init), values, keys)
@@ -213,7 +184,8 @@ class PopulationStart:
                 summary, table = self._end(loop, status, starts, checkpoints)
                 if status != "failed":  # an exit must not end the first one's writing
                     processes.wait_for_all()
-        return self._groups(loop), summary, table
+        groups = saved.groups_of(loop.stacks, loop.stopped, parallel.fetch(loop.state))
+        return groups, summary, table
 
     def _logged(self) -> list[dict[str, Any]]:
         """The log points of earlier starts."""
@@ -256,32 +228,14 @@ class PopulationStart:
             said += f", in {len(stacks)} turns, as memory allows"
         self._say(said)
 
-    def _groups(self, loop: PopulationLoop, fetched: Any = None) -> list[Any]:
-        """The states and numbers of each group, joined, without copies, in the members' order."""
-        fetched = parallel.fetch(loop.state) if fetched is None else fetched
-        by_group: list[list[Any]] = [[] for _ in self.found.groups]
-        for (number, stack), state in zip(loop.stacks, fetched, strict=True):
-            values = stack.trimmed(parallel.fetch(stack.values))
-            by_group[number].append((stack.numbers, (stack.trimmed(state), values)))
-        for number, held in loop.stopped:
-            by_group[number].append((held.numbers, (held.state, held.values)))
-        groups = []
-        for parts in by_group:
-            trees = jax.tree.map(
-                lambda *leaves: np.concatenate(leaves), *(tree for _, tree in parts)
-            )
-            order = np.argsort([n for numbers, _ in parts for n in numbers])
-            groups.append(jax.tree.map(lambda leaf, order=order: leaf[order], trees))
-        return groups
-
     def _saver(self, loop: PopulationLoop, checkpoints: Any, starts: Starts) -> Callable:
         def save(fetched: Any, examples_seen: int, metrics: Any) -> None:
             del metrics
             if checkpoints is not None:
-                from ae_jax.population import saved
-
                 live = None if self.rounds is None else np.isin(range(loop.count), loop.live)
-                tree = saved.tree_of(self._groups(loop, fetched), live)  # all gather
+                tree = saved.tree_of(
+                    saved.groups_of(loop.stacks, loop.stopped, fetched), live
+                )  # all gather
                 if self.first:
                     checkpoints.save_tree(loop.step, tree, examples_seen)
             self._note(loop, starts)
