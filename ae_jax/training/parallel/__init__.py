@@ -1,0 +1,1 @@
+"""Strategies, processes and members: the only folder with collectives and device placement."""
