@@ -163,7 +163,7 @@ def check_version(file: epath.Path, stored: Mapping[str, Any], known: int) -> No
 def has_checkpoint(workdir: epath.Path) -> bool:
     """Whether a run in this workdir has saved anything to go on from."""
     folder = workdir / CHECKPOINTS
-    return folder.exists() and any(found.name.isdigit() for found in folder.iterdir())
+    return folder.exists() and any(entry.name.isdigit() for entry in folder.iterdir())
 
 
 def is_local(path: Any) -> bool:
@@ -237,8 +237,8 @@ def read_metrics(workdir: Any) -> list[dict[str, Any]]:
 
 
 def _segments(folder: epath.Path) -> list[epath.Path]:
-    found = (path for path in folder.glob("*.jsonl") if path.stem.isdigit())
-    return sorted(found, key=lambda path: int(path.stem))
+    segments = (path for path in folder.glob("*.jsonl") if path.stem.isdigit())
+    return sorted(segments, key=lambda path: int(path.stem))
 
 
 def _plain(value: Any) -> Any:

@@ -117,8 +117,8 @@ def _warn() -> None:
 def _compilers(*packages: str) -> Iterator[pathlib.Path]:
     """The libraries that read `XLA_FLAGS`: jaxlib's and those of plugins for other devices."""
     for package in packages or ("jaxlib", "jax_plugins", "libtpu"):
-        found = importlib.util.find_spec(package)
-        for folder in (found and found.submodule_search_locations) or ():
+        spec = importlib.util.find_spec(package)
+        for folder in (spec and spec.submodule_search_locations) or ():
             for pattern in ("*jax_common*", "*/*plugin*.so", "libtpu.so"):
                 yield from sorted(pathlib.Path(folder).glob(pattern))
 

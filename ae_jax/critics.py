@@ -115,14 +115,14 @@ def bound(name: str, part: Any, encoder: Any = None, features: Shape = ()) -> Cr
     """
     if name in TAKEN or not name.isidentifier():
         raise ConfigError(f"no critic can be called '{name}': take another word than {TAKEN}")
-    made = as_critic(part)
-    network = made.network
-    if made.decay is not None:
+    critic = as_critic(part)
+    network = critic.network
+    if critic.decay is not None:
         if encoder is None:
             raise PartError(f"'{name}' is to follow the encoder, and this model has none")
-        return made._replace(network=encoder, outputs=tuple(features))
+        return critic._replace(network=encoder, outputs=tuple(features))
     if network is None:
         raise PartError(f"the critic '{name}' needs a network, e.g. ae.networks.mlp((64,))")
     if isinstance(network, Network):
-        network = network.bind(made.outputs)._replace(node=network.node)
-    return made._replace(network=network)
+        network = network.bind(critic.outputs)._replace(node=network.node)
+    return critic._replace(network=network)

@@ -119,9 +119,9 @@ def for_preprocessing(
     """
     fold = jax.vmap(fused_random.fold_in, in_axes=(None, 0))
     split = stream(root, "evaluation") if step is None else root
-    own = stream(split, "preprocessing")
-    at = own if step is None else fused_random.fold_in(own, step)
-    for_good = fused_random.fold_in(own, 2**32 - 1)  # no step is that late
+    base = stream(split, "preprocessing")
+    at = base if step is None else fused_random.fold_in(base, step)
+    for_good = fused_random.fold_in(base, 2**32 - 1)  # no step is that late
     return Draws(fold(at, places), fold(for_good, index))
 
 

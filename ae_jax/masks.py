@@ -88,9 +88,11 @@ class Hiding(NamedTuple):
         for shape in shapes:
             if mask.shape in (shape, (num, *shape)):
                 whole = np.broadcast_to(mask, (num, *shape))
-                found = self._of_entries(whole) if shape == self.shape else self._of_patches(whole)
-                _require_something_seen(found[MASK])
-                return found
+                entries = (
+                    self._of_entries(whole) if shape == self.shape else self._of_patches(whole)
+                )
+                _require_something_seen(entries[MASK])
+                return entries
         known = " or ".join(f"{shape} or {(num, *shape)}" for shape in shapes)
         what = f", by {self.sides} patches of {self.shape}" if self.grid else ""
         raise ShapeError(f"mask must have shape {known}{what}, got {mask.shape}")

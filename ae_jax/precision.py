@@ -108,8 +108,8 @@ def matmul_precision() -> str:
 def described(config: Config) -> str:
     """What a run's networks compute in: `training.compute_dtype`, and any `dtype` of their own."""
     nodes = {name: getattr(config.model, name) for name in NETWORKS}
-    own = {name: node.get("dtype") for name, node in nodes.items() if isinstance(node, Mapping)}
-    named = ", ".join(f"{name} {dtype}" for name, dtype in own.items() if dtype is not None)
+    dtypes = {name: node.get("dtype") for name, node in nodes.items() if isinstance(node, Mapping)}
+    named = ", ".join(f"{name} {dtype}" for name, dtype in dtypes.items() if dtype is not None)
     return config.training.compute_dtype + (f" ({named})" if named else "")
 
 

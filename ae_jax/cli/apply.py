@@ -112,8 +112,8 @@ def data_of(run: ae.Run) -> Source:
     section = run.config.data
     if FLAGS.data is None:
         return _split(run.dataset(), FLAGS.split or "test")
-    kind, own = FLAGS.data.partition(":")[0], (section.source or "").partition(":")[0]
-    arguments = dict(section.arguments) if kind == own else {}
+    kind, trained_kind = FLAGS.data.partition(":")[0], (section.source or "").partition(":")[0]
+    arguments = dict(section.arguments) if kind == trained_kind else {}
     taken = inspect.signature(SOURCES[kind]).parameters if kind in SOURCES.factories else {}
     undivided = 0.0 if "test_fraction" in taken else None
     fresh = {"source": FLAGS.data, "arguments": arguments, "spec": {}}

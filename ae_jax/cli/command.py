@@ -174,7 +174,7 @@ def read_config(flag: str = "config") -> Mapping[str, Any]:
         return flags.FLAGS[flag].value.copy_and_resolve_references()  # pyright: ignore[reportOptionalMemberAccess]
     except OSError as error:
         path = pathlib.Path(config_flags.get_config_filename(flags.FLAGS[flag]))
-        beside = [str(found) for found in path.parent.glob("*.py")]
+        beside = [str(sibling) for sibling in path.parent.glob("*.py")]
         if path.exists():
             raise ConfigError(f"the config file '{path}' cannot be loaded: {error}") from error
         raise MissingFileError(f"there is no config file '{path}'{nearest(path, beside)}") from None

@@ -38,11 +38,11 @@ def main() -> None:
         if not file.exists():
             raise MissingFileError(f"there is no '{file}'")
         lines += file.read_text().splitlines()
-    found = jobs.read(lines, shlex.split(FLAGS.overrides))
-    if not found:
+    queued = jobs.read(lines, shlex.split(FLAGS.overrides))
+    if not queued:
         raise ConfigError("there is nothing to train: give --configs, or --lines")
     train = [sys.executable, "-m", "ae_jax.cli", "train"]
-    queue = jobs.Queue(found, FLAGS.root, [*train, *command.process_arguments()])
+    queue = jobs.Queue(queued, FLAGS.root, [*train, *command.process_arguments()])
     sys.exit(queue.run())
 
 

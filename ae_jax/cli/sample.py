@@ -53,14 +53,14 @@ SEEN = 1024  # test examples whose codes tell how far traversals go
 
 def conditions(test: ae.data.Source) -> dict[str, np.ndarray]:
     """The extras to sample under: those of test examples, in turn, by label where there is one."""
-    found = dict(test.read(np.arange(FLAGS.num) % len(test)).extras)
-    order = np.argsort(found["label"], kind="stable") if "label" in found else slice(None)
-    return {name: value[order] for name, value in found.items()}
+    fields = dict(test.read(np.arange(FLAGS.num) % len(test)).extras)
+    order = np.argsort(fields["label"], kind="stable") if "label" in fields else slice(None)
+    return {name: value[order] for name, value in fields.items()}
 
 
-def masked(found: ae.data.Records) -> np.ndarray:
+def masked(records: ae.data.Records) -> np.ndarray:
     """Examples, of which missing entries are masked."""
-    return found.x if found.observed is None else np.ma.array(found.x, mask=~found.observed)
+    return records.x if records.observed is None else np.ma.array(records.x, mask=~records.observed)
 
 
 def sampler_of(run: ae.Run) -> ae.samplers.Fitted | None:

@@ -70,16 +70,16 @@ def lines(table: Mapping[str, Any], name: str = "") -> list[str]:
     """
     plain = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
     told = (f"{k} {v:.4g}" if isinstance(v, int | float) else f"{k} {v}" for k, v in plain.items())
-    own = [f"{name:<28} {'  '.join(told)}".strip()] if plain else []
+    rows = [f"{name:<28} {'  '.join(told)}".strip()] if plain else []
     for key, value in table.items():
         if isinstance(value, Mapping):
-            own += lines(value, f"{name} {key}".strip())
-    return own
+            rows += lines(value, f"{name} {key}".strip())
+    return rows
 
 
 def _few(dataset: Dataset, most: int) -> str | None:
-    found = len(dataset.test)
-    return None if found > most else f"it needs more than {most} test examples, got {found}"
+    size = len(dataset.test)
+    return None if size > most else f"it needs more than {most} test examples, got {size}"
 
 
 def _is_labelled(dataset: Dataset) -> bool:
@@ -94,10 +94,10 @@ def _unfit_reduction(run: ae.Run, dataset: Dataset) -> str | None:
 
 def _map(run: ae.Run, dataset: Dataset, folder: epath.Path, table: Mapping[str, Any]) -> None:
     del table
-    found = readable(sampled(dataset.test, MAPPED).records)
-    codes = run.encode(found.x, observed=found.observed, extras=found.extras)
+    records = readable(sampled(dataset.test, MAPPED).records)
+    codes = run.encode(records.x, observed=records.observed, extras=records.extras)
     points, axes = evaluation.plane(codes)
-    labels = found.extras.get("label")
+    labels = records.extras.get("label")
     whole = labels is not None and np.ndim(labels) == 1 and np.asarray(labels).dtype.kind in "iu"
     figures.map_figure(folder / "map.png", points, labels if whole else None, axes)
 
@@ -114,8 +114,8 @@ def _copies(run: ae.Run, dataset: Dataset, folder: epath.Path, table: Mapping[st
     del table
     if not figures.is_image(run.spec.event_shape) or run.data_shape != run.spec.event_shape:
         return
-    found = readable(sampled(dataset.test, SHOWN).records)
-    samples = run.sample(len(found.x), extras=found.extras)
+    records = readable(sampled(dataset.test, SHOWN).records)
+    samples = run.sample(len(records.x), extras=records.extras)
     nearest, _ = evaluation.nearest_training(samples, dataset, lambda x: x.reshape(len(x), -1))
     sets = {"sample": samples, "nearest training example": nearest}
     figures.examples_figure(folder / "nearest.png", sets, *run.display_range, "samples")
@@ -183,11 +183,11 @@ def _unfit_disentanglement(run: ae.Run, dataset: Dataset) -> str | None:
 
 
 def _disentanglement(run: ae.Run, dataset: Dataset) -> dict[str, float]:
-    found = readable(sampled(dataset.test, 5_000).records)
-    factors = np.asarray(found.extras[FACTORS])
+    records = readable(sampled(dataset.test, 5_000).records)
+    factors = np.asarray(records.extras[FACTORS])
     varying = factors.reshape(len(factors), -1)
     varying = varying[:, (varying != varying[0]).any(axis=0)]
-    codes = run.encode(found.x, observed=found.observed, extras=found.extras)
+    codes = run.encode(records.x, observed=records.observed, extras=records.extras)
     return evaluation.disentanglement(codes, varying)
 
 

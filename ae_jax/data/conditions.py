@@ -47,16 +47,16 @@ def of_model(model: Any) -> tuple[Condition, ...]:
     parts = {part: getattr(model, part) for part in EVERY}
     parts |= {name: critic.network for name, critic in model.critics.items()}
     nodes = {name: getattr(part, "node", None) for name, part in parts.items()}
-    return tuple(found for part, node in nodes.items() for found in _of_node(part, node))
+    return tuple(condition for part, node in nodes.items() for condition in _of_node(part, node))
 
 
 def _of_node(part: str, node: Any) -> list[Condition]:
     if isinstance(node, tuple) and not isinstance(node, Node):
-        return [found for item in node for found in _of_node(part, item)]
+        return [condition for item in node for condition in _of_node(part, item)]
     if not isinstance(node, Node):
         return []
     arguments = dict(node.kwargs)
-    nested = [found for value in arguments.values() for found in _of_node(part, value)]
+    nested = [condition for value in arguments.values() for condition in _of_node(part, value)]
     name = arguments.get("condition")
     named = [Condition(part, name, arguments.get("num_classes"))] if isinstance(name, str) else []
     return named + nested

@@ -59,9 +59,9 @@ def matched(part: Source, wanted: Sequence[Column] | None, what: str = "data") -
     return Arrays(x, part.extras, observed, part.valid, tuple(wanted))
 
 
-def _check_names(found: list[str], wanted: list[str], what: str) -> None:
-    missing = [name for name in wanted if name not in found]
-    more = [name for name in found if name not in wanted]
+def _check_names(names: list[str], wanted: list[str], what: str) -> None:
+    missing = [name for name in wanted if name not in names]
+    more = [name for name in names if name not in wanted]
     if missing or more:
         lacks = f"lack the column(s) {', '.join(map(repr, missing))}" if missing else ""
         has = f"have the unknown column(s) {', '.join(map(repr, more))}" if more else ""
@@ -73,24 +73,24 @@ def _check_names(found: list[str], wanted: list[str], what: str) -> None:
 
 
 def _recoded(
-    values: np.ndarray, seen: np.ndarray, found: Column, wanted: Column, what: str
+    values: np.ndarray, seen: np.ndarray, column: Column, wanted: Column, what: str
 ) -> np.ndarray:
-    if found.kind != wanted.kind and (found.kind, wanted.kind) not in WHOLE:
+    if column.kind != wanted.kind and (column.kind, wanted.kind) not in WHOLE:
         raise DataError(
-            f"column '{wanted.name}' of the {what} is a {found.kind}, but a {wanted.kind} in "
+            f"column '{wanted.name}' of the {what} is a {column.kind}, but a {wanted.kind} in "
             "training; declare its kind, columns={…}"
         )
-    if found.categories == wanted.categories:
+    if column.categories == wanted.categories:
         return values
     code = {word: i for i, word in enumerate(wanted.categories)}
     for word_code in np.unique(values[seen]).astype(int):
-        word = found.categories[word_code]
+        word = column.categories[word_code]
         if word not in code:
             raise DataError(
                 f"column '{wanted.name}' of the {what} holds {word!r}, which is none of the "
                 f"training data's categories{nearest(word, wanted.categories)}"
             )
-    table = np.array([code.get(word, 0) for word in found.categories], values.dtype)
+    table = np.array([code.get(word, 0) for word in column.categories], values.dtype)
     return np.where(seen, table[np.where(seen, values, 0).astype(int)], 0)
 
 

@@ -61,12 +61,12 @@ def _meant(name: str, path: pathlib.Path) -> str | None:
 
 def _of_folder(name: str, folder: pathlib.Path) -> str:
     """The folder or one file of it, by the kind of most files; images where that is not known."""
-    found: dict[str, list[pathlib.Path]] = {}
+    by_kind: dict[str, list[pathlib.Path]] = {}
     files = folder.rglob("*") if folder.is_dir() else iter(())
     for _, file in zip(range(LOOKED_AT), files, strict=False):
         meant = _meant(str(file), file) if file.is_file() else None
         if meant is not None:
-            found.setdefault(meant.partition(":")[0], []).append(file)
-    kind = max(found, key=lambda kind: len(found[kind])) if found else "images"
+            by_kind.setdefault(meant.partition(":")[0], []).append(file)
+    kind = max(by_kind, key=lambda kind: len(by_kind[kind])) if by_kind else "images"
     whole = kind in ("images", "idx", "text")
-    return f"{kind}:{name if whole else min(found[kind])}"
+    return f"{kind}:{name if whole else min(by_kind[kind])}"

@@ -97,16 +97,16 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):
         seed, contamination = self.run_.config.training.seed, self.contamination
         others = [train(self, X, (seed + i) % 2**32) for i in range(1, self.members)]
         self.runs_ = ensemble((self.run_, *others)).runs
-        made = [
+        detectors = [
             anomaly.detector(run, X, self.anomaly_score, contamination=contamination, seed=seed)
             for run in self.runs_
         ]
-        self._take(made)
+        self._take(detectors)
         return self
 
-    def _take(self, made: Sequence[anomaly.Detector]) -> None:
-        one = made[0]
-        detector = one if len(made) == 1 else EnsembleDetector.of(made, one.contamination)
+    def _take(self, detectors: Sequence[anomaly.Detector]) -> None:
+        one = detectors[0]
+        detector = one if len(detectors) == 1 else EnsembleDetector.of(detectors, one.contamination)
         self.detector_ = detector
         self.threshold_, self.offset_ = detector.threshold, -detector.threshold
         self.decision_scores_ = detector.training_scores
@@ -220,15 +220,15 @@ def _of_arrays(
     runs: Sequence[Any], score: Any, arrays: Mapping[str, np.ndarray]
 ) -> list[anomaly.Detector]:
     """Inverse of `_to_arrays`."""
-    row, made = anomaly.SCORES.build(score), []
+    row, detectors = anomaly.SCORES.build(score), []
     for i, run in enumerate(runs):
         of = lambda name, i=i: arrays[_prefix(i) + name]
         start = f"{_prefix(i)}reference."
         kept = {n.removeprefix(start): v for n, v in arrays.items() if n.startswith(start)}
         numbers = {name: of(name).item() for name in ("threshold", "contamination", "seed")}
         scores = of("training_scores")
-        made.append(anomaly.Detector(run, row, kept, training_scores=scores, **numbers))
-    return made
+        detectors.append(anomaly.Detector(run, row, kept, training_scores=scores, **numbers))
+    return detectors
 
 
 def _prefix(member: int) -> str:

@@ -109,8 +109,8 @@ def chosen_label(fields: Sequence[Mapping[str, Any]], label: str | None, what: s
       DataError: the label that is asked for is not there, or of one class only.
     """
     if label is not None:
-        found = [labels_of(extras, label, what) for extras in fields]
-        require_classes(found[0][found[0] >= 0], f"the labels '{label}' of the training split")
+        labels = [labels_of(extras, label, what) for extras in fields]
+        require_classes(labels[0][labels[0] >= 0], f"the labels '{label}' of the training split")
         return label
     if not all("label" in extras for extras in fields):
         return None

@@ -76,5 +76,5 @@ def code_use(numbers: Any, size: int, codebooks: int = 1) -> CodeUse:
     if numbers.shape[-1] % codebooks:
         raise ShapeError(f"the last axis of {numbers.shape} is not of {codebooks} codebooks")
     columns = numbers.reshape(-1, codebooks).T
-    found = [np.unique(column, return_counts=True) for column in columns]
-    return CodeUse(size, tuple(n for n, _ in found), tuple(count for _, count in found))
+    tallies = [np.unique(column, return_counts=True) for column in columns]
+    return CodeUse(size, tuple(n for n, _ in tallies), tuple(count for _, count in tallies))

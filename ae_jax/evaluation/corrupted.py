@@ -215,19 +215,19 @@ def denoising(run: Any, source: Source, corruption: Any = None, seed: int = 0) -
       tells its mask, over the hidden entries alone, "psnr_hidden", and "mse_hidden" in the data's
       units squared.
     """
-    found: dict[str, list[np.ndarray]] = collections.defaultdict(list)
+    ratios: dict[str, list[np.ndarray]] = collections.defaultdict(list)
     for i, piece in enumerate(pieces(matching.matched(source, run.spec.columns))):
         piece = readable(piece)
-        made = reconstructed(run, piece, corruption, seed=(seed + i) % 2**32)
+        passed = reconstructed(run, piece, corruption, seed=(seed + i) % 2**32)
         seen = np.ones(piece.x.shape, bool) if piece.observed is None else piece.observed
-        for name, again in (("psnr_corrupted", made.seen), ("psnr_denoised", made.again)):
+        for name, again in (("psnr_corrupted", passed.seen), ("psnr_denoised", passed.again)):
             error = _mean_square(piece.x, again, seen)
-            found[name].append(_decibels(error, *run.display_range))
-        if made.hidden is not None:
-            error = _mean_square(piece.x, made.again, made.hidden & seen)
-            found["psnr_hidden"].append(_decibels(error, *run.display_range))
-            found["mse_hidden"].append(error)
-    return {name: float(np.concatenate(values).mean()) for name, values in found.items()}
+            ratios[name].append(_decibels(error, *run.display_range))
+        if passed.hidden is not None:
+            error = _mean_square(piece.x, passed.again, passed.hidden & seen)
+            ratios["psnr_hidden"].append(_decibels(error, *run.display_range))
+            ratios["mse_hidden"].append(error)
+    return {name: float(np.concatenate(values).mean()) for name, values in ratios.items()}
 
 
 def _mean_square(x: Any, again: Any, where: np.ndarray) -> np.ndarray:
@@ -276,7 +276,9 @@ def linear_probe(
         raise DataError(f"the data have no label '{label}'{nearest(label, seen.extras)}")
 
     rows = lambda z: np.asarray(z, np.float64).reshape(len(z), -1)
-    codes = lambda found: rows(run.encode(found.x, observed=found.observed, extras=found.extras))
+    codes = lambda records: rows(
+        run.encode(records.x, observed=records.observed, extras=records.extras)
+    )
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     probe.fit(codes(seen), seen.extras[label])
     result = {"probe_accuracy": float(probe.score(codes(held), held.extras[label]))}

@@ -160,9 +160,9 @@ class Ensemble:
         self._require_likelihoods()
         asked: dict[str, Any] = {"observed": observed, "extras": extras}
         bounds = [run.log_likelihood(x, samples, seed, **asked) for run in self.runs]
-        found = Opinions.of(bounds)
-        mixture = np.logaddexp.reduce(found.members, axis=0) - np.log(len(self.runs))
-        return MixtureBound(*found, mixture)
+        opinions = Opinions.of(bounds)
+        mixture = np.logaddexp.reduce(opinions.members, axis=0) - np.log(len(self.runs))
+        return MixtureBound(*opinions, mixture)
 
     def detector(
         self,
@@ -190,8 +190,8 @@ class Ensemble:
           PartError: the score does not fit a member.
         """
         options: dict[str, Any] = {"contamination": contamination, "kept": kept, "seed": seed}
-        made = [anomaly.detector(run, train, score, **options) for run in self.runs]
-        return EnsembleDetector.of(made, contamination)
+        detectors = [anomaly.detector(run, train, score, **options) for run in self.runs]
+        return EnsembleDetector.of(detectors, contamination)
 
     def _require_likelihoods(self) -> None:
         first = self.runs[0]

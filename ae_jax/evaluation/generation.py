@@ -79,10 +79,10 @@ def generation(
     given = samples is not None
     samples = samples if given else run.sample(len(test.x), seed, extras=test.extras)
     seen, held = _of_records(fixed, train), _of_records(fixed, test)
-    made = in_batches(fixed, np.asarray(samples)[:num])
+    sampled_features = in_batches(fixed, np.asarray(samples)[:num])
     score = lambda rows: _scores(held, rows) | _modes(fixed, held, rows)
-    table: dict[str, Any] = {"samples": score(made), "training": score(seen)}
-    near = [_nearest(fixed, rows[:NEAREST], splits[0])[1] for rows in (made, held)]
+    table: dict[str, Any] = {"samples": score(sampled_features), "training": score(seen)}
+    near = [_nearest(fixed, rows[:NEAREST], splits[0])[1] for rows in (sampled_features, held)]
     table["samples"]["nearest_training"] = float(np.median(near[0]) / np.median(near[1]))
     if not given and isinstance(run.model.prior(run.variables), DiagonalGaussian):
         table["samples"]["path_length"] = _path_length(run, fixed, test, seed)
@@ -99,9 +99,9 @@ def default_features(dataset: Dataset, label: str | None = None, seed: int = 0) 
       DataError: no such label, or tokens without labels, whose numbers say nothing.
     """
     fields = readable(sampled(dataset.train).records).extras
-    found = chosen_label([fields], label, "the training data")
-    if found is not None:
-        return classifier_features(dataset, seed, label=found)
+    labelled = chosen_label([fields], label, "the training data")
+    if labelled is not None:
+        return classifier_features(dataset, seed, label=labelled)
     if dataset.kind == "tokens":
         raise DataError("tokens without labels have no default features: pass features=")
     part = choose_preprocessing(dataset)
@@ -129,8 +129,8 @@ def nearest_training(
       >>> bool((nearest == copies).all()), distance.tolist()
       (True, [0.0, 0.0, 0.0])
     """
-    found = in_batches(features, np.asarray(samples))
-    places, distances = _nearest(features, found, dataset.train)
+    embedded = in_batches(features, np.asarray(samples))
+    places, distances = _nearest(features, embedded, dataset.train)
     return np.asarray(dataset.train.read(places).x), distances
 
 

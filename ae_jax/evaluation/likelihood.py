@@ -98,9 +98,9 @@ def over_importance_samples(
         told = Told(x, observed, extras, active=active)
 
         def sample(i):
-            own = jax.random.fold_in(key, i)
-            z, log_q, _, shown = model.draw(variables, posterior, own)
-            y, _, _ = model.decode_one(variables, z, told._replace(key=own), shown=shown)
+            sample_key = jax.random.fold_in(key, i)
+            z, log_q, _, shown = model.draw(variables, posterior, sample_key)
+            y, _, _ = model.decode_one(variables, z, told._replace(key=sample_key), shown=shown)
             y = model.given(y, x, observed)
             log_px = log_w = model.likelihood.log_prob(likelihood_params, y, x, observed)
             if log_q is not None and pz is not None:

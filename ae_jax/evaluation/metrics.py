@@ -38,8 +38,8 @@ def evaluation_metrics(outputs: Outputs, context: Context) -> dict[str, Array]:
     hidden = outputs.info.get("mask")
     if hidden is not None:
         hidden = hidden if observed is None else hidden & observed
-        found = jax.vmap(one)(outputs.parameters, x, hidden)
-        metrics |= {f"hidden_{name}": value for name, value in found.items()}
+        sums = jax.vmap(one)(outputs.parameters, x, hidden)
+        metrics |= {f"hidden_{name}": value for name, value in sums.items()}
     densities = outputs.log_px, outputs.log_qz, outputs.log_pz
     if all(density is not None for density in densities):
         bound = lambda factory: factory().terms[0].per_example(outputs, context)

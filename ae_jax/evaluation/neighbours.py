@@ -115,20 +115,20 @@ def nearest_neighbours(
       (1, 0.2)
     """
     samples = rows("samples", samples)
-    places, found, start = np.zeros((len(samples), 0), int), np.zeros((len(samples), 0)), 0
+    places, nearest, start = np.zeros((len(samples), 0), int), np.zeros((len(samples), 0)), 0
     for batch in examples:
         if not len(batch):
             continue
         samples, batch = same_width(samples=samples, examples=batch)
-        own = np.concatenate(list(_distances(samples, batch)))
-        near = np.concatenate([found, own], axis=1)
-        counted = np.broadcast_to(np.arange(start, start + len(batch)), own.shape)
+        distances = np.concatenate(list(_distances(samples, batch)))
+        near = np.concatenate([nearest, distances], axis=1)
+        counted = np.broadcast_to(np.arange(start, start + len(batch)), distances.shape)
         place = np.concatenate([places, counted], axis=1)
         order = np.argsort(near, axis=1, kind="stable")[:, :neighbours]
-        found, places = (np.take_along_axis(a, order, axis=1) for a in (near, place))
+        nearest, places = (np.take_along_axis(a, order, axis=1) for a in (near, place))
         start += len(batch)
     require_neighbours(neighbours, start, "examples")
-    return places, found
+    return places, nearest
 
 
 def _distances(x: np.ndarray, y: np.ndarray) -> Iterable[np.ndarray]:

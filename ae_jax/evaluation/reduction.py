@@ -193,18 +193,18 @@ METHODS: dict[str, Callable[[Rows, int, int], Reduced]] = {"pca": _pca, "nmf": _
 def _judged(
     data: Rows, part: Reduced, labels: list[np.ndarray] | None, neighbours: int
 ) -> dict[str, float]:
-    found: dict[str, float] = {"dimensions": part.test.shape[1]}
+    row: dict[str, float] = {"dimensions": part.test.shape[1]}
     if part.again is not None:
         again = np.where(data.seen, part.again, data.test)
-        found["explained_variance"] = explained_variance(data.test, again, 0.0)
-    found["trustworthiness"] = trustworthiness(data.test, part.test, neighbours)
-    found["continuity"] = continuity(data.test, part.test, neighbours)
+        row["explained_variance"] = explained_variance(data.test, again, 0.0)
+    row["trustworthiness"] = trustworthiness(data.test, part.test, neighbours)
+    row["continuity"] = continuity(data.test, part.test, neighbours)
     if labels is not None:
         has = [answer >= 0 for answer in labels]
         told = part.train[has[0]], labels[0][has[0]], part.test[has[1]], labels[1][has[1]]
-        found["knn_accuracy"] = knn_accuracy(*told, neighbours)
-        found["probe_accuracy"] = probe_accuracy(*told)
-    return found
+        row["knn_accuracy"] = knn_accuracy(*told, neighbours)
+        row["probe_accuracy"] = probe_accuracy(*told)
+    return row
 
 
 def plane(codes: Any) -> tuple[np.ndarray, tuple[str, str]]:

@@ -99,7 +99,7 @@ def scarce_labels(
         for size in sizes:
             index = rng.integers(size, size=(steps, BATCH))
             scores[str(size)].append(_accuracies(run, pool, judged, size, index, fresh))
-    return {size: _summary(found) for size, found in scores.items()}
+    return {size: _summary(accuracies) for size, accuracies in scores.items()}
 
 
 def _records(run: Any, source: Source, label: str, most: int, split: str) -> Records:
@@ -128,8 +128,8 @@ def _dealt(labels: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarra
     order = rng.permutation(len(labels))
     turn = np.zeros(len(labels), int)
     for value in np.unique(labels):
-        own = labels[order] == value
-        turn[own] = np.arange(own.sum())
+        members = labels[order] == value
+        turn[members] = np.arange(members.sum())
     return order[np.lexsort((rng.random(len(labels)), turn))][:size]
 
 
@@ -145,10 +145,10 @@ def _accuracies(
     few = jax.tree.map(lambda leaf: leaf[:size], pool)
     codes = [_codes(run, run.variables, part.batch) for part in (few, test)]
     whole = _codes(run, run.variables, pool.batch)
-    found = {"frozen": _probed(codes, whole, few.target, test.target)}
+    accuracies = {"frozen": _probed(codes, whole, few.target, test.target)}
     for name, variables in (("fine_tuned", run.variables), ("scratch", fresh)):
-        found[name] = _tuned(run, variables, pool, test, index)
-    return found
+        accuracies[name] = _tuned(run, variables, pool, test, index)
+    return accuracies
 
 
 def _codes(run: Any, variables: Variables, batch: Batch) -> np.ndarray:
@@ -184,8 +184,8 @@ def _tuned(
     units = _moments(_codes(run, variables, pool.batch))
     classes = int(pool.target.max()) + 1
     head = {"kernel": np.zeros((len(units[0]), classes), np.float32), "bias": np.zeros(classes)}
-    own = {name: variables.params[name] for name in LEARNED if name in variables.params}
-    learned = own | {"head": jax.tree.map(np.float32, head)}
+    params = {name: variables.params[name] for name in LEARNED if name in variables.params}
+    learned = params | {"head": jax.tree.map(np.float32, head)}
     data = pool.batch, jnp.asarray(pool.target)
     learned = _trained(run.model, learned, variables, units, data, jnp.asarray(index))
     head = learned.pop("head")
@@ -203,8 +203,8 @@ def _trained(
 
     def loss(learned, rows):
         parts = {name: tree for name, tree in learned.items() if name != "head"}
-        own = variables._replace(params={**variables.params, **parts})
-        z = _encode(model, own, jax.tree.map(lambda leaf: leaf[rows], batch))
+        tuned = variables._replace(params={**variables.params, **parts})
+        z = _encode(model, tuned, jax.tree.map(lambda leaf: leaf[rows], batch))
         logits = (z - units[0]) / units[1] @ learned["head"]["kernel"] + learned["head"]["bias"]
         return optax.softmax_cross_entropy_with_integer_labels(logits, target[rows]).mean()
 
@@ -217,7 +217,7 @@ def _trained(
     return jax.lax.fori_loop(0, len(index), step, start)[0]
 
 
-def _summary(found: list[dict[str, float]]) -> dict[str, float]:
-    each = {name: np.array([scores[name] for scores in found]) for name in found[0]}
+def _summary(accuracies: list[dict[str, float]]) -> dict[str, float]:
+    each = {name: np.array([scores[name] for scores in accuracies]) for name in accuracies[0]}
     means = {name: float(values.mean()) for name, values in each.items()}
     return means | {f"{name}_std": float(values.std()) for name, values in each.items()}

@@ -105,11 +105,11 @@ def latent_usage(posterior: Any, prior: Any, seed: int = 0) -> Usage:
 
 def require_gaussians(posterior: Any, prior: Any) -> None:
     """Raises PartError unless both are diagonal Gaussians; leaves may be shapes alone."""
-    for name, found in (("posterior", posterior), ("prior", prior)):
-        if not isinstance(found, DiagonalGaussian):
+    for name, density in (("posterior", posterior), ("prior", prior)):
+        if not isinstance(density, DiagonalGaussian):
             raise PartError(
                 "active units and KL by dimension need a diagonal-Gaussian posterior and prior "
-                f"(ae.bottlenecks.gaussian), but the {name} is {type(found).__name__}"
+                f"(ae.bottlenecks.gaussian), but the {name} is {type(density).__name__}"
             )
 
 

@@ -79,14 +79,14 @@ def table_figure(
     wide = min(pictures.ROW, len(shown))
     figure, axes = pictures.subplots(math.ceil(len(shown) / wide), wide, 1.6, 1.5)
     for i, (axis, column) in enumerate(zip(axes.flat, shown, strict=False)):
-        own = {label: values[:, i] for label, values in sets.items()}
-        if own.keys() >= AGAINST:
-            axis.plot(own["input"], own["reconstruction"], ".", markersize=4)
-            axis.axline((own["input"][0],) * 2, slope=1, color="0.7", linewidth=0.8)
-        elif len(own) == 1:
-            axis.hist(next(iter(own.values())), bins=20)
+        of_column = {label: values[:, i] for label, values in sets.items()}
+        if of_column.keys() >= AGAINST:
+            axis.plot(of_column["input"], of_column["reconstruction"], ".", markersize=4)
+            axis.axline((of_column["input"][0],) * 2, slope=1, color="0.7", linewidth=0.8)
+        elif len(of_column) == 1:
+            axis.hist(next(iter(of_column.values())), bins=20)
         else:
-            axis.plot(np.stack(list(own.values()), axis=1), linewidth=0.8)
+            axis.plot(np.stack(list(of_column.values()), axis=1), linewidth=0.8)
         axis.set_title(column.name, fontsize=7)
         axis.tick_params(labelsize=6)
     for axis in axes.flat[len(shown) :]:

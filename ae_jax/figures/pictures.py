@@ -89,11 +89,15 @@ def curves_figure(path: epath.Path, points: Sequence[Mapping[str, Any]]) -> None
     figure, axes = subplots(math.ceil(len(names) / columns), columns, 4.0, 2.8)
     for axis, name in zip(axes.flat, names, strict=False):
         for split, colour in COLOURS.items():
-            own = [(p["step"], p[name]) for p in points if p["split"] == split and name in p]
-            if own:
+            curve = [(p["step"], p[name]) for p in points if p["split"] == split and name in p]
+            if curve:
                 marker = None if split == "train" else "o"
                 axis.plot(
-                    *zip(*own, strict=True), label=split, color=colour, marker=marker, markersize=3
+                    *zip(*curve, strict=True),
+                    label=split,
+                    color=colour,
+                    marker=marker,
+                    markersize=3,
                 )
         axis.set_title(name)
         axis.set_xlabel("step")
@@ -169,8 +173,8 @@ def usage_figure(path: epath.Path, kl: np.ndarray, active: np.ndarray) -> None:
     """
     figure, axes = subplots(1, 1, 5.0, 3.2)
     axis, order = axes[0, 0], np.argsort(-kl, kind="stable")
-    for label, own, colour in (("active", active, "C0"), ("not active", ~active, "C3")):
-        places = np.flatnonzero(own[order])
+    for label, chosen, colour in (("active", active, "C0"), ("not active", ~active, "C3")):
+        places = np.flatnonzero(chosen[order])
         axis.bar(places, kl[order][places], color=colour, label=f"{len(places)} {label}")
     axis.set(xlabel="latent dimension, by KL", ylabel="KL, nats", xlim=(-1, len(kl)))
     axis.set_title(f"{kl.sum():.1f} nats in all", fontsize=9)

@@ -112,13 +112,13 @@ def bands(
             by_group.setdefault(group, {}).setdefault(point["step"], []).append(value)
         else:
             diverged.setdefault(group, set()).add(point["member"])
-    found = {}
+    by_step = {}
     for group in sorted(by_group) if groups is not None else by_group:
         steps = sorted(by_group[group])
         quantiles = [np.quantile(by_group[group][step], QUARTILES) for step in steps]
         low, middle, high = np.array(quantiles).T
-        found[group] = Band(np.array(steps), low, middle, high, len(diverged.get(group, ())))
-    return found
+        by_step[group] = Band(np.array(steps), low, middle, high, len(diverged.get(group, ())))
+    return by_step
 
 
 def bands_figure(
@@ -148,8 +148,8 @@ def bands_figure(
     Raises:
       DataError: there is no finite point of the split, or none of a metric.
     """
-    own = [point for point in points if point["split"] == split]
-    known = sorted({name for point in own for name in point} - NOT_METRICS)
+    of_split = [point for point in points if point["split"] == split]
+    known = sorted({name for point in of_split for name in point} - NOT_METRICS)
     names = known if names is None else list(names)
     if unknown := [name for name in names if name not in known]:
         raise DataError(f"no point of '{split}' has '{unknown[0]}'{nearest(unknown[0], known)}")
@@ -160,7 +160,7 @@ def bands_figure(
     figure, axes = subplots(math.ceil(len(names) / columns), columns, 4.0, 2.8)
     for axis, name in zip(axes.flat, names, strict=False):
         _draw_bands(axis, bands(points, name, groups, split), label)
-        _draw_events(axis, [point for point in own if name in point], name, events)
+        _draw_events(axis, [point for point in of_split if name in point], name, events)
         axis.set_title(f"{name}, {split}")
         axis.set_xlabel("step")
         axis.grid(alpha=0.3)
@@ -170,12 +170,12 @@ def bands_figure(
     save(figure, path)
 
 
-def _draw_bands(axis: Any, found: Mapping[Any, Band], label: str) -> None:
+def _draw_bands(axis: Any, by_step: Mapping[Any, Band], label: str) -> None:
     from matplotlib import colormaps
 
-    apart = max(1, math.ceil(len(found) / NAMED))
-    for i, (group, band) in enumerate(found.items()):
-        colour = "C0" if len(found) == 1 else colormaps["viridis"](i / (len(found) - 1))
+    apart = max(1, math.ceil(len(by_step) / NAMED))
+    for i, (group, band) in enumerate(by_step.items()):
+        colour = "C0" if len(by_step) == 1 else colormaps["viridis"](i / (len(by_step) - 1))
         text = "all" if group is None else f"{label} {number(group)}"
         text += f" ({band.diverged} diverged)" if band.diverged else ""
         shown = text if i % apart == 0 or band.diverged else None

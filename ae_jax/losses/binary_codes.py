@@ -50,13 +50,13 @@ def code_probabilities(logits: chex.Array) -> jax.Array:
     if jnp.ndim(logits) == 0:
         raise ShapeError("logits must be [*positions, bits], got shape ()")
     (logits,) = at_least_float32(logits)
-    found = jnp.ones((*logits.shape[:-1], 1), logits.dtype)
+    probabilities = jnp.ones((*logits.shape[:-1], 1), logits.dtype)
     for i in range(logits.shape[-1]):
         bit = logits[..., i : i + 1]
-        found = jnp.concatenate(
-            [found * jax.nn.sigmoid(-bit), found * jax.nn.sigmoid(bit)], axis=-1
+        probabilities = jnp.concatenate(
+            [probabilities * jax.nn.sigmoid(-bit), probabilities * jax.nn.sigmoid(bit)], axis=-1
         )
-    return found
+    return probabilities
 
 
 def mean_code_probabilities(logits: chex.Array) -> jax.Array:

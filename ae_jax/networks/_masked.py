@@ -73,11 +73,11 @@ def init(
     params: dict[str, Tree] = {}
     for number, mask in enumerate(layers):
         last = number == len(layers) - 1
-        own, beside = jax.random.split(jax.random.fold_in(key, number))
+        layer_key, beside = jax.random.split(jax.random.fold_in(key, number))
         fan_in = np.maximum(mask.sum(axis=0) + context, 1)
         scale = jnp.asarray(0.0 if last else mask / np.sqrt(fan_in), jnp.float32)
         layer = {
-            "kernel": scale * jax.random.normal(own, mask.shape),
+            "kernel": scale * jax.random.normal(layer_key, mask.shape),
             "bias": jnp.zeros(mask.shape[1]),
         }
         if context:

@@ -72,18 +72,18 @@ def _matrices(params: Tree) -> list[Array]:
 def _normalised(params: Tree, vectors: dict[str, Array]) -> tuple[Tree, dict[str, Array]]:
     """The parameters with normalised matrices, and the vectors after one more turn."""
     leaves, tree = jax.tree.flatten(params)
-    moved, made, number = {}, [], 0
+    moved, kernels, number = {}, [], 0
     for leaf in leaves:
         if not _is_matrix(leaf):
-            made.append(leaf)
+            kernels.append(leaf)
             continue
         matrix, name = leaf.reshape(-1, leaf.shape[-1]).astype(jnp.float32), str(number)
         fixed = jax.lax.stop_gradient(matrix)
         left = _unit(fixed @ vectors[name])
         moved[name] = right = _unit(fixed.T @ left)
-        made.append((leaf / (left @ matrix @ right)).astype(leaf.dtype))
+        kernels.append((leaf / (left @ matrix @ right)).astype(leaf.dtype))
         number += 1
-    return tree.unflatten(made), moved
+    return tree.unflatten(kernels), moved
 
 
 def _unit(vector: Array) -> Array:

@@ -272,9 +272,9 @@ def vq_gan(
       Objective(1.0 · reconstruction + 0.25 · commitment + 0.8 · generator · schedule)
     """
     plain = vq_vae(latent_dim, num_codes=num_codes, beta=beta)
-    made: dict[str, Any] = {"fake": "reconstruction", "loss": "hinge"}
-    realism = terms.generator(**made, schedule=schedules.linear(0.0, 1.0, 1, start))
+    game: dict[str, Any] = {"fake": "reconstruction", "loss": "hinge"}
+    realism = terms.generator(**game, schedule=schedules.linear(0.0, 1.0, 1, start))
     objective = plain.objective + weight * terms.balanced(realism, to=terms.reconstruction())
-    rival = terms.discriminator(**made) + 0.0 * terms.critic_accuracy(fake="reconstruction")
+    rival = terms.discriminator(**game) + 0.0 * terms.critic_accuracy(fake="reconstruction")
     parts = {"likelihood": plain.likelihood} | parts
     return _game(plain.bottleneck, objective, rival, parts, start=start)

@@ -43,24 +43,24 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     Returns:
       Phrases; none if both are of the same data.
     """
-    found = []
+    lines = []
     for name in [*old, *(name for name in new if name not in old)]:
         if name not in old or name not in new:
-            found.append(f"{name}: {'new' if name not in old else 'gone'}")
+            lines.append(f"{name}: {'new' if name not in old else 'gone'}")
         elif old[name] != new[name]:
-            found.append(f"{name}: {', '.join(_of_one(old[name], new[name]))}")
-    return found
+            lines.append(f"{name}: {', '.join(_of_one(old[name], new[name]))}")
+    return lines
 
 
 def _of_one(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    found = []
+    lines = []
     if old["size"] != new["size"]:
-        found.append(f"{old['size']:,} -> {new['size']:,} examples")
+        lines.append(f"{old['size']:,} -> {new['size']:,} examples")
     before, now = old["fields"], new["fields"]
     for field in sorted(before.keys() | now.keys()):
         if before.get(field) != now.get(field):
-            found.append(f"{field} {before.get(field, 'absent')} -> {now.get(field, 'absent')}")
-    return found or ["other values"]
+            lines.append(f"{field} {before.get(field, 'absent')} -> {now.get(field, 'absent')}")
+    return lines or ["other values"]
 
 
 def _of_split(split: Source) -> dict[str, Any]:

@@ -47,9 +47,9 @@ class Functions(NamedTuple):
     def shape_of_posterior(self, variables: Variables) -> Any:
         """One example's posterior, with shapes for arrays."""
         bottleneck = self.model.bottleneck
-        own = [tree.get("bottleneck", {}) for tree in variables]
+        weights = [tree.get("bottleneck", {}) for tree in variables]
         features = jax.ShapeDtypeStruct(bottleneck.feature_shape, np.float32)
-        return jax.eval_shape(bottleneck.posterior, *own, features)
+        return jax.eval_shape(bottleneck.posterior, *weights, features)
 
     def encode_sample(self, shared: Any, records: Records, places: Array) -> Array:
         """A sample of each posterior, `[n, *latent]`."""

@@ -43,20 +43,20 @@ def example_sets(run: Run, source: Source, num: int) -> dict[str, dict[str, np.n
       numbers, "error" (the absolute difference, shown black at zero); "samples": where the model
       has a prior, means, or draws of an autoregressive decoder. Each `[num, *event]`.
     """
-    found = source.read(spread(len(source), num))
+    records = source.read(spread(len(source), num))
     if run.model.encoder is None:
-        return {"samples": {"sample": run.sample(len(found.x), extras=found.extras)}}
-    sets = {"input": found.x}
-    made = evaluation.reconstructed(run, found)
-    if not np.array_equal(made.seen, made.clean):
-        sets["corrupted"] = made.seen
-    sets["reconstruction"] = again = made.again
-    if run.spec.kind in ("real", "binary", "count") and again.shape == found.x.shape:
-        sets["error"] = run.display_range[0] + np.abs(again - np.asarray(found.x, np.float32))
+        return {"samples": {"sample": run.sample(len(records.x), extras=records.extras)}}
+    sets = {"input": records.x}
+    passed = evaluation.reconstructed(run, records)
+    if not np.array_equal(passed.seen, passed.clean):
+        sets["corrupted"] = passed.seen
+    sets["reconstruction"] = again = passed.again
+    if run.spec.kind in ("real", "binary", "count") and again.shape == records.x.shape:
+        sets["error"] = run.display_range[0] + np.abs(again - np.asarray(records.x, np.float32))
     result = {"reconstructions": sets}
     if run.has_prior:
-        drawn = is_autoregressive(run, found.extras)
-        sample = run.sample(len(found.x), observations=drawn, extras=found.extras)
+        drawn = is_autoregressive(run, records.extras)
+        sample = run.sample(len(records.x), observations=drawn, extras=records.extras)
         result["samples"] = {"sample": sample}
     return result
 
@@ -87,8 +87,8 @@ def draw(run: Run, folder: Any, source: Source, num: int, points: list[dict[str,
     """
     sets = example_sets(run, source, num)
     titles = captions(run, source.read(np.zeros(1, int)).extras)
-    for name, own in sets.items():
-        show(run, folder, name, own, titles.get(name))
+    for name, rows in sets.items():
+        show(run, folder, name, rows, titles.get(name))
     figures.curves_figure(folder / "curves.png", points)
     _filters(run, folder, source)
     _activations(run, folder)
@@ -196,9 +196,9 @@ def _filters(run: Run, folder: Any, source: Source) -> None:
     if not is_image(run):
         return
     state = run.variables.state.get("bottleneck", {})
-    found = _dictionary(run, source) if USAGE & set(state) else _first_layer(run)
-    if found is not None:
-        pictures = found[:FILTERS].reshape(-1, *shape)
+    filters = _dictionary(run, source) if USAGE & set(state) else _first_layer(run)
+    if filters is not None:
+        pictures = filters[:FILTERS].reshape(-1, *shape)
         extent = np.abs(pictures).max(axis=tuple(range(1, pictures.ndim)), keepdims=True)
         scaled = pictures / np.maximum(extent, 1e-12)
         figures.examples_figure(folder / "filters.png", {"filter": scaled}, -1, 1, "filters")

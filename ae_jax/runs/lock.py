@@ -43,13 +43,13 @@ def held(workdir: Any, say: Callable[[str], None]) -> Iterator[None]:
     Raises:
       WorkdirError: another process holds it.
     """
-    file, own = workdir / FILE, _identity()
+    file, identity = workdir / FILE, _identity()
     with _alone(file):
-        left = _claim(file, own)
+        left = _claim(file, identity)
     if left is not None:
         say(f"taking over from {_described(left)}, which has ended without a word")
     ended = threading.Event()
-    beating = threading.Thread(target=_beat, args=(file, own, ended), daemon=True)
+    beating = threading.Thread(target=_beat, args=(file, identity, ended), daemon=True)
     beating.start()
     try:
         yield
@@ -57,7 +57,7 @@ def held(workdir: Any, say: Callable[[str], None]) -> Iterator[None]:
         ended.set()
         beating.join()
         with contextlib.suppress(OSError), _alone(file):
-            _remove(file, own)
+            _remove(file, identity)
 
 
 @contextlib.contextmanager
@@ -78,14 +78,14 @@ def _alone(file: Any) -> Iterator[None]:
         os.close(folder)
 
 
-def _claim(file: Any, own: dict[str, Any]) -> dict[str, Any] | None:
+def _claim(file: Any, identity: dict[str, Any]) -> dict[str, Any] | None:
     """Creates the lock; returns the one left behind whose place it takes, or None.
 
     Raises:
       WorkdirError: another process holds it.
     """
     left = None
-    while not _create(file, own):
+    while not _create(file, identity):
         holder = _read(file)
         if holder is None:  # released in between
             continue
@@ -122,8 +122,8 @@ def _process_started(pid: int) -> str | None:
     return None
 
 
-def _create(file: Any, own: dict[str, Any]) -> bool:
-    text = json.dumps(own)
+def _create(file: Any, identity: dict[str, Any]) -> bool:
+    text = json.dumps(identity)
     if not storage.is_local(file):
         if file.exists():
             return False
@@ -145,9 +145,9 @@ def _read(file: Any) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     with contextlib.suppress(ValueError):
-        found = json.loads(text)
-        if isinstance(found, dict) and {"host", "pid", "beat", "token"} <= found.keys():
-            return found
+        holder = json.loads(text)
+        if isinstance(holder, dict) and {"host", "pid", "beat", "token"} <= holder.keys():
+            return holder
     with contextlib.suppress(OSError):
         return {"host": None, "pid": None, "beat": file.stat().mtime, "token": None}
     return None
@@ -168,20 +168,20 @@ def _is_stale(holder: dict[str, Any]) -> bool:
 
 def _remove(file: Any, holder: dict[str, Any]) -> bool:
     """Deletes the lock if it is still this holder's; whether it was."""
-    found = _read(file)
-    if found is None or found["token"] != holder["token"]:
+    kept = _read(file)
+    if kept is None or kept["token"] != holder["token"]:
         return False
     file.unlink()
     return True
 
 
-def _beat(file: Any, own: dict[str, Any], ended: threading.Event) -> None:
+def _beat(file: Any, identity: dict[str, Any], ended: threading.Event) -> None:
     while not ended.wait(BEAT_SECONDS):
         with contextlib.suppress(OSError):  # a full disk is for the run to speak of
-            found = _read(file)
-            if found is None or found["token"] != own["token"]:
+            holder = _read(file)
+            if holder is None or holder["token"] != identity["token"]:
                 return
-            storage.write_json(file, own | {"beat": time.time()})
+            storage.write_json(file, identity | {"beat": time.time()})
 
 
 def _described(holder: dict[str, Any]) -> str:

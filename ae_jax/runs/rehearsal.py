@@ -86,9 +86,9 @@ def _moved(
             moving, still = iter(primals), iter(rest)
             fields, params = tree.unflatten([next(moving if s else still) for s in smooth])
             outputs, state, batch = given
-            found = metrics(outputs._replace(**fields), Variables(params, state), batch)
-            names[:] = found
-            return list(found.values())
+            values = metrics(outputs._replace(**fields), Variables(params, state), batch)
+            names[:] = values
+            return list(values.values())
 
         return jax.linearize(of, *primals)[1](*directions)
 
@@ -96,11 +96,11 @@ def _moved(
     rest = [leaf for leaf, s in zip(leaves, smooth, strict=True) if not s]
     given = outputs._replace(**dict.fromkeys(MOVED)), variables.state, batch
     jaxpr = jax.make_jaxpr(tangents)(primals, primals, rest, given).jaxpr
-    made = set(jaxpr.invars[len(primals) : 2 * len(primals)])
-    reached = lambda variable: not isinstance(variable, Literal) and variable in made
+    tangent_vars = set(jaxpr.invars[len(primals) : 2 * len(primals)])
+    reached = lambda variable: not isinstance(variable, Literal) and variable in tangent_vars
     for equation in jaxpr.eqns:
         if any(map(reached, equation.invars)):
-            made.update(equation.outvars)
+            tangent_vars.update(equation.outvars)
     return dict(zip(names, map(reached, jaxpr.outvars), strict=True))
 
 

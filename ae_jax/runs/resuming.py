@@ -84,11 +84,11 @@ def check_same(
         )
     same_data = bool(before) and not changed
     moved = MOVED if same_data or config.training.accept_new_data else set()
-    if found := config_lib.differences(earlier, config, moved):
+    if disagreements := config_lib.differences(earlier, config, moved):
         raise WorkdirError(
-            f"'{workdir}' holds a run of another config: {'; '.join(found)}. Take another workdir, "
-            f"or the same config; training.init_from='{workdir}' in another workdir starts with "
-            "the parameters learned here"
+            f"'{workdir}' holds a run of another config: {'; '.join(disagreements)}. Take another "
+            f"workdir, or the same config; training.init_from='{workdir}' in another workdir "
+            "starts with the parameters learned here"
         )
     return earlier
 

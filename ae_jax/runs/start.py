@@ -75,8 +75,8 @@ class Start:
         processes.check_devices(strategy.devices)
         if progress:
             terminal.say(processes.describe(strategy))
-        own = {"profile": self.profile, "workdir given": workdir is not None}
-        processes.check_same({**self.stored, **own, "versions": summary_lib.versions()})
+        local = {"profile": self.profile, "workdir given": workdir is not None}
+        processes.check_same({**self.stored, **local, "versions": summary_lib.versions()})
 
     def _open(self, stack: contextlib.ExitStack) -> Any:
         """Takes the workdir for this run alone, and opens its checkpoints; None without one."""
@@ -241,8 +241,8 @@ class Start:
         """Whether nothing is left to do: a kill may come between last checkpoint and summary."""
         if self.workdir is None or step < self.plan.config.training.steps:
             return False
-        found = summary_lib.read(self.workdir)
-        return found.get("status") == "finished" and found["steps"] >= step
+        stored = summary_lib.read(self.workdir)
+        return stored.get("status") == "finished" and stored["steps"] >= step
 
     def _already_finished(self, state: TrainState) -> tuple[TrainState, dict[str, Any]]:
         self._say(f"already finished at step {int(state.step):,}; raise training.steps to go on")

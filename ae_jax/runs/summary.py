@@ -36,9 +36,9 @@ def read(workdir: Any) -> dict[str, Any]:
     file = workdir / storage.SUMMARY
     if not file.exists():
         return {}
-    found = storage.read_json(file)
-    storage.check_version(file, found, VERSION)
-    return found
+    stored = storage.read_json(file)
+    storage.check_version(file, stored, VERSION)
+    return stored
 
 
 def of_loop(
@@ -109,10 +109,10 @@ def git_revision() -> str | None:
     """The commit of the current folder, "-dirty" if changed; None outside git."""
     try:
         command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-        found = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return found.stdout.strip() or None
+    return answer.stdout.strip() or None
 
 
 def text(summary: Mapping[str, Any], workdir: Any | None) -> str:
@@ -162,18 +162,18 @@ def ailments(metrics: Mapping[str, Mapping[str, float | None]]) -> list[str]:
     Args:
       metrics: the last of each split, as in summary.json.
     """
-    found = []
+    lines = []
     numbers = _numbers(metrics)
     test, train = numbers.get("test", {}), numbers.get("train", {})
     losses = [value for name, value in train.items() if name.rpartition("/")[2] == "loss"]
     if any(map(math.isnan, losses)):
-        found.append("the loss is not finite: lower optimizer.learning_rate or set clip_norm")
+        lines.append("the loss is not finite: lower optimizer.learning_rate or set clip_norm")
     if 0 <= test.get("kl", math.inf) < 0.1:
-        found.append("the KL is near zero, the code is not used: give kl a smaller weight")
+        lines.append("the KL is near zero, the code is not used: give kl a smaller weight")
     gap = test.get("loss", 0.0) - train.get("loss", 0.0)
     if gap > 0.15 * abs(train.get("loss", math.inf)):
-        found.append("the test loss is well above training: a smaller network or fewer steps")
-    return found + of_game(train, test)
+        lines.append("the test loss is well above training: a smaller network or fewer steps")
+    return lines + of_game(train, test)
 
 
 WON, COLLAPSED = 0.98, 0.1
@@ -187,26 +187,26 @@ def of_game(train: Mapping[str, float], test: Mapping[str, float]) -> list[str]:
       train: training metrics.
       test: test metrics.
     """
-    found = []
+    lines = []
     for name, accuracy in train.items():
         if name.endswith("critic_accuracy") and accuracy > WON:
             player = name.partition("/")[0]
-            found.append(
+            lines.append(
                 f"the {player} has won: it is right in {accuracy:.1%}, so that the other side "
                 f"learns little. Try a penalty (r1), or a lower rate for players.{player}"
             )
     if test.get("spread", 1.0) < COLLAPSED:
-        found.append(
+        lines.append(
             f"the samples have collapsed: they vary {test['spread']:.1%} as much as the data. Try "
             "a penalty (r1), the relativistic loss, or a lower learning rate"
         )
-    return found
+    return lines
 
 
 def _numbers(metrics: Mapping[str, Mapping[str, float | None]]) -> dict[str, dict[str, float]]:
     """The metrics with NaN for what JSON had to store as null."""
     number = lambda value: math.nan if value is None else value
-    return {split: {k: number(v) for k, v in own.items()} for split, own in metrics.items()}
+    return {split: {k: number(v) for k, v in values.items()} for split, values in metrics.items()}
 
 
 def _version(package: str) -> str | None:

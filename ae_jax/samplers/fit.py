@@ -85,8 +85,8 @@ def fit(
     if part.integers:
         z, labels, size = *numbered(run, data, condition), codes_of(run).size
     else:
-        own = drawing if codes == "samples" else None
-        z, labels, size = *encoded(run, data, condition, own), None
+        drawn_with = drawing if codes == "samples" else None
+        z, labels, size = *encoded(run, data, condition, drawn_with), None
     classes, places = np.unique(labels, return_inverse=True)
     state = part.fit(z.reshape(len(z), -1), fitting, places, size)
     known = tuple(classes.tolist())
@@ -126,8 +126,8 @@ def encoded(
     """
 
     def code(piece: Records, number: int) -> np.ndarray:
-        own = None if key is None else jax.random.fold_in(key, number)
-        return run.encode(piece.x, own, observed=piece.observed, extras=piece.extras)
+        piece_key = None if key is None else jax.random.fold_in(key, number)
+        return run.encode(piece.x, piece_key, observed=piece.observed, extras=piece.extras)
 
     return _each(code, run, data, condition)
 

@@ -43,8 +43,8 @@ def gaussian_mixture(components: int | None = None) -> Sampler:
     def estimate(codes: np.ndarray, labels: np.ndarray, key: PRNGKey) -> Tree:
         seeds = np.asarray(jax.random.key_data(key), np.uint32)
 
-        def one(own: np.ndarray, label: int) -> dict[str, np.ndarray]:
-            given = standardise(own)
+        def one(of_class: np.ndarray, label: int) -> dict[str, np.ndarray]:
+            given = standardise(of_class)
             seed = np.append(seeds, np.uint32(label))
             count = _best_count(given.codes, seed) if components is None else components
             mixture = _mixture(given.codes, count, seed)

@@ -53,8 +53,8 @@ def kernel_density(bandwidth: str | float = "held_out") -> Sampler:
         del key
         white = np.empty(codes.shape)
 
-        def one(own: np.ndarray, label: int) -> dict[str, np.ndarray]:
-            given = standardise(own)
+        def one(of_class: np.ndarray, label: int) -> dict[str, np.ndarray]:
+            given = standardise(of_class)
             covariance = np.atleast_2d(np.cov(given.codes, rowvar=False))
             factor = np.linalg.cholesky(covariance + JITTER * np.eye(len(covariance)))
             rows = np.linalg.solve(factor, given.codes.T).T
@@ -92,8 +92,8 @@ def log_density(state: Tree, code: Array, label: Array) -> Array:
     # Differences, not products: these cancel where codes are nearer than their distance from 0.
     squares = jnp.sum((white - state["codes"]) ** 2, axis=-1)
     places = jnp.arange(len(squares)) - state["first"][label]
-    own = (places >= 0) & (places < state["count"][label])
-    total = jax.nn.logsumexp(jnp.where(own, -0.5 * squares / width**2, -jnp.inf))
+    of_label = (places >= 0) & (places < state["count"][label])
+    total = jax.nn.logsumexp(jnp.where(of_label, -0.5 * squares / width**2, -jnp.inf))
     dim = code.shape[-1]
     volume = dim * (jnp.log(width) + 0.5 * math.log(2 * math.pi)) + state["log_det"][label]
     return total - jnp.log(state["count"][label].astype(total.dtype)) - volume

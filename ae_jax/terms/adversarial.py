@@ -178,8 +178,8 @@ def spread(outputs: Outputs, context: Context, real: Feed = "x", fake: Feed = "s
     """
 
     def variance(name):
-        made = fed(name, outputs, context)
-        return jnp.sum(context.mean(jnp.square(made - context.mean(made))))
+        decoded = fed(name, outputs, context)
+        return jnp.sum(context.mean(jnp.square(decoded - context.mean(decoded))))
 
     return variance(fake) / jnp.maximum(variance(real), jnp.finfo(jnp.float32).tiny)
 

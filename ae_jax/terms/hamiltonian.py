@@ -36,8 +36,8 @@ def hamiltonian(outputs: Outputs, context: Context, leapfrog: int = 3, samples: 
       >>> ae.terms.hamiltonian(leapfrog=5)
       Objective(1.0 · hamiltonian)
     """
-    own, _ = part(context, "bottleneck")
-    if "step_size" not in own:
+    params, _ = part(context, "bottleneck")
+    if "step_size" not in params:
         raise PartError(
             "the term 'hamiltonian' needs a bottleneck with step sizes to learn, "
             "ae.bottlenecks.hamiltonian"
@@ -45,7 +45,7 @@ def hamiltonian(outputs: Outputs, context: Context, leapfrog: int = 3, samples: 
     density(outputs, "hamiltonian")
     model, batch = context.model, context.batch
     prior, (likelihood, _) = model.prior(context.variables), part(context, "likelihood")
-    how = *learned(own), leapfrog
+    how = *learned(params), leapfrog
 
     def one(decode, x, observed, extras, posterior, zs, key):
         own_prior = conditioned(prior, extras)

@@ -159,13 +159,13 @@ def _soft(outputs: Outputs, name: str) -> list[tuple[Any, Any]]:
     """The logits of bits, or else those of codes, of every group of the code."""
     parts = getattr(outputs.posterior, "parts", (outputs.posterior,))
     kinds = ("bit_logits", "code_logits")
-    found = [tuple(getattr(part, kind, None) for kind in kinds) for part in parts]
-    if (None, None) in found:
+    values = [tuple(getattr(part, kind, None) for kind in kinds) for part in parts]
+    if (None, None) in values:
         raise PartError(
             f"the term '{name}' needs the soft assignment of ae.bottlenecks.lfq, bsq, ibq or "
             f"gumbel_softmax, got a posterior of type {type(outputs.posterior).__name__}"
         )
-    return found  # pyright: ignore[reportReturnType]
+    return values  # pyright: ignore[reportReturnType]
 
 
 def _quantized(outputs: Outputs, name: str) -> Any:

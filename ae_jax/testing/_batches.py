@@ -44,17 +44,17 @@ def example_batches(
     Unobserved entries, a fifth of all if `missing`, hold 0.
     """
     likelihood, rng = model.likelihood, np.random.default_rng(0)
-    own = variables.params.get("likelihood", {})
+    params = variables.params.get("likelihood", {})
     y = rng.normal(size=(2 * size, *likelihood.parameter_shape(event_shape))).astype(np.float32)
     keys = jax.random.split(jax.random.key(2), 2 * size)
 
-    def draw(own, y, key):
+    def draw(params, y, key):
         try:
-            return likelihood.sample(own, y, key)
+            return likelihood.sample(params, y, key)
         except PartError:  # a game without a likelihood: its examples are what is emitted
-            return likelihood.mean(own, y)
+            return likelihood.mean(params, y)
 
-    x, other = jnp.split(jit(jax.vmap(draw, (None, 0, 0)))(own, y, keys), 2)
+    x, other = jnp.split(jit(jax.vmap(draw, (None, 0, 0)))(params, y, keys), 2)
     observed = jnp.asarray(rng.random(x.shape) < 0.8) if missing else None
     x = x if observed is None else jnp.where(observed, x, 0)
     valid = np.arange(size) < np.ceil(0.6 * size)

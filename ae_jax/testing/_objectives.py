@@ -103,7 +103,7 @@ def check_term(
       the term 'power' must return shape (16,), got ()
     """
     model = model or small_model(event_shape)
-    found = Findings("the objective of " + ", ".join(term.name for term in objective.terms))
+    findings = Findings("the objective of " + ", ".join(term.name for term in objective.terms))
     jit = functools.partial(jax.jit, compiler_options=dict(compiler_options or {}))
     keys = keys_lib.for_examples(jax.random.key(1), STEP, jnp.arange(batch_size))
 
@@ -118,12 +118,12 @@ def check_term(
 
     jax.eval_shape(traced)  # what has the wrong shape is refused before anything is compiled
     case = untrained(jit)
-    base = _check_variants(found, jit, case)
-    _check_plain(found, case, base)
-    _check_precision(found, case)
+    base = _check_variants(findings, jit, case)
+    _check_plain(findings, case, base)
+    _check_precision(findings, case)
     counts = usable(devices, batch_size)
-    _check_devices(found, jit, case, base, counts)
-    return found.report(counts)
+    _check_devices(findings, jit, case, base, counts)
+    return findings.report(counts)
 
 
 def _evaluate(
@@ -149,7 +149,7 @@ def _evaluate(
     return _Found(metrics, gradients, each, outputs)
 
 
-def _check_variants(found: Findings, jit: Callable, case: _Case) -> _Found:
+def _check_variants(findings: Findings, jit: Callable, case: _Case) -> _Found:
     """The objective as it is, doubled, of a permuted batch, of other padding, under one vmap."""
     objective, batch, keys = case.objective, case.batch, case.keys
     valid = np.asarray(batch.valid)
@@ -157,28 +157,30 @@ def _check_variants(found: Findings, jit: Callable, case: _Case) -> _Found:
     shuffled = jax.tree.map(lambda leaf: leaf[order], (batch, keys))
     variants = [(objective, batch, keys), (2.0 * objective, batch, keys)]
     variants += [(objective, *shuffled), (objective, case.padded, keys)]
-    base, doubled, permuted, padded = _all_at_once(found, jit, case, variants)
+    base, doubled, permuted, padded = _all_at_once(findings, jit, case, variants)
 
     slopes = {f"the gradient of '{name}'": tree for name, tree in base.gradients.items()}
-    found.finite("finite", {"the loss": base.metrics, **slopes})
-    _compare(found, "padding", padded, base)
-    _compare(found, "permutation", permuted, base)
+    findings.finite("finite", {"the loss": base.metrics, **slopes})
+    _compare(findings, "padding", padded, base)
+    _compare(findings, "permutation", permuted, base)
     wanted = {name: np.where(valid, value, 0)[order] for name, value in base.each.items()}
     moved = {name: np.where(valid[order], value, 0) for name, value in permuted.each.items()}
-    found.all_equal("permutation", moved, wanted, "'{}' of each example")
+    findings.all_equal("permutation", moved, wanted, "'{}' of each example")
 
     twice = functools.partial(jax.tree.map, lambda leaf: 2 * leaf)
     of = "of twice the objective"
-    found.equal("doubling", doubled.metrics["loss"], twice(base.metrics["loss"]), f"the loss {of}")
+    findings.equal(
+        "doubling", doubled.metrics["loss"], twice(base.metrics["loss"]), f"the loss {of}"
+    )
     wanted = twice(base.gradients["loss"])
-    found.equal("doubling", doubled.gradients["loss"], wanted, f"the gradient {of}")
+    findings.equal("doubling", doubled.gradients["loss"], wanted, f"the gradient {of}")
     total = sum(term.weight(STEP) * base.metrics[term.name] for term in objective.terms)
-    found.equal("weights", base.metrics["loss"], total, "the loss against its weighted terms")
+    findings.equal("weights", base.metrics["loss"], total, "the loss against its weighted terms")
     return base
 
 
 def _all_at_once(
-    found: Findings, jit: Callable, case: _Case, variants: Sequence[tuple]
+    findings: Findings, jit: Callable, case: _Case, variants: Sequence[tuple]
 ) -> list[_Found]:
     """Every variant under one jit and vmap; a second call must not compile again."""
     traces, evaluate = [], functools.partial(_evaluate, case.model)
@@ -192,17 +194,17 @@ def _all_at_once(
     for order in (variants[::-1], variants):
         objectives, batches, keys = jax.tree.map(stack, *order)
         results = compiled(objectives, case.variables, batches, keys)
-    found.holds("one compile", len(traces) == 1, f"{len(traces)} compilations for one shape")
+    findings.holds("one compile", len(traces) == 1, f"{len(traces)} compilations for one shape")
     pick = lambda i: jax.tree.map(lambda leaf: np.asarray(leaf[i]), results)
     return [pick(i) for i in range(len(variants))]
 
 
-def _compare(found: Findings, check: str, got: _Found, wanted: _Found) -> None:
-    found.all_equal(check, got.metrics, wanted.metrics, "'{}'")
-    found.all_equal(check, got.gradients, wanted.gradients, "the gradient of '{}'")
+def _compare(findings: Findings, check: str, got: _Found, wanted: _Found) -> None:
+    findings.all_equal(check, got.metrics, wanted.metrics, "'{}'")
+    findings.all_equal(check, got.gradients, wanted.gradients, "the gradient of '{}'")
 
 
-def _check_plain(found: Findings, case: _Case, base: _Found) -> None:
+def _check_plain(findings: Findings, case: _Case, base: _Found) -> None:
     """Without jit, the padding left out; then with other values where nothing was observed."""
     rows = np.flatnonzero(np.asarray(case.batch.valid))
     take = functools.partial(jax.tree.map, lambda leaf: jnp.asarray(leaf[rows]))
@@ -210,15 +212,15 @@ def _check_plain(found: Findings, case: _Case, base: _Found) -> None:
     step = jnp.int32(STEP)
     context = Context(case.model, case.variables, batch, keys, step, NUM_TRAIN, train=True)
     metrics = case.objective(outputs, context)[1]
-    found.all_equal("jit, padding left out", metrics, base.metrics, "'{}'")
+    findings.all_equal("jit, padding left out", metrics, base.metrics, "'{}'")
     if batch.observed is not None:
         other = jnp.where(batch.observed, batch.x, 3 + 2 * batch.x[::-1])
         context = context._replace(batch=batch._replace(x=other))
         moved = case.objective(outputs, context)[1]
-        found.all_equal("unobserved entries", moved, metrics, "'{}'")
+        findings.all_equal("unobserved entries", moved, metrics, "'{}'")
 
 
-def _check_precision(found: Findings, case: _Case) -> None:
+def _check_precision(findings: Findings, case: _Case) -> None:
     def half(leaf):
         floating = jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
         return jnp.asarray(leaf, jnp.bfloat16) if floating else leaf
@@ -230,11 +232,11 @@ def _check_precision(found: Findings, case: _Case) -> None:
     result = jax.eval_shape(evaluate, case.objective, variables, batch, case.keys)
     for name, value in result.each.items():
         precise = value.dtype in (jnp.float32, jnp.float64)
-        found.holds("bfloat16", precise, f"'{name}' is {value.dtype} where inputs are bfloat16")
+        findings.holds("bfloat16", precise, f"'{name}' is {value.dtype} where inputs are bfloat16")
 
 
 def _check_devices(
-    found: Findings, jit: Callable, case: _Case, base: _Found, counts: Sequence[int]
+    findings: Findings, jit: Callable, case: _Case, base: _Found, counts: Sequence[int]
 ) -> None:
     def per_shard(whole, rows, across):
         (objective, variables), (batch, keys) = whole, rows
@@ -245,4 +247,4 @@ def _check_devices(
         whole, shared = (case.objective, case.variables), (case.batch, case.keys)
         metrics, gradients = on_devices(jit, count, per_shard)(whole, shared)
         result = base._replace(metrics=metrics, gradients=gradients)
-        _compare(found, "vmap" if count == 1 else f"{count} devices", result, base)
+        _compare(findings, "vmap" if count == 1 else f"{count} devices", result, base)

@@ -53,7 +53,7 @@ def check_coder(
       >>> sorted(report.errors)
       ['finite', 'form', 'jit and vmap', 'permutation', 'shape']
     """
-    found = Findings("the network")
+    findings = Findings("the network")
     coder = coder.bind(output_shape) if isinstance(coder, Network) else coder
     jit = functools.partial(jax.jit, compiler_options=dict(compiler_options or {}))
     rng = np.random.default_rng(0)
@@ -63,31 +63,31 @@ def check_coder(
 
     evaluate = jax.vmap(lambda x: coder.apply(params, state, x)[0], axis_name=BATCH_AXIS)
     shape = jax.eval_shape(evaluate, x).shape[1:]
-    found.holds("shape", shape == output_shape, f"it emits {shape}, not {output_shape}")
-    if found.failures:
-        return found.report()
+    findings.holds("shape", shape == output_shape, f"it emits {shape}, not {output_shape}")
+    if findings.failures:
+        return findings.report()
 
     run = functools.partial(_train_coder, coder, output_shape)
     order = rng.permutation(batch_size)
     compiled = jit(run)
     plain = compiled((params, state), (x, keys))
-    found.finite("finite", plain)
+    findings.finite("finite", plain)
     permuted = compiled((params, state), (x[order], keys[order]))
     moved = {**plain, "the output": plain["the output"][order]}
-    found.all_equal("permutation", permuted, moved, "{}")
+    findings.all_equal("permutation", permuted, moved, "{}")
     form = lambda tree: jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree)
     new = plain["the new state"]
-    found.holds("form", form(new) == form(state), f"state {form(state)} becomes {form(new)}")
+    findings.holds("form", form(new) == form(state), f"state {form(state)} becomes {form(new)}")
 
     single = {f"example {i}": evaluate(x[i : i + 1])[0] for i in (0, batch_size - 1)}
     rows = jit(evaluate)(x)
     together = {name: rows[int(name.split()[1])] for name in single}
-    found.all_equal("jit and vmap", together, single, "the output of {} in evaluation")
+    findings.all_equal("jit and vmap", together, single, "the output of {} in evaluation")
     counts = usable(devices, batch_size)
     for count in counts:
         shared = on_devices(jit, count, run)((params, state), (x, keys))
-        found.all_equal(f"{count} devices", shared, plain, "{}")
-    return found.report(counts)
+        findings.all_equal(f"{count} devices", shared, plain, "{}")
+    return findings.report(counts)
 
 
 def _train_coder(
@@ -146,49 +146,53 @@ def check_likelihood(
       >>> report.part
       'the likelihood'
     """
-    found, rng = Findings("the likelihood"), np.random.default_rng(0)
+    findings, rng = Findings("the likelihood"), np.random.default_rng(0)
     jit = functools.partial(jax.jit, compiler_options=dict(compiler_options or {}))
     params = likelihood.init(jax.random.key(0))
     y, other = rng.normal(size=(2, *likelihood.parameter_shape(event_shape))).astype(np.float32)
     keys = jax.random.split(jax.random.key(1), draws)
     x = jit(jax.vmap(likelihood.sample, (None, None, 0)))(params, y, keys)
     log_prob = functools.partial(likelihood.log_prob, params)
-    _check_shapes(found, likelihood, params, y, event_shape)
-    found.holds("support", likelihood.validate(np.asarray(x)) is None, "validate returns a value")
+    _check_shapes(findings, likelihood, params, y, event_shape)
+    findings.holds(
+        "support", likelihood.validate(np.asarray(x)) is None, "validate returns a value"
+    )
     if outside is not None:
-        found.holds("support", _refuses(likelihood, outside), f"validate accepts {outside!r}")
+        findings.holds("support", _refuses(likelihood, outside), f"validate accepts {outside!r}")
 
     observed = jnp.asarray(rng.random(event_shape) < 0.5)
     graded = jit(jax.value_and_grad(likelihood.log_prob, (0, 1)))
     value, gradient = graded(params, y, x[0], observed)
-    found.finite("finite", {"log_prob": value, "its gradient": gradient})
+    findings.finite("finite", {"log_prob": value, "its gradient": gradient})
     dirty = graded(params, y, jnp.where(observed, x[0], x[1]), observed)
-    found.equal("unobserved entries", dirty, (value, gradient), "log_prob or its gradient")
+    findings.equal("unobserved entries", dirty, (value, gradient), "log_prob or its gradient")
 
     along, rates = jit(jax.vmap(lambda x: jax.jvp(lambda y: log_prob(y, x, None), (y,), (other,))))(
         x
     )
     plain = jnp.stack([log_prob(y, row, None) for row in x[:2]])
-    found.equal("jit and vmap", along[:2], plain, "log_prob")
+    findings.equal("jit and vmap", along[:2], plain, "log_prob")
     step = 0.7 / np.sqrt(np.mean(np.square(rates)) + 1e-12)
     beside = jit(jax.vmap(lambda x: log_prob(y + step * other, x, None)))(x)
-    _check_mean(found, "density of the samples", np.exp(beside - along), 1.0, "p(x|y') / p(x|y)")
+    _check_mean(findings, "density of the samples", np.exp(beside - along), 1.0, "p(x|y') / p(x|y)")
     if has_mean:
         mean = likelihood.mean(params, y)
-        _check_mean(found, "mean of the samples", np.asarray(x), np.asarray(mean), "x")
-    return found.report()
+        _check_mean(findings, "mean of the samples", np.asarray(x), np.asarray(mean), "x")
+    return findings.report()
 
 
-def _check_shapes(found, likelihood, params, y, event_shape) -> None:
+def _check_shapes(findings, likelihood, params, y, event_shape) -> None:
     x = jax.ShapeDtypeStruct(event_shape, jnp.float32)
     for name, more in (("mean", ()), ("mode", ()), ("sample", (jax.random.key(0),))):
         shape = jax.eval_shape(getattr(likelihood, name), params, y, *more).shape
-        found.holds("shape", shape == event_shape, f"{name} has shape {shape}, not {event_shape}")
+        findings.holds(
+            "shape", shape == event_shape, f"{name} has shape {shape}, not {event_shape}"
+        )
     for dtype in (jnp.float32, jnp.bfloat16):
         halves = (jax.ShapeDtypeStruct(v.shape, dtype) for v in (y, x))
         value = jax.eval_shape(likelihood.log_prob, params, *halves, None)
         got = (value.shape, value.dtype)
-        found.holds("precision", got == ((), jnp.float32), f"log_prob of {dtype} is {got}")
+        findings.holds("precision", got == ((), jnp.float32), f"log_prob of {dtype} is {got}")
 
 
 def _refuses(likelihood: Likelihood, outside: Any) -> bool:
@@ -199,14 +203,14 @@ def _refuses(likelihood: Likelihood, outside: Any) -> bool:
     return False
 
 
-def _check_mean(found: Findings, check: str, x: Any, wanted: Any, what: str) -> None:
+def _check_mean(findings: Findings, check: str, x: Any, wanted: Any, what: str) -> None:
     """Wants the mean of many draws, within what chance allows."""
     x = np.asarray(x, np.float64)
     mean, wanted = x.mean(0), np.broadcast_to(wanted, x.shape[1:])
     error, allowed = np.abs(mean - wanted), SURPRISE * x.std(0) / np.sqrt(len(x)) + 1e-5
     worst = np.unravel_index(np.argmax(error / allowed), error.shape)
     numbers = f"{mean[worst]:.5g}, not {wanted[worst]:.5g} (allowed {allowed[worst]:.2g})"
-    found.holds(check, np.all(error <= allowed), f"the mean of {what} is {numbers}")
+    findings.holds(check, np.all(error <= allowed), f"the mean of {what} is {numbers}")
 
 
 def check_corruption(
@@ -240,7 +244,7 @@ def check_corruption(
       >>> report.part
       'the corruption'
     """
-    found, rng = Findings("the corruption"), np.random.default_rng(0)
+    findings, rng = Findings("the corruption"), np.random.default_rng(0)
     floating = jnp.issubdtype(dtype, jnp.floating)
     drawn = rng.random((8, *event_shape)) if floating else rng.integers(0, 5, (8, *event_shape))
     x, observed = jnp.asarray(drawn, dtype), jnp.asarray(rng.random(drawn.shape) < 0.8)
@@ -249,16 +253,16 @@ def check_corruption(
     jit = functools.partial(jax.jit, compiler_options=dict(compiler_options or {}))
     corrupted, info = jit(jax.vmap(corruption))(keys, x, observed)
     form = (corrupted.shape, corrupted.dtype)
-    found.holds("form", form == (x.shape, x.dtype), f"{(x.shape, x.dtype)} becomes {form}")
+    findings.holds("form", form == (x.shape, x.dtype), f"{(x.shape, x.dtype)} becomes {form}")
     stays = np.asarray(corrupted == x)[~np.asarray(observed)].all()
-    found.holds("unobserved entries", stays, "some that are not observed were changed")
+    findings.holds("unobserved entries", stays, "some that are not observed were changed")
     if "mask" in info:
         right = info["mask"].dtype == bool and bool(jnp.all(info["mask"] | (corrupted == x)))
-        found.holds("mask", right, "info['mask'] is not a bool array that covers every change")
+        findings.holds("mask", right, "info['mask'] is not a bool array that covers every change")
     for _ in range(2):  # twice, for whoever draws from a generator of their own
         alone = [corruption(keys[i], x[i], observed[i])[0] for i in range(2)]
-        found.equal("jit and vmap", corrupted[:2], jnp.stack(alone), "x̃", 1e-6)
+        findings.equal("jit and vmap", corrupted[:2], jnp.stack(alone), "x̃", 1e-6)
     if floating:
         one = lambda x: jnp.sum(jnp.sin(corruption(keys[0], x, observed[0])[0]))
-        found.finite("finite", {"x̃": corrupted, "its gradient": jit(jax.grad(one))(x[0])})
-    return found.report()
+        findings.finite("finite", {"x̃": corrupted, "its gradient": jit(jax.grad(one))(x[0])})
+    return findings.report()

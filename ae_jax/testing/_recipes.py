@@ -64,29 +64,29 @@ def check_recipe(
         config: 0.0e+00
         form: 0.0e+00
     """
-    found = Findings(f"the recipe {getattr(recipe, '__name__', recipe)}")
-    made = recipe(*arguments, **parts)
-    _check_arguments(found, recipe, inspect.signature(recipe).bind(*arguments, **parts))
-    _check_round_trip(found, made)
-    model, objective = made.build(Spec(tuple(event_shape), kind))
+    findings = Findings(f"the recipe {getattr(recipe, '__name__', recipe)}")
+    built = recipe(*arguments, **parts)
+    _check_arguments(findings, recipe, inspect.signature(recipe).bind(*arguments, **parts))
+    _check_round_trip(findings, built)
+    model, objective = built.build(Spec(tuple(event_shape), kind))
     keeping = _keeping_gradients()
-    of = (made.players, objective, _shapes_of(model, event_shape), keeping)
+    of = (built.players, objective, _shapes_of(model, event_shape), keeping)
     players = arranged(*of, Optimizer(), lambda section: keeping)
     step = make_step(model, players, NUM_TRAIN)
     init = lambda: init_state(model, players, jnp.zeros(event_shape), seed=0)
     x = jax.ShapeDtypeStruct((batch_size, *event_shape), jnp.float32)
-    _check_form(found, step, jax.eval_shape(init), Batch(x))  # pyright: ignore
+    _check_form(findings, step, jax.eval_shape(init), Batch(x))  # pyright: ignore
     counts = usable(devices, batch_size)
     if counts:
         jit = functools.partial(jax.jit, compiler_options=dict(compiler_options or {}))
         state = jit(init)()
         batches = example_batches(jit, model, state.variables, event_shape, batch_size)
-        _check_step(found, jit, step, state, batches, counts)
-    return found.report(counts)
+        _check_step(findings, jit, step, state, batches, counts)
+    return findings.report(counts)
 
 
 def _check_step(
-    found: Findings,
+    findings: Findings,
     jit: Callable,
     step: Callable,
     state: TrainState,
@@ -100,15 +100,15 @@ def _check_step(
     together = jit(jax.vmap(run, in_axes=(None, 0, None)))(state, both, places)
     pick = lambda i: jax.tree.map(lambda leaf: np.asarray(leaf[i]), together)
     plain, padded = pick(0), pick(1)
-    found.finite("finite", plain)
+    findings.finite("finite", plain)
     moved = distance(plain["parameters"], state.variables.params)
-    found.holds("a step", moved > 0, "it leaves the parameters where they were")
-    found.all_equal("padding", padded, plain, "{}")
+    findings.holds("a step", moved > 0, "it leaves the parameters where they were")
+    findings.all_equal("padding", padded, plain, "{}")
     per_shard = lambda state, rows, across: run(state, rows[0], rows[1], across)
     for count in counts:
         shared = on_devices(jit, count, per_shard)(state, (batches[0], places))
         check = "vmap" if count == 1 else f"{count} devices"
-        found.all_equal(check, shared, plain, "{}")
+        findings.all_equal(check, shared, plain, "{}")
 
 
 def _shapes_of(model: Autoencoder, event_shape: Shape) -> Variables:
@@ -132,7 +132,7 @@ def _run(
     }
 
 
-def _check_arguments(found: Findings, recipe: Callable, bound: inspect.BoundArguments) -> None:
+def _check_arguments(findings: Findings, recipe: Callable, bound: inspect.BoundArguments) -> None:
     """Each number among the arguments, moved alone, changes what is built."""
     bound.apply_defaults()
     before = _built(recipe, bound)
@@ -142,27 +142,29 @@ def _check_arguments(found: Findings, recipe: Callable, bound: inspect.BoundArgu
         other = 2 * value if isinstance(value, int) else value / 2 or 0.5
         changed = inspect.BoundArguments(bound.signature, dict(bound.arguments) | {name: other})
         same = _built(recipe, changed) == before
-        found.holds("arguments", not same, f"{name}={other!r} builds the same as {name}={value!r}")
+        findings.holds(
+            "arguments", not same, f"{name}={other!r} builds the same as {name}={value!r}"
+        )
 
 
 def _built(recipe: Callable, bound: inspect.BoundArguments) -> Any:
-    made = recipe(*bound.args, **bound.kwargs)
-    terms = [(term.name, float(term.scale), term.fn) for term in made.objective.terms]
-    shape = made.bottleneck.latent_shape
-    return config.for_recipe(made), terms, shape
+    built = recipe(*bound.args, **bound.kwargs)
+    terms = [(term.name, float(term.scale), term.fn) for term in built.objective.terms]
+    shape = built.bottleneck.latent_shape
+    return config.for_recipe(built), terms, shape
 
 
-def _check_round_trip(found: Findings, made: Recipe) -> None:
-    section = config.for_recipe(made)
+def _check_round_trip(findings: Findings, built: Recipe) -> None:
+    section = config.for_recipe(built)
     model = section["model"].values()
     if config.CUSTOM in (section["objective"], section["corruption"], *model):
         return  # made of Python objects that no config can hold
     again = config.for_recipe(Recipe.from_config(json.loads(json.dumps(section))))
-    found.holds("config", again == section, f"{section} comes back from JSON as {again}")
+    findings.holds("config", again == section, f"{section} comes back from JSON as {again}")
 
 
-def _check_form(found: Findings, step: Callable, state: TrainState, batch: Batch) -> None:
+def _check_form(findings: Findings, step: Callable, state: TrainState, batch: Batch) -> None:
     """A step takes and returns the same tree of shapes and types, as loops on the device need."""
     form = lambda tree: jax.tree.map(lambda leaf: (jnp.shape(leaf), leaf.dtype), tree)
     before, after = form(state), form(jax.eval_shape(step, state, batch)[0])
-    found.holds("form", before == after, f"a step turns {before} into {after}")
+    findings.holds("form", before == after, f"a step turns {before} into {after}")

@@ -39,11 +39,11 @@ class Board:
 
         self._add(summary.image(name, picture, dataformats="HWC"), step)
 
-    def _add(self, made: Any, step: int) -> None:
+    def _add(self, summary: Any, step: int) -> None:
         from tensorboardX.proto import event_pb2
 
         event = event_pb2.Event(  # pyright: ignore[reportAttributeAccessIssue]
-            wall_time=time.time(), step=step, summary=made
+            wall_time=time.time(), step=step, summary=summary
         )
         with writing(self.folder):
             self.file.write_event(event)

@@ -99,9 +99,9 @@ class Checkpoints:
         try:
             with self.quiet:
                 self.manager.close()
-        except Exception as found:
+        except Exception as problem:
             if error[0] is None:
-                raise self._unwritten(found) from found
+                raise self._unwritten(problem) from problem
 
     def save(
         self, state: TrainState, examples_seen: int, metrics: dict[str, float] | None = None

@@ -101,10 +101,10 @@ def _streamed_pass(program: Program, config: Any, strategy: Strategy, source: So
     )
 
     def one_pass(*arguments):
-        found = []
+        sums = []
         for i, (block, _) in enumerate(Ahead(streaming.iterate(blocks, workers), strategy)):
             first = strategy.place(np.uint32(i * steps))
-            found.append(program(*arguments, first, block))
-        return jax.tree.map(lambda *leaves: sum(leaves), *map(parallel.fetch, found))
+            sums.append(program(*arguments, first, block))
+        return jax.tree.map(lambda *leaves: sum(leaves), *map(parallel.fetch, sums))
 
     return one_pass

@@ -152,8 +152,8 @@ def _training(
         if accumulation > 1:
             places += jnp.uint32(micro) * jnp.arange(accumulation, dtype=jnp.uint32)[:, None]
             prepare, axis = jax.vmap(prepared, in_axes=(None, 0, 0, 0, 0)), 1
-        found = strategy.across.spread(read(data, where, i, places), axis)
-        return step(state, prepare(state, places, *found), places, strategy.across)
+        batches = strategy.across.spread(read(data, where, i, places), axis)
+        return step(state, prepare(state, places, *batches), places, strategy.across)
 
     def per_shard(device, state, totals, data, where):
         steps, fresh = where[2], where[3]

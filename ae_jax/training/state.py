@@ -86,8 +86,8 @@ def init_state(
     root: Any = seed if isinstance(seed, jax.Array) else keys.root(seed)
     variables = model.init(keys.stream(root, "init"), example, extras)
     check_players(players, variables)
-    own = lambda player: {name: variables.params[name] for name in player.params}
-    optimizer = {player.name: player.optimizer.init(own(player)) for player in players}
+    params_of = lambda player: {name: variables.params[name] for name in player.params}
+    optimizer = {player.name: player.optimizer.init(params_of(player)) for player in players}
     own_average = averages.keeps_one(optimizer)
     if averaged and own_average:
         raise ConfigError(

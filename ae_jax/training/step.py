@@ -110,13 +110,15 @@ def make_step(
             good = jnp.isfinite(values["loss"]) & jnp.isfinite(norm)
             turn_now = _on_turn(player, state.step)
             due = good if turn_now is True else good & turn_now
-            own = {name: variables.params[name] for name in player.params}
+            player_params = {name: variables.params[name] for name in player.params}
             told = {
                 "value": values["loss"],
                 "grad": grads,
                 "value_fn": _value(gradients, player, context),
             }
-            moved, opt_state = _update_if(due, player, grads, own, optimizer[player.name], told)
+            moved, opt_state = _update_if(
+                due, player, grads, player_params, optimizer[player.name], told
+            )
             new_state = {**variables.state, **collected["state"]}
             variables = Variables(
                 {**variables.params, **moved}, _keep(good, new_state, variables.state)
@@ -168,8 +170,8 @@ def _own_gradients(player: Player, context: Context) -> tuple[Tree, Tree, Tree]:
     """This device's share of them."""
     variables, model = context.variables, context.model
 
-    def loss(own):
-        params, whole = {**variables.params, **own}, context.across.whole
+    def loss(player_params):
+        params, whole = {**variables.params, **player_params}, context.across.whole
         inner = whole(variables._replace(params=params))
         cast = cast_networks(params, model.compute_dtype)  # before they are gathered: half as much
         used = inner if cast is params else whole(variables._replace(params=cast))
@@ -184,8 +186,8 @@ def _own_gradients(player: Player, context: Context) -> tuple[Tree, Tree, Tree]:
             collected = {**collected, "state": {**collected["state"], **states}}
         return value, (metrics, collected)
 
-    own = {name: variables.params[name] for name in player.params}
-    grads, (metrics, collected) = jax.grad(loss, has_aux=True)(own)
+    player_params = {name: variables.params[name] for name in player.params}
+    grads, (metrics, collected) = jax.grad(loss, has_aux=True)(player_params)
     return grads, metrics, collected
 
 
@@ -225,19 +227,19 @@ def _value(gradients: Callable[..., Any], player: Player, context: Context) -> C
     optimizer calls it.
     """
 
-    def at(own):
+    def at(player_params):
         variables = context.variables
-        variables = variables._replace(params={**variables.params, **own})
+        variables = variables._replace(params={**variables.params, **player_params})
         grads, values, _ = gradients(player, context._replace(variables=variables))
         return values["loss"], grads
 
-    value = jax.custom_vjp(lambda own: at(own)[0])
+    value = jax.custom_vjp(lambda player_params: at(player_params)[0])
     value.defvjp(at, lambda grads, ct: (jax.tree.map(lambda g: (ct * g).astype(g.dtype), grads),))
     return value
 
 
 def _update_if(
-    due: Array, player: Player, grads: Tree, own: Tree, opt_state: Tree, told: dict[str, Any]
+    due: Array, player: Player, grads: Tree, params: Tree, opt_state: Tree, told: dict[str, Any]
 ) -> tuple:
     """The player's parameters and optimizer state after the update if it is due, else before it.
 
@@ -246,13 +248,13 @@ def _update_if(
     optimizer = optax.with_extra_args_support(player.optimizer)
 
     def update(old):
-        own, opt_state = old
-        updates, opt_state = optimizer.update(grads, opt_state, own, **told)
-        return optax.apply_updates(own, updates), opt_state
+        params, opt_state = old
+        updates, opt_state = optimizer.update(grads, opt_state, params, **told)
+        return optax.apply_updates(params, updates), opt_state
 
     # To select entry by entry, XLA:CPU copies the state; to branch, TPU and GPU stop and wait.
     return jax.lax.platform_dependent(
-        (own, opt_state),
+        (params, opt_state),
         cpu=lambda old: jax.lax.cond(due, update, lambda kept: kept, old),
         default=lambda old: _keep(due, update(old), old),
     )

@@ -37,9 +37,9 @@ def warm_start(
     other = variables_of(restored.tree)
     shared = sorted(set(variables.params) & set(other.params))
     for part in parts:
-        for own, whose in ((variables, "this model"), (other, f"the run '{path}'")):
-            if part not in own.params:
-                known = nearest(part, own.params)
+        for holder, whose in ((variables, "this model"), (other, f"the run '{path}'")):
+            if part not in holder.params:
+                known = nearest(part, holder.params)
                 raise UnknownNameError(f"{whose} has no parameters called '{part}'{known}")
     taken = tuple(parts or shared)
 

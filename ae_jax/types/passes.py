@@ -172,9 +172,9 @@ class Context(NamedTuple):
             def decode(z, sample=None):
                 again = sample is not None
                 key = fused_random.fold_in(told.key, (sample if again else 0) + 1)
-                own = told._replace(key=key, active=told.active if again else None)
+                told_once = told._replace(key=key, active=told.active if again else None)
                 train = self.train and again
-                y, _, _ = self.model.decode_one(self.variables, z, own, train=train)
+                y, _, _ = self.model.decode_one(self.variables, z, told_once, train=train)
                 return self.model.given(y, told.target, told.observed)
 
             return fn(decode, *row)

@@ -70,24 +70,24 @@ def compile_for_pod(
     where = slice_of(topology)
     devices = programs.devices_of(where)
     where = where.shared(len(devices) // where.size)
-    made = programs.training(config, devices, strategy, where.cores)
+    training = programs.training(config, devices, strategy, where.cores)
     with without_kernels():  # of a GPU that may be here
-        lowered, began = made.lower(), time.perf_counter()
-    report = _head(made, where)
+        lowered, began = training.lower(), time.perf_counter()
+    report = _head(training, where)
     try:
         with _uncached():
-            found = lowered.compile()
+            compiled_step = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
-        memory = _needed(str(error), made)
+        memory = _needed(str(error), training)
         if memory is None:
             raise
         report |= {"compile_seconds": time.perf_counter() - began, "fits": False, "memory": memory}
-        return report | {"verdict": _verdict(made, report)}
+        return report | {"verdict": _verdict(training, report)}
     report["compile_seconds"] = time.perf_counter() - began
-    report |= _contents(where, found)
-    flops = programs.model_flops(config, made.share).total
-    report |= _bounds(made, where, compiled.work(found.as_text()), flops)
-    return report | {"verdict": _verdict(made, report)}
+    report |= _contents(where, compiled_step)
+    flops = programs.model_flops(config, training.share).total
+    report |= _bounds(training, where, compiled.work(compiled_step.as_text()), flops)
+    return report | {"verdict": _verdict(training, report)}
 
 
 @contextlib.contextmanager
@@ -102,23 +102,23 @@ def _uncached() -> Iterator[None]:
         jax.config.update(name, before)
 
 
-def _head(made: Training, where: Slice) -> dict[str, Any]:
+def _head(training: Training, where: Slice) -> dict[str, Any]:
     data = (
         "the data on each chip"
-        if made.engine == "resident"
-        else f"data streamed in blocks of {made.block_steps}"
+        if training.engine == "resident"
+        else f"data streamed in blocks of {training.block_steps}"
     )
-    sizes = {name: programs.nbytes(tree) for name, tree in made.state._asdict().items()}
-    per_chip = programs.shard_nbytes(made.arguments[0])
-    shards = made.strategy.shards
+    sizes = {name: programs.nbytes(tree) for name, tree in training.state._asdict().items()}
+    per_chip = programs.shard_nbytes(training.arguments[0])
+    shards = training.strategy.shards
     return {
         "version": VERSION,
         "topology": where.name,
         "chips": where.size,
-        "strategy": made.strategy.name,
-        "mesh": dict(made.strategy.mesh.shape),
-        "batch_per_chip": made.share * where.cores,
-        "batch_size": made.batch_size,
+        "strategy": training.strategy.name,
+        "mesh": dict(training.strategy.mesh.shape),
+        "batch_per_chip": training.share * where.cores,
+        "batch_size": training.batch_size,
         "program": f"the device loop over training steps, one trip of it; {data}",
         "jax": jax.__version__,
         "libtpu": importlib.metadata.version("libtpu"),
@@ -131,13 +131,13 @@ def _head(made: Training, where: Slice) -> dict[str, Any]:
     }
 
 
-def _needed(message: str, made: Training) -> dict[str, int] | None:
+def _needed(message: str, training: Training) -> dict[str, int] | None:
     """What the compiler says it would need and has; None where that is not what it says."""
     taken = 0
     used = _OUT_OF_MEMORY.search(message)
     if used is None:
         used = _TOO_MANY_TEMPORARIES.search(message)
-        taken = sum(map(programs.shard_nbytes, made.arguments))
+        taken = sum(map(programs.shard_nbytes, training.arguments))
     if used is None:
         return None
     size, unit, limit, of_limit = used.groups()
@@ -145,19 +145,19 @@ def _needed(message: str, made: Training) -> dict[str, int] | None:
     return {"total": in_bytes(size, unit) + taken, "hbm": in_bytes(limit, of_limit)}
 
 
-def _contents(where: Slice, found: Any) -> dict[str, Any]:
-    memory = accounting.program_memory(found) or {}  # the compiler for TPUs always tells
+def _contents(where: Slice, compiled_step: Any) -> dict[str, Any]:
+    memory = accounting.program_memory(compiled_step) or {}  # the compiler for TPUs always tells
     hbm = where.chip.hbm_bytes
     return {"fits": memory["total"] <= hbm, "memory": memory | {"hbm": hbm}}
 
 
-def _bounds(made: Training, where: Slice, work: Work, flops: int) -> dict[str, Any]:
-    places = [tuple(device.coords) for device in made.strategy.devices]
+def _bounds(training: Training, where: Slice, work: Work, flops: int) -> dict[str, Any]:
+    places = [tuple(device.coords) for device in training.strategy.devices]
     bound = roofline.bound(work, where, places)
     rows = roofline.weak_scaling(work, where, places)
-    expected = made.strategy.exchanges
+    expected = training.strategy.exchanges
     sent = sum(c.times * c.sent for c in work.collectives)
-    rate = lambda size, seconds: size * made.share * where.cores / max(seconds, 1e-12)
+    rate = lambda size, seconds: size * training.share * where.cores / max(seconds, 1e-12)
     return {
         "flops": {"model": flops, "executed": work.flops},
         "hbm_bytes": work.hbm_bytes,
@@ -174,7 +174,7 @@ def _bounds(made: Training, where: Slice, work: Work, flops: int) -> dict[str, A
             }
             for c in work.collectives
         ],
-        "collective_bytes": {"sent": sent, **_judged(made, work, sent)},
+        "collective_bytes": {"sent": sent, **_judged(training, work, sent)},
         "roofline": {
             **bound._asdict(),
             "step_seconds": bound.step_seconds,
@@ -187,27 +187,27 @@ def _bounds(made: Training, where: Slice, work: Work, flops: int) -> dict[str, A
             {
                 "topology": part.name,
                 "chips": part.size,
-                "step_seconds": found.step_seconds,
-                "examples_per_second": rate(part.size, found.step_seconds),
+                "step_seconds": estimate.step_seconds,
+                "examples_per_second": rate(part.size, estimate.step_seconds),
                 "efficiency": efficiency,
             }
-            for part, found, efficiency in rows
+            for part, estimate, efficiency in rows
         ],
     }
 
 
-def _judged(made: Training, work: Work, sent: float) -> dict[str, Any]:
+def _judged(training: Training, work: Work, sent: float) -> dict[str, Any]:
     """What the step asks to be moved, and what is moved beyond that."""
-    params = programs.nbytes(made.state.variables.params)
-    expected = made.strategy.exchanges
+    params = programs.nbytes(training.state.variables.params)
+    expected = training.strategy.exchanges
     foreign = sum(c.times * c.sent for c in work.collectives if c.kind not in expected)
-    declared = programs.declared_collectives(made)
-    if made.strategy.splits_state:
-        turns = made.plan.config.training.accumulation
-        reduced = programs.nbytes(made.state.variables.state) + 2**20  # counters, metrics, sums
+    declared = programs.declared_collectives(training)
+    if training.strategy.splits_state:
+        turns = training.plan.config.training.accumulation
+        reduced = programs.nbytes(training.state.variables.state) + 2**20  # counters, metrics, sums
         allowed = (GATHERS * turns + REDUCTIONS) * params + REDUCTIONS * reduced
     else:
-        number = tuple(range(len(made.strategy.devices)))
+        number = tuple(range(len(training.strategy.devices)))
         each = (exchanges.Collective(kind, size, number, 1) for kind, size in declared.items())
         allowed = sum(c.sent for c in each) + 1e-6 * sent
     return {
@@ -216,21 +216,21 @@ def _judged(made: Training, work: Work, sent: float) -> dict[str, Any]:
     }
 
 
-def _verdict(made: Training, report: Mapping[str, Any]) -> str:
+def _verdict(training: Training, report: Mapping[str, Any]) -> str:
     total, hbm = report["memory"]["total"], report["memory"]["hbm"]
     if report["fits"]:
         return f"fits: {total / GIB:.2f} of {hbm / GIB:.2f} GiB"
     missing = (
         f"does not fit: {total / GIB:.2f} GiB of {hbm / GIB:.2f}, {(total - hbm) / GIB:.2f} short"
     )
-    return f"{missing}. {'; '.join(_remedies(made, report))}"
+    return f"{missing}. {'; '.join(_remedies(training, report))}"
 
 
-def _remedies(made: Training, report: Mapping[str, Any]) -> list[str]:
+def _remedies(training: Training, report: Mapping[str, Any]) -> list[str]:
     """What would save memory, the cheapest in time first."""
-    config, state = made.plan.config, report["state"]
+    config, state = training.plan.config, report["state"]
     total, hbm = report["memory"]["total"], report["memory"]["hbm"]
-    found = []
+    remedies = []
     model = config_lib.to_plain(config.model)
     off = [
         part
@@ -239,16 +239,18 @@ def _remedies(made: Training, report: Mapping[str, Any]) -> list[str]:
     ]
     if off:
         fields = " ".join(f"--config.model.{part}.remat=True" for part in off)
-        found.append(f"compute activations again in the backward pass ({fields})")
-    if not made.strategy.splits_state:
+        remedies.append(f"compute activations again in the backward pass ({fields})")
+    if not training.strategy.splits_state:
         saved = state["bytes"] - state["bytes"] // min(16, report["chips"])
-        found.append(
+        remedies.append(
             f"split the state with --strategy=fsdp, which saves up to {saved / GIB:.2f} GiB"
         )
     if config.training.accumulation == 1:
-        found.append("accumulate gradients over smaller batches (--config.training.accumulation=2)")
+        remedies.append(
+            "accumulate gradients over smaller batches (--config.training.accumulation=2)"
+        )
     room, activations = hbm - state["bytes_per_chip"], total - state["bytes_per_chip"]
-    fitting = int(made.share * room / activations) if room > 0 else 0
-    if 0 < fitting < made.share:
-        found.append(f"a smaller batch (--config.pod.batch_per_chip={fitting} by proportion)")
-    return found or ["take a chip with more memory"]
+    fitting = int(training.share * room / activations) if room > 0 else 0
+    if 0 < fitting < training.share:
+        remedies.append(f"a smaller batch (--config.pod.batch_per_chip={fitting} by proportion)")
+    return remedies or ["take a chip with more memory"]

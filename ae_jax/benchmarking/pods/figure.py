@@ -28,8 +28,8 @@ def draw(path: Any, reports: Sequence[Mapping[str, Any]]) -> None:
     _times(times, fitting)
     for report in fitting:
         rows = report["weak_scaling"]
-        chips, found = zip(*((row["chips"], row["efficiency"]) for row in rows), strict=True)
-        scaling.plot(chips, found, marker="o", markersize=3, label=label(report))
+        chips, efficiencies = zip(*((row["chips"], row["efficiency"]) for row in rows), strict=True)
+        scaling.plot(chips, efficiencies, marker="o", markersize=3, label=label(report))
     scaling.set(xscale="log", xlabel="chips", title="weak scaling, at most", ylim=(0, 1.05))
     if fitting:
         scaling.legend(fontsize=7)

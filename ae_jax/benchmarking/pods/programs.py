@@ -193,32 +193,32 @@ def batch_of(plan: Plan, leading: tuple[int, ...]) -> Batch:
     return Batch(*fields)
 
 
-def declared_collectives(made: Training) -> dict[str, int]:
+def declared_collectives(training: Training) -> dict[str, int]:
     """Bytes a device reduces or gathers in a step, by kind, as the step asks for them.
 
     They are gradients, metrics and what terms and bottlenecks reduce over the global batch; XLA may
     move fewer. For the strategies whose step names its collectives (`pmap`, `shard_map`); empty for
     a step in global view.
     """
-    number = len(made.strategy.devices)
-    across = made.strategy.across
+    number = len(training.strategy.devices)
+    across = training.strategy.across
     if across.size == 1:
         return {}
-    plan, accumulation = made.plan, made.plan.config.training.accumulation
+    plan, accumulation = training.plan, training.plan.config.training.accumulation
     step = make_step(plan.model, plan.players, len(plan.dataset.train), accumulation)
-    micro = made.share // accumulation
+    micro = training.share // accumulation
     batch = batch_of(plan, (micro,) if accumulation == 1 else (accumulation, micro))
     run = lambda state, batch: step(state, batch, None, across)
-    jaxpr = jax.make_jaxpr(run, axis_env=[(DEVICE_AXIS, number)])(made.state, batch)
-    found: dict[str, int] = {}
+    jaxpr = jax.make_jaxpr(run, axis_env=[(DEVICE_AXIS, number)])(training.state, batch)
+    by_kind: dict[str, int] = {}
     for equation, times in flops.equations(jaxpr.jaxpr):
         kind = COLLECTIVES.get(equation.primitive.name)
         if kind is None:
             continue
         side = equation.outvars if kind == "all-gather" else equation.invars
         nbytes = sum(var.aval.size * var.aval.dtype.itemsize for var in side)
-        found[kind] = found.get(kind, 0) + times * nbytes
-    return found
+        by_kind[kind] = by_kind.get(kind, 0) + times * nbytes
+    return by_kind
 
 
 def nbytes(tree: Tree) -> int:

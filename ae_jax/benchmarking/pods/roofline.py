@@ -84,7 +84,9 @@ def weak_scaling(
         times = (seconds(c, where, coordinates, part) for c in work.collectives)
         rows.append((part, bound(work, where, coordinates)._replace(collective_seconds=sum(times))))
     alone = rows[0][1].step_seconds
-    return [(part, found, alone / found.step_seconds if alone else 1.0) for part, found in rows]
+    return [
+        (part, estimate, alone / estimate.step_seconds if alone else 1.0) for part, estimate in rows
+    ]
 
 
 def seconds(

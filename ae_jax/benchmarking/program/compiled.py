@@ -49,8 +49,8 @@ def work(text: str) -> Work:
             flops += visit.times * _flops(visit.computation, instruction)
         if not visit.fused:
             hbm += visit.times * traffic(program, visit)
-        if found := collective(visit):
-            exchanges.append(found)
+        if exchange := collective(visit):
+            exchanges.append(exchange)
         if instruction.opcode == "while" and program.trips(visit.computation, instruction) is None:
             unknown.append(instruction.name)
     return Work(flops, hbm, tuple(exchanges), tuple(unknown))

@@ -48,8 +48,10 @@ class Distinct:
         numbers |= zip(jaxpr.constvars, self._new(len(jaxpr.constvars)), strict=True)
         number = lambda atom: _value(atom) if isinstance(atom, core.Literal) else numbers[atom]
         for equation in jaxpr.eqns:
-            found = yield from self._equation(equation, [number(v) for v in equation.invars], times)
-            numbers |= zip(equation.outvars, found, strict=True)
+            outputs = yield from self._equation(
+                equation, [number(v) for v in equation.invars], times
+            )
+            numbers |= zip(equation.outvars, outputs, strict=True)
         return [number(atom) for atom in jaxpr.outvars]
 
     def _equation(self, equation: Any, inputs: list[Hashable], times: int) -> Any:

@@ -142,7 +142,7 @@ def _jaxprs(value: Any) -> list[Any]:
     if isinstance(value, core.Jaxpr):
         return [value]
     if isinstance(value, list | tuple):
-        return [found for item in value for found in _jaxprs(item)]
+        return [jaxpr for item in value for jaxpr in _jaxprs(item)]
     return []
 
 

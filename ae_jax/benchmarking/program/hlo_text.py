@@ -65,10 +65,10 @@ class Instruction:
     @property
     def branches(self) -> list[str]:
         """Of a conditional."""
-        found = []
+        names = []
         for several, one in _BRANCHES.findall(self.attributes):
-            found += [n.strip().lstrip("%") for n in several.split(",")] if several else [one]
-        return found
+            names += [n.strip().lstrip("%") for n in several.split(",")] if several else [one]
+        return names
 
 
 class Computation(NamedTuple):
@@ -144,9 +144,9 @@ def _cut(text: str, end: str) -> tuple[str, str]:
 
 def buffers(shape: str) -> tuple[Buffer, ...]:
     """The arrays of a shape as XLA writes it, tuples flattened."""
-    found = []
+    arrays = []
     for dtype, sizes, layout in _LEAF.findall(shape):
         space = _SPACE.search(layout)
         shape_of = tuple(int(n.strip("<= ")) for n in sizes.split(",") if n.strip())
-        found.append(Buffer(dtype, shape_of, int(space.group(1)) if space else 0))
-    return tuple(found)
+        arrays.append(Buffer(dtype, shape_of, int(space.group(1)) if space else 0))
+    return tuple(arrays)

@@ -116,7 +116,7 @@ def _filled(program: Program, where: Computation, root: Instruction) -> int:
         return _new_values(where, root)
     if root.opcode == "fusion":
         inner = program.computations[root.called("calls") or ""]
-        return sum(_filled(program, inner, own) for own in _roots(inner, inner.root))
+        return sum(_filled(program, inner, inner_root) for inner_root in _roots(inner, inner.root))
     return sum(buffer.nbytes for buffer in root.buffers)
 
 

@@ -75,17 +75,17 @@ def least_bytes(plan: Plan, state: Any, share: int) -> int:
     return 2 * programs.shard_nbytes(kept) + share * record
 
 
-def program_memory(found: Any) -> dict[str, int] | None:
+def program_memory(executable: Any) -> dict[str, int] | None:
     """Bytes that a compiled program needs on one device; None where the compiler does not tell.
 
     Args:
-      found: `jax.stages.Compiled`.
+      executable: `jax.stages.Compiled`.
 
     Returns:
       "arguments", "outputs", of these "aliased" (donated), "temporaries", "code", and their
       "total".
     """
-    stats = found.memory_analysis()
+    stats = executable.memory_analysis()
     if stats is None:
         return None
     memory = {
@@ -98,11 +98,11 @@ def program_memory(found: Any) -> dict[str, int] | None:
     return memory | {"total": sum(memory.values()) - 2 * memory["aliased"]}
 
 
-def compiled_work(found: Any, devices: int) -> dict[str, int | float | None]:
+def compiled_work(executable: Any, devices: int) -> dict[str, int | float | None]:
     """What the compiler made of a step, read from the program.
 
     Args:
-      found: `jax.stages.Compiled`, of a device loop over steps.
+      executable: `jax.stages.Compiled`, of a device loop over steps.
       devices: that it runs on.
 
     Returns:
@@ -113,15 +113,15 @@ def compiled_work(found: Any, devices: int) -> dict[str, int | float | None]:
       instead, as on GPUs); "collective_bytes", what each device must send at least in a step. None
       stands for what could not be read.
     """
-    costs = found.cost_analysis()
+    costs = executable.cost_analysis()
     costs = costs[0] if isinstance(costs, list) else costs
-    own = costs.get("flops") if costs else None
+    counted = costs.get("flops") if costs else None
     try:
-        work = compiled.work(found.as_text())
+        work = compiled.work(executable.as_text())
     except (IndexError, KeyError, ValueError):  # written by a compiler that we have not read yet
         work = None
     return {
-        "xla": None if own is None else int(own * devices),
+        "xla": None if counted is None else int(counted * devices),
         "xla_products": None if work is None else work.flops * devices,
         "collective_bytes": None
         if work is None

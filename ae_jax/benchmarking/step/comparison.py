@@ -129,25 +129,25 @@ def _of_dispatches(result: Mapping[str, Any]) -> list[float]:
 
 def warnings(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:
     """Why the comparison may not be fair: other machine, versions or config, or a busy machine."""
-    found = machine.differences(new["environment"], old["environment"])
+    differences = machine.differences(new["environment"], old["environment"])
     sections = sorted(set(new["config"]) | set(old["config"]))
-    found += [
+    differences += [
         f"the config's section '{name}' differs"
         for name in sections
         if new["config"].get(name) != old["config"].get(name)
     ]
     for name, report in (("old", old), ("new", new)):
         if busy := machine.busy(report["environment"]):
-            found.append(f"{name} report: {busy}")
-    return found
+            differences.append(f"{name} report: {busy}")
+    return differences
 
 
-def text(rows: list[Row], found: list[str]) -> str:
+def text(rows: list[Row], cautions: list[str]) -> str:
     """The comparison in lines.
 
     Args:
       rows: rows of `compare`.
-      found: lines of `warnings`.
+      cautions: lines of `warnings`.
     """
     if not rows:
         lines = ["the two reports have no variant in common"]
@@ -162,7 +162,7 @@ def text(rows: list[Row], found: list[str]) -> str:
         lines.append(
             f"  (intervals over dispatches are too narrow: both need --rounds={ROUNDS} or more)"
         )
-    return "\n".join([*lines, *(f"Warning: {warning}" for warning in found)])
+    return "\n".join([*lines, *(f"Warning: {warning}" for warning in cautions)])
 
 
 def slower(rows: list[Row], factor: float) -> list[Row]:

@@ -106,7 +106,7 @@ def compilation_cache() -> bool:
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
     """What two descriptions disagree in that may change a time: `field: theirs -> ours`."""
-    found = []
+    lines = []
     for field in (
         "device_kind",
         "platform",
@@ -118,14 +118,14 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]
         "variables",
     ):
         if ours.get(field) != theirs.get(field):
-            found.append(f"{field}: {theirs.get(field)!r} -> {ours.get(field)!r}")
+            lines.append(f"{field}: {theirs.get(field)!r} -> {ours.get(field)!r}")
     new, old = ours.get("versions", {}), theirs.get("versions", {})
-    found += [
+    lines += [
         f"{name}: {old.get(name)} -> {new.get(name)}"
         for name in sorted(set(new) | set(old))
         if new.get(name) != old.get(name)
     ]
-    return found
+    return lines
 
 
 def busy(description: Mapping[str, Any]) -> str | None:

@@ -77,10 +77,10 @@ def text(report: Mapping[str, Any]) -> str:
       The table and, for each variant, where its step's time goes, which limit binds, and what to
       try next.
     """
-    found = [result for result in report["results"] if "error" not in result]
+    measured = [result for result in report["results"] if "error" not in result]
     environment = report["environment"]
     parts = [table(report["results"])]
-    parts += ["\n".join(map(_wrapped, explained(result, environment))) for result in found]
+    parts += ["\n".join(map(_wrapped, explained(result, environment))) for result in measured]
     warning = machine.busy(environment)
     return "\n\n".join([*parts, *([_wrapped(f"Warning: {warning}.")] if warning else [])])
 
@@ -151,11 +151,11 @@ def _limit_lines(result: Result) -> list[str]:
 
 def advice(result: Result, environment: Mapping[str, Any]) -> list[str]:
     """What to try next, by what stands in the way, the largest share first."""
-    found = []
+    hints = []
     if (share := result["input_wait_share"]) > NOTABLE:
-        found.append((share, _input_advice(result, share)))
+        hints.append((share, _input_advice(result, share)))
     if (share := result["dispatch"]["share"]) > NOTABLE:
-        found.append(
+        hints.append(
             (
                 share,
                 f"{share:.0%} of the time starts device loops: more steps in each "
@@ -167,8 +167,8 @@ def advice(result: Result, environment: Mapping[str, Any]) -> list[str]:
                 ),
             )
         )
-    lost = sum(share for share, _ in found)
-    lines = [line for _, line in sorted(found, reverse=True)]
+    lost = sum(share for share, _ in hints)
+    lines = [line for _, line in sorted(hints, reverse=True)]
     if result["limits"] is not None:
         lines += _limit_advice(result, environment, lost)
     return lines

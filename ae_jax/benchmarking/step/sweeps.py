@@ -64,13 +64,13 @@ def variants(config: ConfigLike, sweeps: Sequence[Sweep]) -> list[dict[str, Any]
     for path in paths:
         if paths.count(path) > 1:
             raise ConfigError(f"{path} is swept twice; give all its values at once")
-    found = [
+    combinations = [
         dict(zip(paths, values, strict=True))
         for values in itertools.product(*(values for _, values in sweeps))
     ]
-    for variant in found:
+    for variant in combinations:
         check(config_lib.replaced(config, variant))
-    return found
+    return combinations
 
 
 def check(config: ConfigLike) -> None:

@@ -228,16 +228,16 @@ def utilisation(
     """
     asked: Any = jax.config.jax_default_matmul_precision  # pyright: ignore
     used = peaks.precision(dtype, device.platform, asked)
-    found = peaks.peak(device.device_kind, used)
-    if found is None and measured is not None:
-        found = peaks.Peak(measured, f"a large {dtype} product, measured on this machine")
-    if found is None:
+    ceiling = peaks.peak(device.device_kind, used)
+    if ceiling is None and measured is not None:
+        ceiling = peaks.Peak(measured, f"a large {dtype} product, measured on this machine")
+    if ceiling is None:
         return None
     return {
-        "value": rate / found.flops,
-        "peak_flops": found.flops,
+        "value": rate / ceiling.flops,
+        "peak_flops": ceiling.flops,
         "precision": used,
-        "of": found.source,
+        "of": ceiling.source,
     }
 
 

@@ -92,8 +92,8 @@ def cached(
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     folder_name = f"{urllib.parse.quote(name, safe='')}-{digest}"
     for place in places:
-        if (found := _opened(place / folder_name, source, key)) is not None:
-            return found
+        if (opened := _opened(place / folder_name, source, key)) is not None:
+            return opened
     refused = []
     for place in places:
         building = place / f".{folder_name}.{uuid.uuid4().hex}"

@@ -152,6 +152,6 @@ def infer(cells: Cells, name: str) -> str:
     )
 
 
-def _shown(cells: Cells, found: Sequence[tuple[int, str]]) -> str:
-    named = ", ".join(f"{cell!r:.40} in {cells.line(row)}" for row, cell in found[:SHOWN])
-    return named + (f" and {len(found) - SHOWN} more" if len(found) > SHOWN else "")
+def _shown(cells: Cells, faulty: Sequence[tuple[int, str]]) -> str:
+    named = ", ".join(f"{cell!r:.40} in {cells.line(row)}" for row, cell in faulty[:SHOWN])
+    return named + (f" and {len(faulty) - SHOWN} more" if len(faulty) > SHOWN else "")

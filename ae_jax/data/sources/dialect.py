@@ -88,7 +88,7 @@ def sniff(file: pathlib.Path) -> str:
       DataError: there are two such, or only spaces and not all between numbers.
     """
     rows = {mark: _sample(file, mark) for mark in (*DELIMITERS, SPACES)}
-    width = {mark: len(found[0]) if found else 0 for mark, found in rows.items()}
+    width = {mark: len(cells[0]) if cells else 0 for mark, cells in rows.items()}
     even = lambda mark: width[mark] > 1 and all(len(row) == width[mark] for row in rows[mark])
     fitting = [mark for mark in DELIMITERS if even(mark)]
     if len(fitting) == 1:
@@ -111,13 +111,13 @@ def sniff(file: pathlib.Path) -> str:
 
 def _sample(file: pathlib.Path, mark: str) -> list[list[str]]:
     """The first records; where quotes do not match, an empty one is the last."""
-    found = []
+    lines = []
     try:
         for _, cells in itertools.islice(records(file, mark), SAMPLE):
-            found.append(cells)
+            lines.append(cells)
     except DataError:
-        found.append([])
-    return found
+        lines.append([])
+    return lines
 
 
 def numeric(cell: str) -> bool:
@@ -157,7 +157,7 @@ def named(
     columns = list(zip(*rows, strict=True))
     if wanted is None:
         _check_header(header, columns, where)
-    found = {}
+    choices = {}
     for i, (name, column) in enumerate(zip(header, columns, strict=True)):
         if i == 0 and name in NAMELESS:
             if _is_row_numbers(column):
@@ -165,10 +165,10 @@ def named(
             name = name or INDEX
         if not name and all(cell is None for cell in column):
             continue  # a delimiter at the end of every line
-        if not name or name in found:
+        if not name or name in choices:
             raise DataError(f"{where}: a column's name {name!r} is empty or not unique")
-        found[name] = column
-    return found
+        choices[name] = column
+    return choices
 
 
 def _is_row_numbers(column: Sequence[str | None]) -> bool:

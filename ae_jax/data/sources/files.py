@@ -132,11 +132,11 @@ class ArrayFile:
     order: Any = "C"
 
     def __post_init__(self):
-        needed, found = self.offset + self.nbytes, os.path.getsize(self.path)
-        if found < needed:
+        needed, present = self.offset + self.nbytes, os.path.getsize(self.path)
+        if present < needed:
             raise DataError(
                 f"'{self.path}' is truncated: its header promises {self.stored.name} of shape "
-                f"{self.shape}, expected {needed} bytes, found {found}"
+                f"{self.shape}, expected {needed} bytes, found {present}"
             )
 
     @property

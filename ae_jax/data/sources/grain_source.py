@@ -165,13 +165,13 @@ class ArrayRecords:
     def __getitems__(self, index: Sequence[int]) -> list[bytes]:
         """Several records, one call a file."""
         places = [self._place(i) for i in index]
-        found: list[bytes] = [b""] * len(places)
+        contents: list[bytes] = [b""] * len(places)
         for shard in {shard for shard, _ in places}:
-            rows = [row for row, (own, _) in enumerate(places) if own == shard]
+            rows = [row for row, (place_shard, _) in enumerate(places) if place_shard == shard]
             records = self.shards[shard].__getitems__([places[row][1] for row in rows])
             for row, record in zip(rows, records, strict=True):
-                found[row] = record
-        return found
+                contents[row] = record
+        return contents
 
     def describe(self, i: int) -> str:
         """Where record i lies."""

@@ -39,9 +39,9 @@ def idx(folder: str | os.PathLike) -> Dataset:
     place = existing_folder(folder)
     images = [_find(place, split, "images") for split in SPLITS]
     labels = [_find(place, split, "labels") for split in SPLITS]
-    for found, what in ((images, "images-idx3"), (labels, "labels-idx1")):
-        lacking = [split for split, path in zip(SPLITS, found, strict=True) if path is None]
-        if lacking and (found is images or len(lacking) == 1):
+    for paths, what in ((images, "images-idx3"), (labels, "labels-idx1")):
+        lacking = [split for split, path in zip(SPLITS, paths, strict=True) if path is None]
+        if lacking and (paths is images or len(lacking) == 1):
             raise MissingFileError(f"'{place}' has no {lacking[0]}-{what}-ubyte, with .gz or not")
     train, test = (_load(i, ls) for i, ls in zip(images, labels, strict=True) if i is not None)
     return Dataset(train, test, source=f"idx:{folder}")
@@ -117,9 +117,9 @@ def _header(data: bytes, path: pathlib.Path) -> tuple[np.dtype, tuple[int, ...],
     return np.dtype(DTYPES[data[2]]), shape, offset
 
 
-def _check_size(path: pathlib.Path, expected: int, found: int, shape: tuple[int, ...]) -> None:
-    if found != expected:
+def _check_size(path: pathlib.Path, expected: int, actual: int, shape: tuple[int, ...]) -> None:
+    if actual != expected:
         raise DataError(
-            f"'{path}' is {'truncated' if found < expected else 'too long'}: shape {shape} needs "
-            f"{expected} bytes, found {found}"
+            f"'{path}' is {'truncated' if actual < expected else 'too long'}: shape {shape} needs "
+            f"{expected} bytes, found {actual}"
         )

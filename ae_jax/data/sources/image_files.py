@@ -108,11 +108,15 @@ def by_split(
     for name in names:
         tops[name.partition("/")[0] if "/" in name else ""].append(name)
     split_of = {word: split for split, words in SPLITS.items() for word in words}
-    found = [(split_of[top.casefold()], top) for top in tops if top.casefold() in split_of]
+    folders = [(split_of[top.casefold()], top) for top in tops if top.casefold() in split_of]
     others = [top for top in tops if top.casefold() not in split_of]
-    if wanted is False or not (found or wanted) or (wanted is None and others and len(found) == 1):
+    if (
+        wanted is False
+        or not (folders or wanted)
+        or (wanted is None and others and len(folders) == 1)
+    ):
         return {"train": ("", names)}
-    held = ", ".join(f"'{top}'" for _, top in found) or "no folder called train"
+    held = ", ".join(f"'{top}'" for _, top in folders) or "no folder called train"
     choice = "; splits=False takes them for classes"
     if others:
         beside = f"'{others[0]}'" if others[0] else f"'{tops[''][0]}'"
@@ -120,8 +124,8 @@ def by_split(
             f"'{folder}' holds {held}, as splits are called, and {beside} beside them{choice}"
         )
     splits: dict[str, tuple[str, Sequence[str]]]
-    splits = {split: (top, tops[top]) for split in SPLITS for of, top in found if of == split}
-    if len(splits) < len(found) or "train" not in splits:
+    splits = {split: (top, tops[top]) for split in SPLITS for of, top in folders if of == split}
+    if len(splits) < len(folders) or "train" not in splits:
         why = "two folders of one split" if "train" in splits else "none to train on"
         raise DataError(f"'{folder}' holds {held}: {why}{choice}")
     if "test" not in splits and "validation" in splits:
@@ -137,13 +141,13 @@ def classes_of(
     Raises:
       DataError: two splits have different classes.
     """
-    found = {}
+    classes = {}
     for split, (top, names) in splits.items():
         within = [name.removeprefix(f"{top}/") if top else name for name in names]
-        found[split] = [name.partition("/")[0] if "/" in name else "" for name in within]
+        classes[split] = [name.partition("/")[0] if "/" in name else "" for name in within]
     first, *others = splits
     for split in others:
-        one, two = set(found[first]), set(found[split])
+        one, two = set(classes[first]), set(classes[split])
         if one != two:
             only = [
                 f"only '{splits[which][0]}' has {_some(sorted(more))}"
@@ -154,7 +158,7 @@ def classes_of(
                 f"the classes of '{folder}' differ between splits: {', '.join(only)}; "
                 f"images:{folder / splits[first][0]} is one split alone"
             )
-    return found
+    return classes
 
 
 def _some(names: list[str], limit: int = 5) -> str:

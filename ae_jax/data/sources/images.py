@@ -82,9 +82,9 @@ def images(
     if bits not in (None, 8):
         raise ConfigError(f"bits must be 8, or None to keep what there is, got {bits!r}")
     place = existing_folder(folder)
-    found = by_split(listed(place, on_bad), splits, place)
-    tops = classes_of(found, place)
-    names = tuple(name for _, within in found.values() for name in within)
+    files = by_split(listed(place, on_bad), splits, place)
+    tops = classes_of(files, place)
+    names = tuple(name for _, within in files.values() for name in within)
     classes, label = np.unique([c for split in tops.values() for c in split], return_inverse=True)
     known = () if list(classes) == [""] else tuple(classes.tolist())
     form = Form((0, 0, 0), frames=frames, bits=bits, lossy=channels is not None)
@@ -94,7 +94,7 @@ def images(
     rows = _rows(counts) if several else None
     source = dataclasses.replace(whole, form=form, rows=rows)
     file = np.arange(len(names)) if rows is None else rows[:, 0]
-    sizes = {split: len(within) for split, (_, within) in found.items()}
+    sizes = {split: len(within) for split, (_, within) in files.items()}
     parts = _parts(source, file, sizes, test_fraction)
     return Dataset(
         parts["train"],
@@ -200,14 +200,14 @@ def _scan(
     for i in range(len(whole)):
         try:
             with whole.opened(i) as image:
-                found = pixels.header(image, form.frames, form.bits)
+                header = pixels.header(image, form.frames, form.bits)
         except DataError:
             if whole.on_bad == "error":
                 raise
             continue
-        counts[i] = found.frames if form.frames == "all" else 1
+        counts[i] = header.frames if form.frames == "all" else 1
         if first is None:
-            first = found
+            first = header
             shape = first.size if size is None else height_width(size)
             form = form._replace(
                 shape=(*shape, channels or first.channels),
@@ -217,11 +217,11 @@ def _scan(
             )
             if size is not None and form.frames != "all":
                 break
-        elif found.dtype != first.dtype:
-            raise whole.bad(i, pixels.other_depth(found.dtype, form))
-        elif size is None and found.size != first.size:
-            least = min(*found.size, *first.size)
-            (h, w), (height, width) = found.size, first.size
+        elif header.dtype != first.dtype:
+            raise whole.bad(i, pixels.other_depth(header.dtype, form))
+        elif size is None and header.size != first.size:
+            least = min(*header.size, *first.size)
+            (h, w), (height, width) = header.size, first.size
             raise whole.bad(
                 i,
                 f"is {h}x{w}, those before it are {height}x{width}: give a size, e.g. "

@@ -106,10 +106,10 @@ def depth(image: Any, bits: int | None) -> np.dtype:
     return UINT8
 
 
-def other_depth(found: np.dtype, form: Form) -> str:
+def other_depth(dtype: np.dtype, form: Form) -> str:
     """What is wrong with an image of another depth than the first."""
-    fix = "bits=8 takes the upper 8 of 16 bits" if FLOAT not in (found, form.dtype) else "part them"
-    return f"has {DEPTHS[found]} pixels, '{form.example}' {DEPTHS[form.dtype]} ones: {fix}"
+    fix = "bits=8 takes the upper 8 of 16 bits" if FLOAT not in (dtype, form.dtype) else "part them"
+    return f"has {DEPTHS[dtype]} pixels, '{form.example}' {DEPTHS[form.dtype]} ones: {fix}"
 
 
 def _is_halved(image: Any, tags: Any) -> bool:

@@ -166,8 +166,8 @@ def _values(
         return _as_series(path, "the series"), (), "the series"
     if pathlib.Path(path).suffix.lower() != ".npy":
         raise ConfigError(f"a series is a .npy or .csv file, got '{os.fspath(path)}'")
-    found = existing(path)
-    return _as_series(mapped(found), f"'{found}'"), (), f"'{found}'"
+    place = existing(path)
+    return _as_series(mapped(place), f"'{place}'"), (), f"'{place}'"
 
 
 def _as_series(values: ArrayFile | np.ndarray, name: str) -> ArrayFile | np.ndarray:

@@ -64,15 +64,15 @@ def text(
     require_positive_ints(length=length, stride=length if stride is None else stride)
     if lines and stride is not None:
         raise ConfigError(f"stride is for windows; with lines=True leave it out, got {stride!r}")
-    found = _found(path)
-    for _, file in found:
+    paths = _found(path)
+    for _, file in paths:
         check_utf8(file)
-    files = tuple(_mapped(file) for _, file in found)
+    files = tuple(_mapped(file) for _, file in paths)
     if lines:
-        whole = Passages(files, *_lines([file for _, file in found], length), length)
+        whole = Passages(files, *_lines([file for _, file in paths], length), length)
         train, test = split(whole, fraction=test_fraction)
     else:
-        names = [name for name, _ in found]
+        names = [name for name, _ in paths]
         start, held_out = _windows(files, names, length, stride or length, test_fraction)
         whole = train = Passages(files, start[held_out == 0], None, length)
         test = Passages(files, start[held_out == 1], None, length)

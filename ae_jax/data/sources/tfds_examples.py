@@ -113,11 +113,11 @@ class Examples:
         for shard in self.shards:
             if not os.path.exists(shard.filename):
                 raise MissingFileError(f"'{shard.filename}' of {self.name} is missing")
-            found, why = _count(os.fspath(shard.filename))
-            if found != shard.examples_in_shard:
+            count, why = _count(os.fspath(shard.filename))
+            if count != shard.examples_in_shard:
                 raise DataError(
                     f"'{shard.filename}' is truncated or damaged: expected "
-                    f"{shard.examples_in_shard} records, found {found}{why}. To build it anew: "
+                    f"{shard.examples_in_shard} records, found {count}{why}. To build it anew: "
                     f"{rebuilding(self.builder)}"
                 )
         return self

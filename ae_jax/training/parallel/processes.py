@@ -91,7 +91,7 @@ def _check_given(given: Mapping[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def _limit(seconds: float, coordinator: str | None, num: int | None, own: int | None):
+def _limit(seconds: float, coordinator: str | None, num: int | None, process: int | None):
     """Ends the process if the block takes longer: JAX itself would abort with a stack trace."""
 
     def give_up():
@@ -99,7 +99,7 @@ def _limit(seconds: float, coordinator: str | None, num: int | None, own: int | 
         what = (
             f"not all of the {num} processes joined within {seconds:.0f} s. Start them at the same "
             f"time; can they reach this one{where} (host name, port, firewall)?"
-            if own == 0
+            if process == 0
             else f"the coordinator{where} was not reached within {seconds:.0f} s. Is process 0 "
             "running there, and its port open to this machine? All processes start at the same time"
         )
@@ -132,11 +132,11 @@ def is_first() -> bool:
 
 def describe(strategy: Strategy) -> str:
     """One line of what this process brings to the run."""
-    own = [d for d in strategy.devices if d.process_index == jax.process_index()]
+    local = [d for d in strategy.devices if d.process_index == jax.process_index()]
     mesh = ", ".join(f"{name}={size}" for name, size in strategy.mesh.shape.items())
     return (
         f"process {jax.process_index()} of {jax.process_count()} on {socket.gethostname()}: "
-        f"{len(own)} of {len(strategy.devices)} devices ({strategy.devices[0].device_kind}), "
+        f"{len(local)} of {len(strategy.devices)} devices ({strategy.devices[0].device_kind}), "
         f"{strategy.name} on the mesh {mesh}"
     )
 
@@ -149,11 +149,11 @@ def from_first(value: float) -> float:
     return float(multihost_utils.broadcast_one_to_all(halves).view(np.float64)[0])
 
 
-def texts(own: str) -> list[str]:
+def texts(text: str) -> list[str]:
     """Every process's text, in every process, in order."""
     if not several():
-        return [own]
-    data = np.frombuffer(own.encode(), np.uint8)
+        return [text]
+    data = np.frombuffer(text.encode(), np.uint8)
     lengths = np.ravel(multihost_utils.process_allgather(np.int32(len(data))))
     padded = np.zeros(max(1, lengths.max()), np.uint8)
     padded[: len(data)] = data
@@ -179,8 +179,8 @@ def agreed() -> Iterator[None]:
     error: Exception | None = None
     try:
         yield
-    except Exception as found:
-        error = found
+    except Exception as problem:
+        error = problem
     told = texts("" if error is None else f"{type(error).__name__}: {error}")
     failed = {i: text for i, text in enumerate(told) if text}
     if not failed:
@@ -202,12 +202,12 @@ def check_same(what: Mapping[str, Any]) -> None:
         return
     first, *others = map(json.loads, texts(json.dumps(what, default=str)))
     for number, other in enumerate(others, 1):
-        if found := list(_differences(first, other)):
-            more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+        if differing := list(_differences(first, other)):
+            more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
             raise _shared(
                 ConfigError(
                     f"processes 0 and {number} were started with different settings: "
-                    f"{'; '.join(found[:5])}{more}"
+                    f"{'; '.join(differing[:5])}{more}"
                 )
             )
 

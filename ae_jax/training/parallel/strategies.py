@@ -77,8 +77,8 @@ def shard_map(devices: Sequence[Device], shape: Mapping[str, int | None] | None 
             return per_shard(number, *(row(i, arg) for i, arg in enumerate(args)))
 
         def build(count: int) -> Any:
-            own, same = PartitionSpec(DEVICE_AXIS), PartitionSpec()
-            specs = tuple(own if i in split else same for i in range(count))
+            per_device, same = PartitionSpec(DEVICE_AXIS), PartitionSpec()
+            specs = tuple(per_device if i in split else same for i in range(count))
             # With check_vma=True gradients of whole parameters would arrive summed over devices.
             mapped = jax.shard_map(
                 traced(name, one), mesh=mesh, in_specs=specs, out_specs=same, check_vma=False

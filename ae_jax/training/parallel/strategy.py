@@ -100,8 +100,8 @@ class _Lowered:
 
 def compiler_options(devices: Sequence[Device]) -> dict[str, Any]:
     """What programs for these devices are compiled with, beyond XLA's defaults."""
-    found = COMPILER_OPTIONS.get(devices[0].platform, {})
-    return compiler.not_asked(found) | compiler.options(devices[0].platform)
+    options = COMPILER_OPTIONS.get(devices[0].platform, {})
+    return compiler.not_asked(options) | compiler.options(devices[0].platform)
 
 
 class Strategy(NamedTuple):
@@ -166,8 +166,8 @@ class Strategy(NamedTuple):
 
     def split(self, tree: Tree) -> Tree:
         """Host tree of `[devices of this process, …]` to the devices, a row to each."""
-        own = functools.partial(jax.make_array_from_process_local_data, self.by_row)
-        return jax.tree.map(own, tree)
+        assemble = functools.partial(jax.make_array_from_process_local_data, self.by_row)
+        return jax.tree.map(assemble, tree)
 
     def shapes(self, tree: Tree, how: str = "same") -> Tree:
         """What `place`, `place_state` or `split` would give, as ShapeDtypeStructs.
