@@ -19,7 +19,7 @@ from tests.population.alone import (
 from tests.recipes.test_recipes import NAMES
 
 STEPS, MEMBERS, ONE, NEXT = 20, 6, 3, 2
-TIGHT = 1e-6
+TIGHT = 1e-5
 SGD = {"name": "sgd", "learning_rate": 1e-2}
 OPTIMIZERS = {"dcgan": SGD}
 """Of a bias before a batch normalisation the gradient is rounding, of which Adam makes steps."""
