@@ -21,8 +21,9 @@ from ae_jax.networks._layers import at_full_precision
 from ae_jax.networks.common import Common
 from ae_jax.networks.conv import Convolution
 from ae_jax.networks.resnet import KERNEL, ResidualBlock
-from ae_jax.types import Array, Bottleneck, Shape, Tree
+from ae_jax.types import Array, Bottleneck, PRNGKey, Shape, Tree
 
+Initializer = Callable[..., Array]
 Merge = Callable[["TopDown", DiagonalGaussian, Array | None, Array, int], DiagonalGaussian]
 
 
@@ -55,7 +56,8 @@ class TopDown(nn.Module):
             prior = standard_normal(shape)
             if state is not None:
                 state = LEADS[len(shape)](self, state, shape, number)
-                prior = gaussian(self.moments(state, shape[-1], f"prior_{number}"))
+                numbers = self.moments(state, shape[-1], f"prior_{number}", self.first_prior)
+                prior = gaussian(numbers)
             posterior = None
             if told is not None:
                 posterior = self.merge(self, prior, state, told[number], number)
@@ -78,15 +80,24 @@ class TopDown(nn.Module):
             return Dense(self.width, self.common.dtype, name=name)
         return Convolution(self.width, KERNEL, dtype=self.common.dtype, name=name)
 
-    def moments(self, x: Array, size: int, name: str) -> Array:
-        """Numbers `[…, 2 size]` in full precision, position by position.
+    def moments(self, x: Array, size: int, name: str, first: Initializer) -> Array:
+        """Numbers `[…, 2 size]` in full precision, position by position."""
+        return at_full_precision(Dense(2 * size, self.common.dtype, first, name=name)(x))
 
-        Where latents add up they are 0 at first, so that q = p = N(0, I): a variance that grows
-        with the state would let the state grow from level to level without end.
-        """
-        first = nn.initializers.zeros if self.skip else nn.initializers.lecun_normal()
-        layer = Dense(2 * size, self.common.dtype, first, name=name)
-        return at_full_precision(layer(x))
+    @property
+    def first_prior(self) -> Initializer:
+        """Initial weights of the priors' heads: where latents add up 0, so that p = N(0, I)."""
+        return nn.initializers.zeros if self.skip else nn.initializers.lecun_normal()
+
+
+def means_alone(key: PRNGKey, shape: Shape, dtype: Any = jnp.float32) -> Array:
+    """Initial weights `[c, 2 d]` of a head whose means tell of its input and whose log σ² is 0.
+
+    A variance that grows with the state would let the state grow from level to level without end;
+    means of 0 would leave a level unused until the decoder has learned to do without it.
+    """
+    means = nn.initializers.lecun_normal()(key, (shape[0], shape[1] // 2), dtype)
+    return jnp.concatenate([means, jnp.zeros_like(means)], axis=1)
 
 
 def gaussian(numbers: Array) -> DiagonalGaussian:
@@ -142,7 +153,8 @@ def residual(
     if state is not None:
         h = jnp.concatenate([state.astype(told.dtype), told], axis=-1)
         h = net.common.activate(net.layer(h.ndim, f"merge_{number}")(h))
-    change = gaussian(net.moments(h, prior.loc.shape[-1], f"posterior_{number}"))
+    size = prior.loc.shape[-1]
+    change = gaussian(net.moments(h, size, f"posterior_{number}", means_alone))
     return DiagonalGaussian(prior.loc + change.loc, prior.log_var + change.log_var)
 
 

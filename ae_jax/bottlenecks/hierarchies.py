@@ -71,8 +71,9 @@ def top_down(
 
     p(z_L) = N(0, I); each level's prior is made of the state, which holds all levels above. The
     posterior is relative to it, N(μ_p + Δμ, (σ_p Δσ)²), with Δμ and Δσ from the state and the
-    encoder's features (Vahdat & Kautz 2020). z is all levels flattened side by side, the bottom's
-    first; decoders are given the state below the last.
+    encoder's features (Vahdat & Kautz 2020). At first every prior is N(0, I) and Δσ is 1, and Δμ
+    tells of x. z is all levels flattened side by side, the bottom's first; decoders are given the
+    state below the last.
 
     Args:
       levels: sizes of the latents, the bottom's first: numbers that shrink, or (height, width,

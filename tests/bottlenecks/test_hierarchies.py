@@ -222,18 +222,26 @@ def test_a_forward_pass_has_the_divergence_of_each_level_and_decodes_what_is_sho
     np.testing.assert_allclose(metrics["level_2_kl"], by_level[:, 1], rtol=1e-6)
 
 
-def test_latents_that_add_up_start_at_the_prior_however_many_levels_there_are():
+def test_latents_that_add_up_start_beside_the_prior_however_many_levels_there_are():
     bottleneck = B.top_down((6, 5, 4, 3, 2), width=8, depth=2)
     features = jnp.asarray(10 * RNG.normal(size=bottleneck.feature_shape), jnp.float32)
 
     def look(key):
         params, _ = bottleneck.init(key)
-        made = bottleneck.posterior(params, {}, features).draw(key)
-        return made.level_kl, bottleneck.prior(params, {}).log_prob(made.z), made.z
+        q = bottleneck.posterior(params, {}, features)
+        made = q.draw(key)
+        posteriors = [level.posterior for level in q.at(made.z).levels]
+        return made, bottleneck.prior(params, {}).log_prob(made.z), posteriors
 
-    by_level, log_p, z = fast.jit(look)(jax.random.key(0))
-    np.testing.assert_array_equal(by_level, 0)
-    assert float(log_p) == pytest.approx(stats.norm.logpdf(np.asarray(z, float)).sum(), rel=1e-5)
+    made, log_p, posteriors = fast.jit(look)(jax.random.key(0))
+    normal = stats.norm.logpdf(np.asarray(made.z, float)).sum()
+    assert float(log_p) == pytest.approx(normal, rel=1e-5)  # each prior is N(0, I)
+    for posterior in posteriors:
+        np.testing.assert_array_equal(posterior.log_var, 0)
+    wanted = [np.sum(np.square(posterior.loc)) / 2 for posterior in posteriors]
+    np.testing.assert_allclose(made.level_kl, wanted, rtol=1e-5)
+    assert (made.level_kl > 0.01).all()  # no level waits for the decoder to hear of it
+    assert (made.level_kl < np.sum(np.square(features))).all()  # nor grows on the way down
 
 
 @pytest.mark.parametrize(
