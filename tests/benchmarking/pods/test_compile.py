@@ -80,21 +80,23 @@ def test_fsdp_holds_an_even_share_of_the_state_and_gathers_parameters_at_use():
     assert report["collective_bytes"]["unexpected"] == 0
 
 
-GAMES = [
+CONFIGS = [
     *(("dcgan_fashion_mnist", strategy) for strategy in ("pmap", "shard_map", "fsdp")),
     ("vae_gan_fashion_mnist", "pmap"),
+    ("ladder_vae_fashion_mnist", "pmap"),
+    ("vdvae_digits", "fsdp"),
 ]
 
 
-@pytest.mark.parametrize(("name", "strategy"), GAMES)
-def test_games_compile_and_send_each_players_gradients_once(name, strategy):
+@pytest.mark.parametrize(("name", "strategy"), CONFIGS)
+def test_games_and_hierarchies_compile_and_send_each_players_gradients_once(name, strategy):
     config = runpy.run_path(str(scripts.ROOT / "configs" / f"{name}.py"))["get_config"]()
     report = benchmarking.compile_for_pod(config, POD, strategy)
     assert report["fits"]
     assert report["chips"] == 256
     moved = report["collective_bytes"]
     assert moved["unexpected"] == 0
-    # Adam's two moments and the parameters themselves, of both sides of the game.
+    # Adam's two moments and the parameters themselves, of both sides of a game.
     assert report["state"]["bytes"] == pytest.approx(3 * moved["declared"]["gradients"], rel=0.01)
     payload = sum(row["times"] * row["payload_bytes"] for row in report["collectives"])
     declared = moved["declared"]
