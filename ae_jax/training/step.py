@@ -105,29 +105,12 @@ def make_step(
             context = Context(
                 model, variables, batch, own_keys, state.step, num_train, across, train=True
             )
-            grads, values, collected = gradients(player, context)
-            norm = jax.lax.platform_dependent(grads, cpu=_norm, default=optax.tree.norm)
-            good = jnp.isfinite(values["loss"]) & jnp.isfinite(norm)
-            turn_now = _on_turn(player, state.step)
-            due = good if turn_now is True else good & turn_now
-            player_params = {name: variables.params[name] for name in player.params}
-            told = {
-                "value": values["loss"],
-                "grad": grads,
-                "value_fn": _value(gradients, player, context),
-            }
-            moved, opt_state = _update_if(
-                due, player, grads, player_params, optimizer[player.name], told
-            )
-            new_state = {**variables.state, **collected["state"]}
-            variables = Variables(
-                {**variables.params, **moved}, _keep(good, new_state, variables.state)
-            )
-            optimizer[player.name] = opt_state
+            moved = _turn(player, context, gradients, optimizer[player.name])
+            variables, optimizer[player.name], values, collected, good = moved
             finite &= good
-            sums = collected["bottleneck"] if turn == 0 else sums
+            sums = collected if turn == 0 else sums
             prefix = "" if len(players) == 1 else f"{player.name}/"
-            metrics |= {prefix + k: v for k, v in {**values, "grad_norm": norm}.items()}
+            metrics |= {prefix + name: value for name, value in values.items()}
         variables = _update_bottleneck(model, state, variables, across.sum(sums), finite)
         if followers := model.followed(variables):
             kept = _keep(finite, followers, variables.state)
@@ -144,6 +127,33 @@ def make_step(
         return state, metrics | {"skipped": skipped.astype(jnp.float32)}
 
     return step
+
+
+def _turn(
+    player: Player, context: Context, gradients: Callable, opt_state: Tree
+) -> tuple[Variables, Tree, dict[str, Array], Tree, Array]:
+    """A player moves, if it is its turn and loss and gradients are finite.
+
+    Returns:
+      Variables, the optimizer's state, metrics, the sums of the bottleneck's statistics, and
+      whether loss and gradients were finite.
+    """
+    variables = context.variables
+    grads, values, collected = gradients(player, context)
+    norm = jax.lax.platform_dependent(grads, cpu=_norm, default=optax.tree.norm)
+    good = jnp.isfinite(values["loss"]) & jnp.isfinite(norm)
+    turn_now = _on_turn(player, context.step)
+    due = good if turn_now is True else good & turn_now
+    params = {name: variables.params[name] for name in player.params}
+    told = {
+        "value": values["loss"],
+        "grad": grads,
+        "value_fn": _value(gradients, player, context),
+    }
+    moved, opt_state = _update_if(due, player, grads, params, opt_state, told)
+    new_state = {**variables.state, **collected["state"]}
+    variables = Variables({**variables.params, **moved}, _keep(good, new_state, variables.state))
+    return variables, opt_state, {**values, "grad_norm": norm}, collected["bottleneck"], good
 
 
 def _on_turn(player: Player, step: Array) -> Array | bool:
