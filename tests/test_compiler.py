@@ -15,6 +15,7 @@ import pytest
 
 import ae_jax as ae
 from ae_jax import compiler, precision
+from ae_jax.training.parallel import examples
 from ae_jax.training.parallel import strategies as parallel
 from ae_jax.training.parallel.strategy import Program, compiler_options
 from tests import small
@@ -30,7 +31,7 @@ with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
     import ae_jax as ae
     from ae_jax import compiler
-    from ae_jax.training.parallel import strategies as parallel
+    from ae_jax.training.parallel import examples, strategies as parallel
 
     x = np.zeros((32_769, 3), np.float32)  # jax #39103
     x[:, 0] = np.arange(len(x))
@@ -45,7 +46,7 @@ with warnings.catch_warnings(record=True) as said:
     off = lambda found, right: int((~np.isclose(np.asarray(found), right, rtol=1e-5)).sum())
     mesh = parallel.STRATEGIES["pmap"](jax.devices())
     of_run = mesh.compile("rows", lambda number, x: rows(x))
-    over = parallel.over_examples(lambda shared, x: rows(x), mesh, len(x))
+    over = examples.over_examples(lambda shared, x: rows(x), mesh, len(x))
     print(json.dumps({
         "plain": [off(jax.jit(f)(x), right) for f, x, right in programs],
         "own": [off(compiler.jit(f)(x), right) for f, x, right in programs],
@@ -252,7 +253,7 @@ def test_the_bfloat16_forward_of_eight_devices_is_that_of_one(name):
 
     def on(count):
         over = parallel.STRATEGIES["pmap"](jax.devices()[:count])
-        found = parallel.over_examples(forward, over, len(x))(variables, x)
+        found = examples.over_examples(forward, over, len(x))(variables, x)
         return np.concatenate([leaf.reshape(len(x), -1) for leaf in jax.tree.leaves(found)], 1)
 
     one, eight = on(1), on(8)

@@ -10,6 +10,7 @@ from ae_jax import config as config_lib
 from ae_jax.config.sections import Mesh
 from ae_jax.data.intake import take_in_records
 from ae_jax.data.source import Records
+from ae_jax.training.parallel import examples
 from ae_jax.training.parallel import strategies as parallel
 from ae_jax.training.parallel.strategy import Strategy
 
@@ -39,7 +40,7 @@ def over_examples(
     if name not in run._programs:
         strategy = strategy_of(run, jax.local_devices())
         size = config_lib.evaluation_batch_size(run.config)
-        run._programs[name] = parallel.over_examples(fn, strategy, size)
+        run._programs[name] = examples.over_examples(fn, strategy, size)
     program, host = run._programs[name], run.preprocessing.host
     taken_in = lambda row: take_in_records(row, host) if isinstance(row, Records) else row
 

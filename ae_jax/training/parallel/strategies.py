@@ -1,4 +1,4 @@
-"""Device placement and collectives: the only file that knows of either.
+"""Strategies: how a step runs on many devices, with its placement and collectives.
 
 A per-shard function takes the number of its share of the batch first; everything else that it takes
 and returns is the same for every share, so that state is one unstacked tree whatever the number of
@@ -7,8 +7,6 @@ is one: the whole batch, which XLA divides, as it does parameters and optimizer 
 """
 
 import collections
-import functools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -268,36 +266,3 @@ def fetch(tree: Tree) -> Tree:
         return np.array(multihost_utils.process_allgather(x, tiled=True))
 
     return jax.tree.map(copy, tree)
-
-
-def over_examples(
-    fn: Callable[..., Tree], strategy: Strategy, batch_size: int
-) -> Callable[..., Tree]:
-    """A batched function made to take any number of examples, spread over devices.
-
-    Args:
-      fn: `(shared, *per_example) -> tree of [b, …]`.
-      strategy: over whose devices each batch is split; `shared` lies as state does.
-      batch_size: examples a call, rounded up to a multiple of the devices; the last batch is padded
-        with copies of its last example, and trimmed.
-
-    Returns:
-      `(shared, *per_example) -> tree of NumPy [n, …]`; compiled once for every n.
-    """
-    devices = len(strategy.devices)
-    size = math.ceil(batch_size / devices) * devices
-    whole = lambda shared, *rows: fn(strategy.across.whole(shared), *rows)
-    compiled = Program(lambda count: jax.jit(whole), options=compiler_options(strategy.devices))
-
-    def call(shared, *per_example):
-        shared = strategy.place_state(shared)
-        total = len(jax.tree.leaves(per_example)[0])
-        pieces = []
-        for start in range(0, total, size):
-            index = np.minimum(np.arange(start, start + size), total - 1)
-            take = functools.partial(np.take, indices=index, axis=0)
-            part = jax.device_put(jax.tree.map(take, per_example), strategy.by_row)
-            pieces.append(jax.tree.map(np.asarray, compiled(shared, *part)))
-        return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:total], *pieces)
-
-    return call
