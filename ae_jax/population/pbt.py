@@ -160,7 +160,8 @@ def exploit_and_explore(
     Each of the worst ⌊fraction · m⌋ members takes everything from one of the best ⌊fraction · m⌋,
     drawn uniformly: parameters, optimizer state, averages, counters and hyperparameters. Each
     hyperparameter that it took is then multiplied by one of the factors, drawn uniformly and for
-    each member and path anew, and brought within its bounds. All others stay bit for bit.
+    each member and path anew, and brought within its bounds; one that a bound would leave as it is
+    is divided instead, lest copies be what they were copied from. All others stay bit for bit.
 
     What cannot be multiplied is taken as it is: hyperparameters that are whole numbers. The random
     root, and `training.seed` with it, is nobody's to take: a member keeps its own, so that copies
@@ -250,8 +251,12 @@ def _sources(scores: Any, count: int, key: PRNGKey) -> Array:
 def _changed(
     value: Array, key: PRNGKey, factors: tuple[float, ...], bounds: tuple[float, float] | None
 ) -> Array:
-    changed = value * jax.random.choice(key, jnp.asarray(factors, value.dtype), value.shape)
-    return changed if bounds is None else jnp.clip(changed, *bounds).astype(value.dtype)
+    factor = jax.random.choice(key, jnp.asarray(factors, value.dtype), value.shape)
+    if bounds is None:
+        return value * factor
+    ways = value * factor, value / factor
+    changed, back = (jnp.clip(way, *bounds).astype(value.dtype) for way in ways)
+    return jnp.where(changed == value, back, changed)
 
 
 def _count(members: int, fraction: float) -> int:

@@ -97,6 +97,19 @@ def test_hyperparameters_stay_within_bounds_and_the_rest_of_the_population_as_it
         assert set(found.values["objective.kl"][2:].tolist()) <= {0.5, 4.0}
 
 
+def test_a_bound_turns_a_hyperparameter_back():
+    """At 2 of (0.5, 2) a factor of 1.25 or 0.8 gives 1.6 alike; where nothing is left, it stays."""
+    scores, state = jnp.arange(2.0), ae.training.TrainState(*[jnp.zeros(2)] * 7)
+    values = {RATE: jnp.full(2, 2.0), "low": jnp.full(2, 0.5), "none": jnp.ones(2)}
+    bounds = {RATE: (0.5, 2.0), "low": (0.5, 2.0), "none": (1.0, 1.0)}
+    for seed in range(4):
+        key = jax.random.key(seed)
+        found = exploit_and_explore(state, values, scores, key, 0.5, bounds=bounds)
+        np.testing.assert_allclose(found.values[RATE], [2.0, 1.6], rtol=1e-6)
+        np.testing.assert_allclose(found.values["low"], [0.5, 0.625], rtol=1e-6)
+        np.testing.assert_array_equal(found.values["none"], [1.0, 1.0])
+
+
 def test_it_is_the_same_under_jit_and_another_with_another_key():
     scores, state, values = jnp.arange(8.0), stacked(8), values_of(8)
     values[SEED] = jnp.arange(8)

@@ -397,16 +397,12 @@ def test_an_exported_member_trains_on_with_the_numbers_it_ended_with(tmp_path):
 @pytest.mark.slow
 def test_members_of_several_programs_and_turns_are_halved_together(monkeypatch, tmp_path):
     members = [{SIZE: d, RATE: r} for d in (2, 3) for r in (1e-3, 3e-3)]
-    whole = trained(members)
     monkeypatch.setattr("ae_jax.population.fit.budget_of", lambda *_: 1)
     found = trained(members, workdir=tmp_path, selection=successive_halving())
     assert found.summary["turns"] == 1  # of four
-    early = {n: found.table[n]["metrics"]["test"]["loss"] for n in range(4)}
-    ended = next(row["member"] for row in found.table if row["status"] == "trained")
-    assert_equal(found.state(ended), whole.state(ended))
-    gone = {row["member"]: early[row["member"]] for row in found.table if row["rung"] == 0}
-    assert len(gone) == 2
+    gone = [row["member"] for row in found.table if row["rung"] == 0]
     at = [p for p in ae.read_metrics(tmp_path) if (p["step"], p["split"]) == (10, "test")]
     losses = {p["member"]: p["loss"] for p in at}
-    assert sorted(gone) == sorted(sorted(losses, key=losses.__getitem__)[2:])
+    assert gone == sorted(sorted(losses, key=losses.__getitem__)[2:])
+    assert [int(found.state(n).step) for n in gone] == [10, 10]
     assert_same(ae.load_population(tmp_path), found, loaded=True)
