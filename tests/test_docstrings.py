@@ -10,6 +10,7 @@ import pytest
 
 import ae_jax as ae
 from ae_jax import _registry as registry
+from ae_jax.population.selection import SELECTIONS
 
 REGISTRIES = {
     "networks": registry.NETWORKS,
@@ -19,9 +20,10 @@ REGISTRIES = {
     "corruptions": registry.CORRUPTIONS,
     "terms": registry.TERMS,
     "schedules": registry.SCHEDULES,
+    "population": SELECTIONS,
 }
 FOLDERS = {"recipes": ae.recipes, "terms": ae.terms, "training": ae.training, "testing": ae.testing}
-METHODS = ("recipes", "networks", "bottlenecks", "terms")
+METHODS = ("recipes", "networks", "bottlenecks", "terms", "population")
 """Folders of named methods, each of which somebody has published."""
 PLAIN = {
     "absolute_error",

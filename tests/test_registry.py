@@ -12,6 +12,7 @@ import ae_jax as ae
 from ae_jax import _registry as registry
 from ae_jax import config
 from ae_jax.bottlenecks.identity import identity
+from ae_jax.population.selection import SELECTIONS
 from ae_jax.types import Bottleneck, Node
 
 REGISTRIES = {
@@ -22,6 +23,7 @@ REGISTRIES = {
     "corruption": registry.CORRUPTIONS,
     "schedule": registry.SCHEDULES,
     "preprocessing": registry.PREPROCESSING,
+    "selection": SELECTIONS,
 }
 FACTORIES = [(kind, name) for kind, known in REGISTRIES.items() for name in known.factories]
 
