@@ -152,6 +152,11 @@ class PopulationStart:
             storage.write_json(written / storage.CONFIG, self.stored)
         if step:
             self._say(f"resuming at step {step:,}")
+        if self.rounds is not None and "validation" not in self.found.base.dataset.splits:
+            self._say(
+                "members are selected by the test split, which is then no longer unseen; "
+                "data.validation_fraction=0.1 carves out one to select by"
+            )
         counted = parallel.counts.copy()
         members = members_lib.over(self._devices(), self.form)
         data = place_data(self.found.base, members)
