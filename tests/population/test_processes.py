@@ -11,11 +11,13 @@ import ae_jax as ae
 from tests import scripts, small
 from tests.training.parallel.test_processes import end
 
-SEEDS = 3  # which two devices cannot share evenly
+VARY = {"optimizer.learning_rate": [0.002, 0.01, 0.005]}  # which two devices cannot share evenly
+SELECTION = {"name": "population_based", "every": 30, "metric": "neg_elbo"}
 STEPS = 60
 SMALL = [
     "--config=configs/vae_digits.py:smoke",
-    f"--vary=training.seed=0:{SEEDS}",
+    "--vary=optimizer.learning_rate=0.002,0.01,0.005",
+    "--selection=population_based(every=30,metric='neg_elbo')",
     "--config.model.encoder.hidden=(32,)",
     "--config.model.decoder.hidden=(32,)",
     "--config.training.batch_size=32",
@@ -39,7 +41,8 @@ def swept(tmp_path_factory):
     """The workdir of a population of two processes that nothing stopped."""
     workdir = tmp_path_factory.mktemp("swept")
     outputs = end(start_all(workdir, "--config.training.checkpoint_every=30"))
-    assert f"{SEEDS} members on 2 device(s) of 2 processes" in outputs[0]
+    assert "3 members on 2 device(s) of 2 processes" in outputs[0]
+    assert "starting again: 0 from 1" in outputs[0]
     assert "curves.png" in outputs[0]
     assert "member" not in outputs[1]  # the first speaks for all
     return workdir
@@ -50,17 +53,15 @@ def swept(tmp_path_factory):
 def test_two_processes_are_one_of_as_many_devices_bit_for_bit(swept):
     config = scripts.read_json(swept / "config.json")["config"]
     config["parallel"]["devices"] = 2
-    vary = {"training.seed": range(SEEDS)}
-    one, two = (
-        ae.fit_population_config(config, vary=vary, progress=False),
-        ae.load_population(swept),
-    )
-    for number in range(SEEDS):
+    how = {"vary": VARY, "selection": SELECTION}
+    one = ae.fit_population_config(config, **how, progress=False)
+    two = ae.load_population(swept)
+    for number in range(3):
         small.assert_identical(two.state(number).variables, one.state(number).variables)
     assert two.table == one.table
     summary = two.summary
     assert (summary["process_count"], summary["device_count"]) == (2, 2)
-    assert (summary["members"], summary["compiles"]["population train"]) == (SEEDS, 1)
+    assert (summary["members"], summary["compiles"]["population train"]) == (3, 1)
     points = {(p["step"], p["split"], p["member"]) for p in ae.read_metrics(swept)}
     assert {member for step, split, member in points if (step, split) == (60, "train")} == {0, 1, 2}
 
@@ -84,7 +85,8 @@ def test_sigterm_to_one_process_saves_all_and_the_same_command_goes_on(swept, tm
 
 @pytest.mark.slow
 def test_processes_with_other_members_all_end_with_the_reason(tmp_path):
-    outputs = end(start_all(tmp_path, own=[(), ("--vary=training.seed=0:4",)]), 2)
+    others = "--vary=optimizer.learning_rate=0.002,0.01,0.006"
+    outputs = end(start_all(tmp_path, own=[(), (others,)]), 2)
     assert all("processes 0 and 1 were started with different" in output for output in outputs)
     assert all("Traceback" not in output for output in outputs)
     assert not (tmp_path / "config.json").exists()
