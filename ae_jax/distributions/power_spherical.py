@@ -89,12 +89,16 @@ def _tangents(shape: Shape) -> Shape:
 
 
 def _reflected(z: Array, direction: Array) -> Array:
-    """Z mirrored so that e₁ comes to lie on μ (Householder)."""
-    axis = jnp.zeros_like(direction).at[..., 0].set(1) - direction
-    square = jnp.sum(jnp.square(axis), axis=-1, keepdims=True)
-    apart = square > 1e-12  # else μ is e₁ and nothing is to be done
-    along = jnp.sum(axis * z, axis=-1, keepdims=True) / jnp.where(apart, square, 1)
-    return z - jnp.where(apart, 2 * along * axis, 0)
+    """Z with e₁ brought onto μ: mirrored along e₁ - μ or, where that is short, e₁ + μ and negated.
+
+    The two differ in the tangent's direction, which is uniform. Along a short one, rounding and the
+    gradient of μ would both be divided by its length.
+    """
+    sign = jnp.where(direction[..., :1] > 0, -1, 1).astype(direction.dtype)
+    axis = jnp.zeros_like(direction).at[..., 0].set(1) - sign * direction
+    square = jnp.sum(jnp.square(axis), axis=-1, keepdims=True)  # at least 2
+    along = jnp.sum(axis * z, axis=-1, keepdims=True) / square
+    return sign * (z - 2 * along * axis)
 
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=[], meta_fields=["shape"])

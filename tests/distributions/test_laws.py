@@ -102,6 +102,35 @@ def test_heights_on_the_sphere_are_scipys_beta(dimension):
         assert stats.kstest(height, stats.beta(beta + kappa, beta).cdf).pvalue > 1e-3
 
 
+@pytest.mark.parametrize("angle", [0.0, 1e-4, 1.5, np.pi - 1e-4, np.pi])
+def test_power_spherical_samples_move_no_faster_than_their_direction(angle):
+    """Mirrored along e₁ - μ alone, near e₁ they would move 2 / angle as fast."""
+    law = lambda direction: d.PowerSpherical(direction, jnp.float32(2))
+    along = lambda angle: jnp.asarray([np.cos(angle), np.sin(angle), 0], jnp.float32)
+    sample = lambda direction: law(direction).sample(jax.random.key(3))
+    z, jacobian = sample(along(angle)), fast.jit(jax.jacrev(sample))(along(angle))
+    assert np.linalg.norm(jacobian, 2) < 4
+    height = sample(along(1.0)) @ along(1.0)
+    np.testing.assert_allclose([z @ along(angle), z @ z], [height, 1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("first", [0.3, -0.3])
+def test_the_gradient_of_power_spherical_samples_is_that_of_their_expectation(first):
+    """E (w·z)² = (1 - h)/2 + (w·μ)² (3h - 1)/2 in three dimensions, h = E (μ·z)², 0.4 at κ = 2."""
+    direction, w = unit(np.array([first, 0.7, -0.5])), np.array([0.5, -0.2, 1.0])
+
+    def square(direction, key):
+        return (d.PowerSpherical(direction, jnp.float32(2)).sample(key) @ jnp.float32(w)) ** 2
+
+    keys = jax.random.split(jax.random.key(0), DRAWS)
+    grads = fast.jit(jax.vmap(jax.grad(square), (None, 0)))(jnp.float32(direction), keys)
+    tangent = np.eye(3) - np.outer(direction, direction)
+    found, expected = np.asarray(grads) @ tangent, 0.2 * (w @ direction) * w @ tangent
+    error = found.std(axis=0) / np.sqrt(DRAWS)
+    assert np.all(np.abs(found.mean(axis=0) - expected) < 4 * error + 1e-6)
+    assert np.linalg.norm(expected) > 8 * np.linalg.norm(error)
+
+
 @pytest.mark.slow
 def test_the_gradient_of_the_power_spherical_divergence_is_that_of_differences():
     grad = jax.grad(losses.kl_power_spherical_uniform)
