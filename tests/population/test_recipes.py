@@ -51,5 +51,6 @@ def test_a_member_is_the_recipe_trained_alone(name):
     assert int(own.step) - int(own.skipped) == STEPS
     assert distance(own.variables, expected.variables) < TIGHT
     vectors = lambda state: [leaf for leaf in jax.tree.leaves(state.optimizer) if leaf.ndim]
-    assert distance(vectors(own), vectors(expected)) < TIGHT
+    if optimizer["name"] == "adam":  # the other has no moments
+        assert distance(vectors(own), vectors(expected)) < TIGHT
     assert distance(other.variables, expected.variables) > 100 * TIGHT  # so that it could fail
