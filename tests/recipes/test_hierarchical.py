@@ -66,3 +66,23 @@ def test_the_recipes_are_their_parts():
     assert ladder.objective.terms[1].schedule(5_000) == pytest.approx(0.5)
     assert vdvae.encoder.node.to_dict()["taps"] == ((14, 14, 32), (7, 7, 32), (4, 4, 32))
     assert vdvae.decoder.node.to_dict()["features"] == (32,)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ae.recipes.ladder_vae((8, 8)), "level 2 has 8 dimensions above 8, take at most 7"),
+        (lambda: ae.recipes.ladder_vae((8,)), r"levels must be two or more sizes, .*got \(8,\)"),
+        (lambda: ae.recipes.vdvae((4, 8)), "level 2 has 8 dimensions above 4, take at most 3"),
+        (
+            lambda: ae.recipes.vdvae(((4, 4, 1), (3, 2, 1))),
+            r"level 2 has \(3, 2\) positions above \(4, 4\), take \(2, 2\)",
+        ),
+        (lambda: ae.recipes.ladder_vae((8, 4), warm_up=0), "warm_up must be a positive number"),
+        (lambda: ae.recipes.vdvae(free_bits=-1.0), "threshold must not be negative, got -1.0"),
+    ],
+)
+def test_a_hierarchy_that_is_none_is_refused_in_one_line(make, message):
+    with pytest.raises(ae.errors.ConfigError, match=message) as error:
+        make()
+    assert "\n" not in str(error.value)
