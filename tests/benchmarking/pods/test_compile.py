@@ -83,7 +83,6 @@ def test_fsdp_holds_an_even_share_of_the_state_and_gathers_parameters_at_use():
 CONFIGS = [
     *(("dcgan_fashion_mnist", strategy) for strategy in ("pmap", "shard_map", "fsdp")),
     ("vae_gan_fashion_mnist", "pmap"),
-    ("ladder_vae_fashion_mnist", "pmap"),
     ("vdvae_digits", "fsdp"),
 ]
 
