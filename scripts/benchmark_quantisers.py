@@ -54,10 +54,10 @@ def measured(name: str, data: Any, seed: int) -> dict[str, Any]:
     numbers = run.codes(x)
     again = np.asarray(run.decode_codes(numbers), np.float64)
     errors = np.mean(((again - x) / 255) ** 2, axis=tuple(range(1, x.ndim)))
-    size = run.model.bottleneck.codes.size
-    test, train = ae.evaluation.code_use(numbers, size), run.code_use(data.train)
+    train = run.code_use(data.train)
+    test = ae.evaluation.code_use(numbers, train.size)
     return {
-        "codes": size,
+        "codes": train.size,
         "used": int(test.used[0]),
         "used_of_all": len(np.union1d(test.numbers[0], train.numbers[0])),
         "perplexity": float(test.perplexity[0]),
