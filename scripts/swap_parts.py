@@ -1,13 +1,16 @@
 """Swaps one part of a VAE at a time and compares the likelihoods of one binarised data set.
 
-    python scripts/swap_parts.py --source=tfds:fashion_mnist --json=F
-    python scripts/swap_parts.py --source=digits --latent=2 --latent=5 --rows=vae,sphere
+    python scripts/swap_parts.py --source=tfds:fashion_mnist --rows=vae,vamp,iaf --json=F
+    python scripts/swap_parts.py --source=tfds:fashion_mnist --rows=vae,iwae --batch=32
+    python scripts/swap_parts.py --hidden=128 --steps=2000 --latent=2 --latent=5 --rows=vae,sphere
 
 Grey levels are drawn once as Bernoulli variables (NumPy's seed 0), the same for every row and seed.
 Each row is the VAE of the first but for what its name says: one hidden layer each way, the same
 data, steps and optimizer (Adam, cosine). A row is judged by the importance bound of so many samples
 on the first test images; its difference from the VAE of the same seed is of the same images, so
-that its standard error is far below the bound's. `configs/README.md` has the tables.
+that its standard error is far below the bound's. Of a latent of d numbers, `sphere` has as many
+degrees of freedom (a unit vector of d + 1), `hyperspherical` as many numbers. `configs/README.md`
+has the tables.
 """
 
 import functools
@@ -30,7 +33,7 @@ SOURCE = flags.DEFINE_string("source", "digits", "Data of grey levels, as `ae.da
 ROWS = flags.DEFINE_list("rows", [], "Which rows, the VAE among them; empty: all.")
 LATENT = flags.DEFINE_multi_integer("latent", [20], "Size of the latent; may be repeated.")
 HIDDEN = flags.DEFINE_integer("hidden", 200, "Units of the hidden layer each way.", lower_bound=1)
-STEPS = flags.DEFINE_integer("steps", 10_000, "Of training.", lower_bound=1)
+STEPS = flags.DEFINE_integer("steps", 5_000, "Of training.", lower_bound=1)
 BATCH = flags.DEFINE_integer("batch", 128, "Images a step.", lower_bound=1)
 RATE = flags.DEFINE_float("rate", 1e-3, "Adam's, at the start of the cosine.")
 SEEDS = flags.DEFINE_integer("seeds", 2, "Seeds 0, 1, … of training.", lower_bound=1)
