@@ -9,7 +9,8 @@ discretised logistics, gradients clipped. One latent a resolution where the pape
 the full one, and posteriors relative to their priors as in NVAE (Vahdat & Kautz 2020).
 
 Expected: not yet measured on hardware. -ELBO is in nats of 3,072 bytes: divided by 2,129 in bits a
-dimension. Compiled for v5e:16x16 under pmap a step takes 0.25 GiB of a chip and at least 0.73 ms.
+dimension. Compiled for v5e:16x16 a step takes 0.25 GiB of a chip and at least 0.73 ms under pmap,
+0.11 GiB and 0.94 ms under fsdp.
 """
 
 import ml_collections
